@@ -1,0 +1,1 @@
+"""Hardware: cameras, neural processors, secure elements. Knows nothing of faces or payments."""

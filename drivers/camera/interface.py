@@ -1,0 +1,186 @@
+"""What a depth camera gives the rest of the terminal, and how old it may be.
+
+Rules kept here:
+- Everything downstream sees only a `FrameSet`; it is frozen and its arrays are read-only.
+- Depth is millimetres in float32, NaN where unknown, aligned pixel for pixel to `ir`.
+- Time is the terminal's monotonic clock in nanoseconds, at the middle of the IR exposure.
+- Staleness is in the API: `read` gives the next unseen frame or raises within its time-out;
+  `latest` gives a frame no older than asked or raises. Nothing ever hands out an old frame silently.
+- A camera emits light and captures only between `start` and `stop`.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+
+class CameraError(Exception):
+    """Base of what a camera can do wrong; the message says which camera, what happened and what to do."""
+
+
+class CameraNotFoundError(CameraError):
+    """No such camera or file, or it cannot be opened."""
+
+
+class CameraLostError(CameraError):
+    """The camera was there and has stopped delivering: unplugged, hung, crashed."""
+
+
+class FrameTimeoutError(CameraLostError):
+    """No new frame came within the time-out."""
+
+
+class RecordingEndError(CameraError):
+    """A recording has no further frames. Not a fault."""
+
+
+class Intrinsics(msgspec.Struct, frozen=True):
+    """Pinhole model of the rectified IR image, in pixels: u = fx x/z + cx, v = fy y/z + cy (pixel centres at integers)."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+
+class Emitter(msgspec.Struct, frozen=True):
+    """What was commanded of the light sources for this frame: levels 0..1, and the place in the emitter code."""
+
+    flood: float
+    dots: float
+    code_index: int | None = None
+
+
+class CameraInfo(msgspec.Struct, frozen=True):
+    """Who the camera says it is. A misconfiguration check, not authentication.
+
+    `flood` is False where the camera has no flood light of its own (a bare RealSense).
+    """
+
+    serial: str
+    firmware: str
+    calibration_digest: str
+    flood: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameSet:
+    """One cycle of exposures, decoded.
+
+    Attributes:
+        sequence: counts up by one per cycle since `start`; a gap is a dropped cycle.
+        timestamp_ns: monotonic clock at mid-exposure of `ir`, nanoseconds.
+        ir: (H, W) uint8 or uint16, flood-lit infrared. All zero where the source has no infrared.
+        depth_mm: (H, W) float32, millimetres along the optical axis, NaN where unknown, aligned to `ir`.
+        intrinsics: of `ir` and `depth_mm`.
+        emitter: what was commanded, not what was measured.
+        exposure_us: exposure time of `ir`, microseconds.
+        gain: sensor gain, 1.0 is none.
+        camera: which camera took it.
+        ambient: as `ir` with the emitters off, or None.
+        dots: raw dot exposure as `ir`, or None.
+    """
+
+    sequence: int
+    timestamp_ns: int
+    ir: NDArray[np.uint8] | NDArray[np.uint16]
+    depth_mm: NDArray[np.float32]
+    intrinsics: Intrinsics
+    emitter: Emitter
+    exposure_us: int
+    gain: float
+    camera: CameraInfo
+    ambient: NDArray[np.uint8] | NDArray[np.uint16] | None = None
+    dots: NDArray[np.uint8] | NDArray[np.uint16] | None = None
+
+    def __post_init__(self) -> None:
+        """Check shapes and dtypes, make the arrays read-only. Raises ValueError naming the field."""
+        shape = (self.intrinsics.height, self.intrinsics.width)
+        for name in ("ir", "ambient", "dots"):
+            image = getattr(self, name)
+            if image is None:
+                continue
+            if image.shape != shape or image.dtype not in (np.uint8, np.uint16):
+                raise ValueError(f"FrameSet.{name} is {image.shape} {image.dtype}, expected {shape} uint8 or uint16")
+            image.flags.writeable = False
+        if self.depth_mm.shape != shape or self.depth_mm.dtype != np.float32:
+            raise ValueError(
+                f"FrameSet.depth_mm is {self.depth_mm.shape} {self.depth_mm.dtype}, expected {shape} float32"
+            )
+        self.depth_mm.flags.writeable = False
+
+    def age_s(self, now_ns: int) -> float:
+        """Seconds since mid-exposure, by the monotonic clock `now_ns` (nanoseconds)."""
+        return (now_ns - self.timestamp_ns) / 1e9
+
+
+class Camera(ABC):
+    """A source of FrameSets. Not thread-safe: one owner, in the camera process.
+
+    Life: construct (finds the device, touches no emitter) -> `start` -> `read`... -> `stop` -> `close`.
+    `start` after `stop` is allowed; sequence numbers begin again.
+    """
+
+    @property
+    @abstractmethod
+    def info(self) -> CameraInfo:
+        """Who this camera is. Available once constructed."""
+
+    @property
+    @abstractmethod
+    def intrinsics(self) -> Intrinsics:
+        """Geometry of the frames to come. Available once constructed."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin to emit and capture. Raises CameraLostError."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop emitting and capturing. Idempotent."""
+
+    @abstractmethod
+    def read(self, timeout_s: float) -> FrameSet:
+        """Return the next unseen frame.
+
+        Raises:
+            FrameTimeoutError: none within `timeout_s`.
+            CameraLostError: the device is gone.
+            RecordingEndError: a recording has ended.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the device. Idempotent; the camera cannot be used again."""
+
+    def latest(
+        self, max_age_s: float, timeout_s: float, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> FrameSet:
+        """Return a frame no older than `max_age_s`, discarding older ones that were queued.
+
+        Raises:
+            FrameTimeoutError: none so young came within `timeout_s`.
+        """
+        deadline_ns = clock_ns() + int(timeout_s * 1e9)
+        while (left_s := (deadline_ns - clock_ns()) / 1e9) > 0:
+            frames = self.read(left_s)
+            if frames.age_s(clock_ns()) <= max_age_s:
+                return frames
+        raise FrameTimeoutError(
+            f"camera {self.info.serial}: no frame younger than {max_age_s:.3f} s within {timeout_s:.3f} s"
+        )
+
+    def frames(self, timeout_s: float = 1.0) -> Iterator[FrameSet]:
+        """Yield every next frame until a recording ends. Raises as `read` does otherwise."""
+        while True:
+            try:
+                yield self.read(timeout_s)
+            except RecordingEndError:
+                return

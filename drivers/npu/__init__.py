@@ -1,0 +1,1 @@
+"""Neural network runtimes: one interface, found by entry point `tessera.npu`."""

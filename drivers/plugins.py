@@ -1,0 +1,35 @@
+"""Finding cameras, neural processors and secure elements by Python entry point.
+
+An integrator adds a device by publishing an entry point in one of the groups below; nothing in
+`drivers` changes. A name that is not installed is an error that lists the names that are.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+CAMERAS = "tessera.cameras"
+NETWORKS = "tessera.npu"
+SECURE_ELEMENTS = "tessera.secure_elements"
+
+
+class PluginError(Exception):
+    """No such plug-in, or the plug-in's own requirements are not installed."""
+
+
+def load(group: str, name: str) -> Callable[..., Any]:
+    """Return the factory registered as `name` in `group`.
+
+    Raises:
+        PluginError: there is none of that name, or importing it failed for want of a package.
+    """
+    found = {point.name: point for point in entry_points(group=group)}
+    if name not in found:
+        raise PluginError(f"no {group} plug-in named {name!r}; installed: {', '.join(sorted(found)) or 'none'}")
+    try:
+        factory: Callable[..., Any] = found[name].load()
+    except ImportError as error:
+        raise PluginError(
+            f"{group} plug-in {name!r} cannot be loaded: {error}; install its extra: pip install 'tessera[{name}]'"
+        ) from error
+    return factory

@@ -1,0 +1,1 @@
+"""Secure elements: one interface, found by entry point `tessera.secure_elements`."""

@@ -1,0 +1,1 @@
+"""What runs on the board: frames in, one signed authorization out."""

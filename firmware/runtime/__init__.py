@@ -1,0 +1,1 @@
+"""The ground the processes stand on: configuration, processes, messages between them, watchdog, logs."""

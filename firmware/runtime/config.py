@@ -1,0 +1,217 @@
+"""One TOML file, decoded strictly into frozen structs.
+
+Rules kept here:
+- An unknown key, a value outside its unit's sensible range or an impossible combination is a `ConfigError`
+  that names the file, the key and the reason.
+- A profile is data shipped in the package (`profiles/*.toml`). A configuration picks one by name and cannot
+  change any of it: what a terminal must not do is not an option.
+- Units stand in the names: `_s` seconds, `_mm` millimetres, `_minor` the currency's minor unit.
+"""
+
+import difflib
+import hashlib
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PROFILES = ("demo", "payment", "rig")
+MAX_CONFIG_BYTES = 64 * 1024
+
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class ConfigError(Exception):
+    """A configuration or profile that cannot be used; the message names file, key and reason."""
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A strictly decoded TOML table."""
+
+
+class Profile(_Table):
+    """What a kind of terminal may and must do. Shipped, never configured.
+
+    Attributes:
+        population: which score calibration holds: rendered people or real ones. Never mixed.
+        allow_hil: whether plug-ins of the test rig may be used.
+        software_key: whether the device key may live in an encrypted file.
+        require_flood: whether the camera must have a flood light of its own.
+        require_assurance: evidence an authorization must carry; `geometry` is static 3D only.
+        tap: whether a tap on the screen must come before capture.
+        max_amount_minor: largest amount paid by face, in the currency's minor unit.
+        look_s: how long the customer has, seconds.
+        tap_s: how long the terminal waits for the tap, seconds.
+        receipt_s: how long the terminal waits for a receipt before it says "unknown, do not retry", seconds.
+        stale_s: oldest frame that may take part in a decision, seconds.
+        frames_needed: consecutive good frames before a yes.
+    """
+
+    name: Literal["demo", "payment", "rig"]
+    population: Literal["virtual", "real"]
+    allow_hil: bool
+    software_key: bool
+    require_flood: bool
+    require_assurance: Literal["geometry", "dynamic"]
+    tap: bool
+    max_amount_minor: Annotated[int, Meta(ge=1, le=10_000_000)]
+    look_s: Annotated[float, Meta(ge=1, le=60)]
+    tap_s: Annotated[float, Meta(ge=1, le=300)]
+    receipt_s: Annotated[float, Meta(ge=1, le=120)]
+    stale_s: Annotated[float, Meta(gt=0, le=1)]
+    frames_needed: Annotated[int, Meta(ge=3, le=100)]
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the shipped profile file: what an authorization binds as its policy."""
+        return hashlib.sha256(_profile_bytes(self.name)).digest()
+
+
+class CameraConfig(_Table):
+    """Which camera plug-in, the serial it must report (a misconfiguration check), and its own options."""
+
+    source: Name
+    serial: str | None = None
+    options: dict[str, str | int | float | bool] = {}
+
+
+class SecureElementConfig(_Table):
+    """Which secure element plug-in and its own options."""
+
+    backend: Name
+    options: dict[str, str | int | float | bool] = {}
+
+
+class TlsConfig(_Table):
+    """Mutual TLS to the broker: PEM files. The key is the link's own, never the signing key."""
+
+    ca: str
+    certificate: str
+    key: str
+
+
+class LinkConfig(_Table):
+    """The broker. Without `tls` only 127.0.0.1 in a profile that allows the rig."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=253)]
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    tls: TlsConfig | None = None
+
+
+class BackendConfig(_Table):
+    """`keys`: a JSON file of the backend's pinned public keys, `{kid hex: PEM}`. `register_url`: for `tessera pay`."""
+
+    keys: str
+    register_url: str | None = None
+
+
+class Config(_Table):
+    """A whole terminal.
+
+    Attributes:
+        profile: name of a shipped profile.
+        terminal: this terminal's id, as the backend knows it.
+        merchant: the merchant this terminal stands at; intents for others are refused.
+        state_dir: what must survive reboot: gallery, outbox. Relative paths are relative to the file.
+        run_dir: sockets.
+        models_dir: the built networks.
+    """
+
+    profile: Literal["demo", "payment", "rig"]
+    terminal: Name
+    merchant: Name
+    state_dir: str
+    run_dir: str
+    models_dir: str
+    camera: CameraConfig
+    secure_element: SecureElementConfig
+    link: LinkConfig
+    backend: BackendConfig
+
+
+_T = TypeVar("_T", bound=_Table)
+
+
+def _decode(raw: bytes, kind: type[_T], where: str) -> _T:
+    if len(raw) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{where}: larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        return msgspec.convert(tomllib.loads(raw.decode()), kind, strict=True)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where}: not TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(str(error), kind)}") from error
+
+
+def _explain(message: str, kind: type[msgspec.Struct]) -> str:
+    """Add the nearest known key to msgspec's "unknown field" message."""
+    if "unknown field" not in message:
+        return message
+    wrong = message.split("`")[1]
+    known = [name for table in (kind, *_Table.__subclasses__()) for name in table.__struct_fields__]
+    near = difflib.get_close_matches(wrong, known, n=1)
+    return message + (f"; did you mean `{near[0]}`?" if near else "")
+
+
+def _profile_bytes(name: str) -> bytes:
+    return (files("firmware.runtime") / "profiles" / f"{name}.toml").read_bytes()
+
+
+def load_profile(name: str) -> Profile:
+    """Read a shipped profile. Raises ConfigError."""
+    if name not in PROFILES:
+        raise ConfigError(f"no profile {name!r}; shipped: {', '.join(PROFILES)}")
+    return _decode(_profile_bytes(name), Profile, f"profiles/{name}.toml")
+
+
+def load_config(path: Path) -> tuple[Config, Profile]:
+    """Read a terminal's configuration and its profile; relative paths become absolute.
+
+    Raises:
+        ConfigError: naming file, key and reason.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give --config FILE") from error
+    config = _absolute(_decode(raw, Config, str(path)), path.resolve().parent)
+    profile = load_profile(config.profile)
+    _refuse_impossible(config, profile, str(path))
+    return config, profile
+
+
+def _absolute(config: Config, base: Path) -> Config:
+    tls = config.link.tls
+    if tls is not None:
+        tls = msgspec.structs.replace(
+            tls, ca=str(base / tls.ca), certificate=str(base / tls.certificate), key=str(base / tls.key)
+        )
+    return msgspec.structs.replace(
+        config,
+        state_dir=str(base / config.state_dir),
+        run_dir=str(base / config.run_dir),
+        models_dir=str(base / config.models_dir),
+        link=msgspec.structs.replace(config.link, tls=tls),
+        backend=msgspec.structs.replace(config.backend, keys=str(base / config.backend.keys)),
+    )
+
+
+def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
+    if config.link.tls is None and not (profile.allow_hil and config.link.host == "127.0.0.1"):
+        raise ConfigError(
+            f"{where}: link.tls: missing; a broker without TLS is for 127.0.0.1 in profiles demo and rig only"
+        )
+    if config.secure_element.backend == "software" and not profile.software_key:
+        raise ConfigError(
+            f"{where}: secure_element.backend: `software` keeps the key in a file; profile {profile.name} needs hardware"
+        )
+    if config.camera.source in ("virtual", "recording") and not profile.allow_hil:
+        raise ConfigError(f"{where}: camera.source: `{config.camera.source}` is for profiles demo and rig only")

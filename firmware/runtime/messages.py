@@ -1,0 +1,185 @@
+"""What the processes say to each other: tagged structs, carried by `ipc`.
+
+Rules kept here:
+- `core` is the server; `camera`, `link` and the command line connect to it.
+- No message holds an image, a depth map, a landmark or an embedding: frames pass in shared memory (`ring`),
+  and nothing of a face goes to `link` at all.
+- Every message is bounded: `ipc` refuses anything above its size limit before decoding.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from drivers.camera import CameraInfo, Emitter, Intrinsics
+
+Envelope = Annotated[bytes, Meta(max_length=16 * 1024)]
+Text = Annotated[str, Meta(max_length=500)]
+
+
+class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True, kw_only=True):
+    """A tagged message."""
+
+
+# core -> camera
+class StartCapture(_Message):
+    """Emit and capture from now on."""
+
+
+class StopCapture(_Message):
+    """Stop emitting and capturing."""
+
+
+# camera -> core
+class CameraHello(_Message):
+    """The camera process is up, with this camera."""
+
+    info: CameraInfo
+    intrinsics: Intrinsics
+
+
+class FrameReady(_Message):
+    """A FrameSet lies in ring slot `slot` under `sequence`; the header's scalars are here."""
+
+    slot: Annotated[int, Meta(ge=0, le=63)]
+    sequence: int
+    timestamp_ns: int
+    intrinsics: Intrinsics
+    emitter: Emitter
+    exposure_us: int
+    gain: float
+
+
+class CameraFault(_Message):
+    """The camera is lost; the process goes on trying to open it again."""
+
+    detail: Text
+
+
+# core -> link
+class Publish(_Message):
+    """Send a sealed envelope to the backend."""
+
+    kind: Literal["authorization", "decline"]
+    envelope: Envelope
+
+
+# link -> core
+class Delivered(_Message):
+    """A sealed envelope came from the backend."""
+
+    kind: Literal["intent", "receipt"]
+    envelope: Envelope
+
+
+class LinkState(_Message):
+    """Whether the broker is connected, and if not, why."""
+
+    connected: bool
+    detail: Text = ""
+
+
+# command line -> core
+class Subscribe(_Message):
+    """Send me every `Event` from now on."""
+
+
+class Tap(_Message):
+    """Somebody touched the terminal's screen: go on."""
+
+
+class Cancel(_Message):
+    """Somebody touched Cancel on the terminal's screen."""
+
+
+class Status(_Message):
+    """How is the terminal? Answered by `StatusReply`."""
+
+
+class Enrol(_Message):
+    """Enrol whoever stands in front, under this consent and mandate. Answered by events, then `Done`."""
+
+    consent: Envelope
+    mandate: Envelope
+
+
+class ListPeople(_Message):
+    """Answered by `People`."""
+
+
+class Erase(_Message):
+    """Withdraw consent: erase this person. Answered by `Erased` or `Failed`."""
+
+    person: Annotated[str, Meta(max_length=64)]
+
+
+# core -> command line
+class Event(_Message):
+    """Something a person at the terminal would see, or a rig engineer wants to. Never biometrics.
+
+    `scene` counts sessions; `stage` is one of prompt, evidence, decision, authorization, outcome, notice.
+    `reason` is a code, `text` the plain sentence, `values` numbers (gates, scores) in profiles demo and rig only.
+    """
+
+    scene: int
+    stage: Literal["prompt", "evidence", "decision", "authorization", "outcome", "notice"]
+    reason: Text
+    text: Text
+    values: dict[str, float] = {}
+
+
+class StatusReply(_Message):
+    """State of the terminal."""
+
+    terminal: str
+    profile: str
+    session: str
+    camera: str
+    link: str
+    people: int
+    outbox_waiting: int
+    uptime_s: float
+
+
+class Person(_Message):
+    """Metadata of an enrolled person; never the template."""
+
+    person: str
+    purpose: str
+    enrolled_at: int
+    retain_until: int
+    payer: str
+
+
+class People(_Message):
+    """Everybody enrolled."""
+
+    people: list[Person]
+
+
+class Erased(_Message):
+    """`receipt` is the signed erasure receipt, a COSE_Sign1 envelope."""
+
+    receipt: Envelope
+
+
+class Done(_Message):
+    """A request ended well; `detail` is its result (for Enrol the person's id)."""
+
+    detail: Text
+
+
+class Failed(_Message):
+    """A request was refused."""
+
+    reason: Text
+    text: Text
+
+
+ToCamera = StartCapture | StopCapture
+FromCamera = CameraHello | FrameReady | CameraFault
+ToLink = Publish
+FromLink = Delivered | LinkState
+ToCore = Subscribe | Tap | Cancel | Status | Enrol | ListPeople | Erase
+FromCore = Event | StatusReply | People | Erased | Done | Failed
