@@ -160,9 +160,7 @@ class Camera(ABC):
     def close(self) -> None:
         """Release the device. Idempotent; the camera cannot be used again."""
 
-    def latest(
-        self, max_age_s: float, timeout_s: float, clock_ns: Callable[[], int] = time.monotonic_ns
-    ) -> FrameSet:
+    def latest(self, max_age_s: float, timeout_s: float, clock_ns: Callable[[], int] = time.monotonic_ns) -> FrameSet:
         """Return a frame no older than `max_age_s`, discarding older ones that were queued.
 
         Raises:

@@ -37,7 +37,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A strictly decoded TOML table."""
 
 
-class Profile(_Table):
+class Profile(_Table, frozen=True):
     """What a kind of terminal may and must do. Shipped, never configured.
 
     Attributes:
@@ -75,7 +75,7 @@ class Profile(_Table):
         return hashlib.sha256(_profile_bytes(self.name)).digest()
 
 
-class CameraConfig(_Table):
+class CameraConfig(_Table, frozen=True):
     """Which camera plug-in, the serial it must report (a misconfiguration check), and its own options."""
 
     source: Name
@@ -83,14 +83,14 @@ class CameraConfig(_Table):
     options: dict[str, str | int | float | bool] = {}
 
 
-class SecureElementConfig(_Table):
+class SecureElementConfig(_Table, frozen=True):
     """Which secure element plug-in and its own options."""
 
     backend: Name
     options: dict[str, str | int | float | bool] = {}
 
 
-class TlsConfig(_Table):
+class TlsConfig(_Table, frozen=True):
     """Mutual TLS to the broker: PEM files. The key is the link's own, never the signing key."""
 
     ca: str
@@ -98,7 +98,7 @@ class TlsConfig(_Table):
     key: str
 
 
-class LinkConfig(_Table):
+class LinkConfig(_Table, frozen=True):
     """The broker. Without `tls` only 127.0.0.1 in a profile that allows the rig."""
 
     host: Annotated[str, Meta(min_length=1, max_length=253)]
@@ -106,14 +106,14 @@ class LinkConfig(_Table):
     tls: TlsConfig | None = None
 
 
-class BackendConfig(_Table):
+class BackendConfig(_Table, frozen=True):
     """`keys`: a JSON file of the backend's pinned public keys, `{kid hex: PEM}`. `register_url`: for `tessera pay`."""
 
     keys: str
     register_url: str | None = None
 
 
-class Config(_Table):
+class Config(_Table, frozen=True):
     """A whole terminal.
 
     Attributes:

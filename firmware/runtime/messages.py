@@ -23,23 +23,23 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True
 
 
 # core -> camera
-class StartCapture(_Message):
+class StartCapture(_Message, frozen=True):
     """Emit and capture from now on."""
 
 
-class StopCapture(_Message):
+class StopCapture(_Message, frozen=True):
     """Stop emitting and capturing."""
 
 
 # camera -> core
-class CameraHello(_Message):
+class CameraHello(_Message, frozen=True):
     """The camera process is up, with this camera."""
 
     info: CameraInfo
     intrinsics: Intrinsics
 
 
-class FrameReady(_Message):
+class FrameReady(_Message, frozen=True):
     """A FrameSet lies in ring slot `slot` under `sequence`; the header's scalars are here."""
 
     slot: Annotated[int, Meta(ge=0, le=63)]
@@ -51,14 +51,14 @@ class FrameReady(_Message):
     gain: float
 
 
-class CameraFault(_Message):
+class CameraFault(_Message, frozen=True):
     """The camera is lost; the process goes on trying to open it again."""
 
     detail: Text
 
 
 # core -> link
-class Publish(_Message):
+class Publish(_Message, frozen=True):
     """Send a sealed envelope to the backend."""
 
     kind: Literal["authorization", "decline"]
@@ -66,14 +66,14 @@ class Publish(_Message):
 
 
 # link -> core
-class Delivered(_Message):
+class Delivered(_Message, frozen=True):
     """A sealed envelope came from the backend."""
 
     kind: Literal["intent", "receipt"]
     envelope: Envelope
 
 
-class LinkState(_Message):
+class LinkState(_Message, frozen=True):
     """Whether the broker is connected, and if not, why."""
 
     connected: bool
@@ -81,41 +81,41 @@ class LinkState(_Message):
 
 
 # command line -> core
-class Subscribe(_Message):
+class Subscribe(_Message, frozen=True):
     """Send me every `Event` from now on."""
 
 
-class Tap(_Message):
+class Tap(_Message, frozen=True):
     """Somebody touched the terminal's screen: go on."""
 
 
-class Cancel(_Message):
+class Cancel(_Message, frozen=True):
     """Somebody touched Cancel on the terminal's screen."""
 
 
-class Status(_Message):
+class Status(_Message, frozen=True):
     """How is the terminal? Answered by `StatusReply`."""
 
 
-class Enrol(_Message):
+class Enrol(_Message, frozen=True):
     """Enrol whoever stands in front, under this consent and mandate. Answered by events, then `Done`."""
 
     consent: Envelope
     mandate: Envelope
 
 
-class ListPeople(_Message):
+class ListPeople(_Message, frozen=True):
     """Answered by `People`."""
 
 
-class Erase(_Message):
+class Erase(_Message, frozen=True):
     """Withdraw consent: erase this person. Answered by `Erased` or `Failed`."""
 
     person: Annotated[str, Meta(max_length=64)]
 
 
 # core -> command line
-class Event(_Message):
+class Event(_Message, frozen=True):
     """Something a person at the terminal would see, or a rig engineer wants to. Never biometrics.
 
     `scene` counts sessions; `stage` is one of prompt, evidence, decision, authorization, outcome, notice.
@@ -129,7 +129,7 @@ class Event(_Message):
     values: dict[str, float] = {}
 
 
-class StatusReply(_Message):
+class StatusReply(_Message, frozen=True):
     """State of the terminal."""
 
     terminal: str
@@ -142,7 +142,7 @@ class StatusReply(_Message):
     uptime_s: float
 
 
-class Person(_Message):
+class Person(_Message, frozen=True):
     """Metadata of an enrolled person; never the template."""
 
     person: str
@@ -152,25 +152,25 @@ class Person(_Message):
     payer: str
 
 
-class People(_Message):
+class People(_Message, frozen=True):
     """Everybody enrolled."""
 
     people: list[Person]
 
 
-class Erased(_Message):
+class Erased(_Message, frozen=True):
     """`receipt` is the signed erasure receipt, a COSE_Sign1 envelope."""
 
     receipt: Envelope
 
 
-class Done(_Message):
+class Done(_Message, frozen=True):
     """A request ended well; `detail` is its result (for Enrol the person's id)."""
 
     detail: Text
 
 
-class Failed(_Message):
+class Failed(_Message, frozen=True):
     """A request was refused."""
 
     reason: Text
