@@ -1,0 +1,1 @@
+"""Frames to faces, faces to embeddings, embeddings to identity scores. Each step returns a new frozen value."""
