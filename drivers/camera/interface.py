@@ -12,6 +12,7 @@ Rules kept here:
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -40,7 +41,7 @@ class RecordingEndError(CameraError):
 
 
 class Intrinsics(msgspec.Struct, frozen=True):
-    """Pinhole model of the rectified IR image, in pixels: u = fx x/z + cx, v = fy y/z + cy (pixel centres at integers)."""
+    """Pinhole model of the rectified IR image, in pixels: u = fx x/z + cx, v = fy y/z + cy (centres at integers)."""
 
     width: int
     height: int
@@ -177,8 +178,6 @@ class Camera(ABC):
 
     def frames(self, timeout_s: float = 1.0) -> Iterator[FrameSet]:
         """Yield every next frame until a recording ends. Raises as `read` does otherwise."""
-        while True:
-            try:
+        with suppress(RecordingEndError):
+            while True:
                 yield self.read(timeout_s)
-            except RecordingEndError:
-                return
