@@ -14,19 +14,18 @@ from numpy.typing import NDArray
 from drivers.camera.interface import FrameSet, Intrinsics
 from drivers.npu.interface import Network
 from firmware.vision.face import Face, NoFace, Reason
+from firmware.vision.pose import pose_deg
 from firmware.vision.yunet import Candidate, find_candidates
 
 NEAREST_MM, FARTHEST_MM = 300.0, 1000.0
 """The capture volume of the design."""
-YAW_LIMIT_DEG, PITCH_LIMIT_DEG = 25.0, 20.0
-"""Roughly frontal."""
-LEVEL_PITCH_DEG = 8.0
-"""Slope of the surface from eyes to mouth corners in a level head, so that `pitch_deg` is 0 there."""
+YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG = 25.0, 20.0, 15.0
+"""Roughly frontal. YuNet's points stay behind a rolled head (35 degrees read as 23), which spoils the aligned crop."""
 ADULT_IPD_MM = 63.0
 """Mean adult distance between the pupils (Dodgson 2004): turns size in the image into a rough distance."""
 VALID_SHARE = 0.2
 """Least share of valid depth pixels in a patch."""
-PATCH_SHARE = 0.08
+PATCH_SHARE = 0.12
 """Half side of a point's patch as a share of the distance between the eyes."""
 
 _TEXTS = {
@@ -110,7 +109,7 @@ def _measure(candidate: Candidate, distance: float, frames: FrameSet) -> Face | 
     if math.isnan(distance) or not np.isfinite(points).all():
         return _no(Reason.NO_DEPTH)
     yaw, pitch, roll = pose_deg(points)
-    if abs(yaw) > YAW_LIMIT_DEG or abs(pitch) > PITCH_LIMIT_DEG:
+    if abs(yaw) > YAW_LIMIT_DEG or abs(pitch) > PITCH_LIMIT_DEG or abs(roll) > ROLL_LIMIT_DEG:
         return _no(Reason.NOT_FRONTAL)
     x, y, width, height = (float(value) for value in candidate.box)
     return Face(
@@ -136,19 +135,8 @@ def _cut_off(candidate: Candidate, intrinsics: Intrinsics) -> bool:
 
 def _points_mm(points_px: NDArray[np.float32], frames: FrameSet) -> NDArray[np.float32]:
     """(5, 3) surface points, NaN rows where depth is missing."""
-    half = max(2.0, PATCH_SHARE * _eye_distance(points_px))
+    half = max(3.0, PATCH_SHARE * _eye_distance(points_px))
     camera = frames.intrinsics
     z = np.array([_median(frames.depth_mm, (u - half, v - half, u + half, v + half)) for u, v in points_px.tolist()])
     x, y = (points_px[:, 0] - camera.cx) / camera.fx * z, (points_px[:, 1] - camera.cy) / camera.fy * z
     return np.stack([x, y, z], 1).astype(np.float32)
-
-
-def pose_deg(points_mm: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Return yaw, pitch, roll in degrees from (5, 3) surface points; signs as in `Face`."""
-    right_eye, left_eye, _nose, right_mouth, left_mouth = points_mm.astype(np.float64)
-    across = (left_eye - right_eye) + (left_mouth - right_mouth)
-    down = (right_mouth + left_mouth) / 2 - (right_eye + left_eye) / 2
-    yaw = math.degrees(math.atan2(across[2], math.hypot(across[0], across[1])))
-    pitch = math.degrees(math.atan2(-down[2], math.hypot(down[0], down[1]))) - LEVEL_PITCH_DEG
-    roll = math.degrees(math.atan2(across[1], across[0]))
-    return yaw, pitch, roll
