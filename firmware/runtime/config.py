@@ -10,18 +10,12 @@ Rules kept here:
 
 import difflib
 import hashlib
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PROFILES = ("demo", "payment", "rig")
 MAX_CONFIG_BYTES = 64 * 1024
@@ -144,11 +138,11 @@ def _decode(raw: bytes, kind: type[_T], where: str) -> _T:
     if len(raw) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{where}: larger than {MAX_CONFIG_BYTES} bytes")
     try:
-        return msgspec.convert(tomllib.loads(raw.decode()), kind, strict=True)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where}: not TOML: {error}") from error
+        return msgspec.toml.decode(raw, type=kind, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {_explain(str(error), kind)}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where}: not TOML: {error}") from error
 
 
 def _explain(message: str, kind: type[msgspec.Struct]) -> str:
@@ -211,7 +205,7 @@ def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
         )
     if config.secure_element.backend == "software" and not profile.software_key:
         raise ConfigError(
-            f"{where}: secure_element.backend: `software` keeps the key in a file; profile {profile.name} needs hardware"
+            f"{where}: secure_element.backend: `software` keeps the key in a file; {profile.name} needs hardware"
         )
     if config.camera.source in ("virtual", "recording") and not profile.allow_hil:
         raise ConfigError(f"{where}: camera.source: `{config.camera.source}` is for profiles demo and rig only")

@@ -1,0 +1,56 @@
+"""The command `tessera`: its subcommands are found by entry point `tessera.commands`.
+
+What is installed decides what there is: a field terminal without the rig has no `demo`.
+Errors a person can act on are printed in one line and end with exit code 1; anything else is a defect and
+shows its traceback, without local variables (they may hold templates).
+"""
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+from rich.console import Console
+
+from drivers.camera import CameraError
+from drivers.npu.interface import NetworkError
+from drivers.plugins import PluginError
+from drivers.secure_element.interface import SecureElementError
+from firmware.core.errors import TerminalError
+from firmware.gallery.consent import ConsentError
+from firmware.gallery.gallery import GalleryError
+from firmware.payment.errors import PaymentError
+from firmware.runtime.config import ConfigError
+from firmware.runtime.ipc import IpcError
+
+GROUP = "tessera.commands"
+EXPECTED = (
+    CameraError, ConfigError, ConsentError, GalleryError, IpcError, NetworkError,
+    PaymentError, PluginError, SecureElementError, TerminalError,
+)  # fmt: skip
+
+
+def build() -> typer.Typer:
+    """The application with every installed subcommand, in alphabetical order."""
+    app = typer.Typer(
+        name="tessera",
+        help="Firmware for 3D face terminals: recognise, prove life, sign one payment.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        command = point.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=point.name)
+        else:
+            app.command(point.name)(command)
+    return app
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        build()()
+    except EXPECTED as error:
+        Console(stderr=True).print(f"[red]tessera: {error}[/red]", highlight=False)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""The subcommands of `tessera` that a terminal has in the field."""

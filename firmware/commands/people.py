@@ -1,0 +1,47 @@
+"""`tessera people`: who is enrolled, and erasure on withdrawal of consent."""
+
+import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from firmware.core.client import ask, control
+from firmware.runtime.config import load_config
+from firmware.runtime.messages import Erase, ListPeople
+
+people = typer.Typer(help="Who is enrolled; erase somebody who withdraws consent.", no_args_is_help=True)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The terminal's configuration file.")]
+
+
+@people.command("list")
+def list_people(config: ConfigOption) -> None:
+    """List everybody enrolled: metadata only, never a template."""
+    loaded, _ = load_config(config)
+    with control(loaded) as core:
+        answer = ask(core, ListPeople(), timeout_s=5)
+    table = Table("person", "purpose", "payer", "enrolled", "erased by itself")
+    for person in answer.people:
+        dates = [
+            datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%d")
+            for at in (person.enrolled_at, person.retain_until)
+        ]
+        table.add_row(person.person, person.purpose, person.payer, *dates)
+    Console().print(table)
+
+
+@people.command("erase")
+def erase_person(
+    person: Annotated[str, typer.Argument(help="The id that `tessera people list` shows.")],
+    config: ConfigOption,
+    receipt: Annotated[Path, typer.Option(help="Where to write the signed erasure receipt.")],
+) -> None:
+    """Erase a person and write the signed receipt. Asking again gives the same receipt again."""
+    loaded, _ = load_config(config)
+    with control(loaded) as core:
+        answer = ask(core, Erase(person=person), timeout_s=10)
+    receipt.write_bytes(answer.receipt)
+    Console().print(f"erased {person}; signed receipt in {receipt} ({len(answer.receipt)} bytes)")

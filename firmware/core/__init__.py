@@ -1,0 +1,1 @@
+"""The session state machine that ties camera, vision, liveness, gallery, payment and link together."""

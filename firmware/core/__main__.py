@@ -1,0 +1,56 @@
+"""The process `core`: `python -m firmware.core --config FILE --ring-fd N --heartbeat-fd N`."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from drivers.npu.interface import NetworkError
+from drivers.plugins import PluginError
+from drivers.secure_element.interface import SecureElementError
+from firmware.core import control
+from firmware.core.client import CONTROL_SOCKET
+from firmware.core.parts import open_parts
+from firmware.core.terminal import Terminal
+from firmware.gallery.gallery import GalleryError
+from firmware.payment.errors import PaymentError
+from firmware.runtime import child
+from firmware.runtime.ipc import serve
+from firmware.runtime.messages import FromCamera, FromLink, ToCore
+from firmware.runtime.ring import RingReader
+from firmware.vision.calibration import CalibrationError
+
+CAMERA_SOCKET, LINK_SOCKET = "camera.sock", "link.sock"
+
+
+async def run(me: child.Child) -> None:
+    """Open everything, listen, and serve until told to stop."""
+    if me.ring_fd is None:
+        raise SystemExit("tessera-core: needs the frame ring; start the terminal with `tessera run`")
+    try:
+        parts = open_parts(me.config, me.profile)
+    except (CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError) as error:
+        raise SystemExit(f"tessera-core: {error}") from error
+    with contextlib.closing(parts):
+        terminal = Terminal(parts, RingReader(me.ring_fd))
+        terminal.recover()
+        run_dir = Path(me.config.run_dir)
+        servers = [
+            await serve(run_dir / CAMERA_SOCKET, FromCamera, terminal.camera.attend),
+            await serve(run_dir / LINK_SOCKET, FromLink, terminal.link.attend),
+            await serve(run_dir / CONTROL_SOCKET, ToCore, lambda peer: control.attend(terminal, peer)),
+        ]
+        delivery = asyncio.create_task(terminal.deliver_forever())
+        me.log.info("ready")
+        try:
+            stopped = asyncio.create_task(me.beat_until_stopped())
+            done, _ = await asyncio.wait({stopped, delivery}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            delivery.cancel()
+            for server in servers:
+                await server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(child.start("core")))

@@ -1,0 +1,94 @@
+"""Five guided poses, as a frozen value: every finding gives the next value.
+
+Rules kept here:
+- Every pose passes the same gates as a payment; a pose counts after three good frames in a row.
+- All poses must be the same person: a face that does not match the poses before ends the enrolment.
+- The template is the mean of one unit embedding per pose.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware.core.analysis import Finding
+from firmware.vision.calibration import Calibration
+from firmware.vision.match import is_match, make_template, score
+
+FRAMES_PER_POSE = 3
+POSE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """What to ask for, and the yaw and pitch (degrees, inclusive) that answer it."""
+
+    name: str
+    prompt: str
+    yaw_deg: tuple[float, float]
+    pitch_deg: tuple[float, float]
+
+
+# Yaw is positive to the person's own left, pitch is positive upwards (see `vision.face`).
+POSES = (
+    Pose("front", "Please look straight at the terminal.", (-7, 7), (-9, 9)),
+    Pose("left", "Please turn your head a little to the left.", (9, 22), (-12, 12)),
+    Pose("right", "Please turn your head a little to the right.", (-22, -9), (-12, 12)),
+    Pose("up", "Please look up a little.", (-8, 8), (6, 19)),
+    Pose("down", "Please look down a little.", (-8, 8), (-19, -6)),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolment:
+    """Where an enrolment stands. `reason` is set when it ended without all poses."""
+
+    calibration: Calibration
+    deadline_ns: int
+    embeddings: tuple[NDArray[np.float32], ...] = ()
+    good: int = 0
+    reason: str = ""
+
+    @classmethod
+    def begin(cls, calibration: Calibration, now_ns: int) -> "Enrolment":
+        """Start with the first pose."""
+        return cls(calibration, now_ns + int(POSE_S * 1e9))
+
+    @property
+    def pose(self) -> Pose | None:
+        """The pose asked for now; None when it is over."""
+        return None if self.reason or self.complete else POSES[len(self.embeddings)]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every pose was seen."""
+        return len(self.embeddings) == len(POSES)
+
+    @property
+    def template(self) -> NDArray[np.float32]:
+        """(128,) float32, from one embedding per pose."""
+        return make_template(self.embeddings)
+
+    def looked(self, finding: Finding, now_ns: int) -> "Enrolment":
+        """Take one frame's finding."""
+        if self.pose is None:
+            return self
+        if now_ns >= self.deadline_ns:
+            return replace(self, reason="pose_timeout")
+        if finding.reason or finding.face is None or finding.embedding is None:
+            return replace(self, good=0)
+        (yaw_low, yaw_high), (pitch_low, pitch_high) = self.pose.yaw_deg, self.pose.pitch_deg
+        face = finding.face
+        if not (yaw_low <= face.yaw_deg <= yaw_high and pitch_low <= face.pitch_deg <= pitch_high):
+            return replace(self, good=0)
+        if self.good + 1 < FRAMES_PER_POSE:
+            return replace(self, good=self.good + 1)
+        for earlier in self.embeddings:
+            if not is_match(score(finding.embedding, earlier, self.calibration), self.calibration):
+                return replace(self, reason="person_changed")
+        return replace(
+            self,
+            embeddings=(*self.embeddings, finding.embedding),
+            good=0,
+            deadline_ns=now_ns + int(POSE_S * 1e9),
+        )

@@ -1,0 +1,81 @@
+"""What happens during a session, in order, with frames coalesced to the newest.
+
+A frame takes longer to judge than another takes to come: only the newest is worth judging, and it is copied out
+of shared memory when it is taken, not when it is announced.
+"""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from firmware.runtime.messages import FrameReady
+
+
+@dataclass(frozen=True, slots=True)
+class Tapped:
+    """The customer touched the screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The customer touched Cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraGone:
+    """The camera process is gone or reports a fault."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A verified receipt for the authorization of `intent`."""
+
+    intent: bytes
+    approved: bool
+    code: str
+
+
+Happening = Tapped | Cancelled | CameraGone | Settled | FrameReady
+
+
+class Inbox:
+    """Holds what has happened and was not taken yet. One taker."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Happening] = deque()
+        self._frame: FrameReady | None = None
+        self._wake = asyncio.Event()
+
+    def put(self, happening: Happening) -> None:
+        """Add something; an announced frame replaces one that was not taken."""
+        if isinstance(happening, FrameReady):
+            self._frame = happening
+        else:
+            self._waiting.append(happening)
+        self._wake.set()
+
+    def clear(self) -> None:
+        """Forget what belongs to an earlier session."""
+        self._waiting.clear()
+        self._frame = None
+
+    async def take(self, due_ns: int) -> Happening | None:
+        """The next happening, frames last; None at `due_ns`, monotonic nanoseconds."""
+        # One turn of the loop first, so that what other tasks have received meanwhile is seen.
+        await asyncio.sleep(0)
+        while not self._waiting and self._frame is None:
+            self._wake.clear()
+            left_s = (due_ns - time.monotonic_ns()) / 1e9
+            if left_s <= 0:
+                return None
+            try:
+                await asyncio.wait_for(self._wake.wait(), left_s)
+            except (asyncio.TimeoutError, TimeoutError):
+                return None
+        if self._waiting:
+            return self._waiting.popleft()
+        frame, self._frame = self._frame, None
+        return frame

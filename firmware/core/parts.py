@@ -1,0 +1,83 @@
+"""Opening everything `core` owns, in one place, with one clear error each.
+
+`core` owns the secure element, the gallery, the outbox, the networks and the pinned backend keys. It never opens
+a network socket or the camera.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from drivers import plugins
+from drivers.secure_element.interface import SecureElement
+from firmware.core.analysis import Analyst
+from firmware.gallery.gallery import Gallery
+from firmware.liveness.gates import load_limits
+from firmware.payment.clock import TrustedClock
+from firmware.payment.outbox import Outbox
+from firmware.payment.trust import Trust, load_trust
+from firmware.runtime.config import Config, Profile
+from firmware.vision.calibration import Calibration, load_calibration
+from firmware.vision.detect import Detector
+from firmware.vision.embed import Embedder
+from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a terminal is made of. Digests are SHA-256 and go into every authorization."""
+
+    config: Config
+    profile: Profile
+    element: SecureElement
+    gallery: Gallery
+    outbox: Outbox
+    clock: TrustedClock
+    trust: Trust
+    analyst: Analyst
+    calibration: Calibration
+    thresholds_digest: bytes
+    models_digest: bytes
+    firmware_version: str
+
+    def close(self) -> None:
+        """Zero templates, close files."""
+        self.gallery.close()
+        self.outbox.close()
+
+
+def open_parts(config: Config, profile: Profile) -> Parts:
+    """Open everything, in order of what fails most often.
+
+    Raises:
+        NetworkError, PaymentError, SecureElementError, GalleryError, PluginError: each says what and what to do.
+    """
+    models = Path(config.models_dir)
+    limits, limits_digest = load_limits()
+    calibration = load_calibration(profile.population)
+    analyst = Analyst(
+        Detector(load_network(DETECTOR, models)), Embedder(load_network(EMBEDDER, models)), limits, calibration
+    )
+    trust = load_trust(Path(config.backend.keys))
+    element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(
+        config.secure_element.options
+    )
+    state = Path(config.state_dir)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    outbox = Outbox(state / "outbox.db")
+    return Parts(
+        config=config,
+        profile=profile,
+        element=element,
+        gallery=Gallery(state / "gallery.db", element),
+        outbox=outbox,
+        clock=TrustedClock(outbox),
+        trust=trust,
+        analyst=analyst,
+        calibration=calibration,
+        thresholds_digest=hashlib.sha256(limits_digest + calibration.digest).digest(),
+        models_digest=hashlib.sha256((files("models") / "manifest.toml").read_bytes()).digest(),
+        firmware_version=version("tessera"),
+    )

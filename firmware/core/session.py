@@ -1,0 +1,137 @@
+"""One payment at the terminal, as a frozen value: every event gives the next value.
+
+    TAP ---tapped---> LOOK ---enough good frames---> DECIDED ---stored---> RECEIPT ---verified receipt---> OVER
+     |                 |                                |                     |
+     +--no tap---------+--refusal, no camera, time------+--cannot store-------+--no receipt in time------> OVER
+
+Rules kept here:
+- Every path ends: each phase has a deadline, and a deadline that passes is a refusal (before the authorization
+  is stored) or "unknown, do not retry" (after).
+- `approved` is reached from RECEIPT by a verified receipt, and from nowhere else.
+- Good frames must be consecutive: one frame in doubt starts the count again.
+- No clock is read here; times are handed in, monotonic nanoseconds.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Literal
+
+from firmware.core.reasons import ATTACKS
+from firmware.runtime.config import Profile
+
+# The camera may take this long from the command to the first frame; after that a second is all it gets.
+FIRST_FRAME_S = 2.0
+NEXT_FRAME_S = 1.0
+# Frames with an attack's reason, or the wrong person, that end a session before its time is up.
+REFUSE_AFTER = 5
+
+Outcome = Literal["approved", "declined", "refused", "unknown"]
+
+
+class Phase(Enum):
+    """Where a session stands."""
+
+    TAP = "tap"
+    LOOK = "look"
+    DECIDED = "decided"
+    RECEIPT = "receipt"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A payment in hand. Build with `begin`; every method returns the next value.
+
+    Attributes:
+        deadline_ns: when `expired` is due.
+        frame_deadline_ns: while looking, when the camera counts as lost.
+        good: consecutive frames in which everything held.
+        reasons: how often each reason was seen while looking.
+        outcome: set when OVER. `refused` is the terminal's own no, `declined` the backend's.
+        reason: code of a refusal, or the backend's code.
+    """
+
+    profile: Profile
+    phase: Phase
+    deadline_ns: int
+    frame_deadline_ns: int = 0
+    good: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    outcome: Outcome | None = None
+    reason: str = ""
+
+    @classmethod
+    def begin(cls, profile: Profile, now_ns: int) -> "Session":
+        """Start: at the tap where the profile wants one, else looking."""
+        session = cls(profile, Phase.TAP, now_ns + _ns(profile.tap_s))
+        return session if profile.tap else session.tapped(now_ns)
+
+    @property
+    def over(self) -> bool:
+        """Whether the session has its outcome."""
+        return self.phase is Phase.OVER
+
+    def due_ns(self) -> int:
+        """When `expired` must be called if nothing else happens."""
+        return min(self.deadline_ns, self.frame_deadline_ns) if self.phase is Phase.LOOK else self.deadline_ns
+
+    def tapped(self, now_ns: int) -> "Session":
+        """Go on to look: the customer touched the screen."""
+        if self.phase is not Phase.TAP:
+            return self
+        return replace(
+            self,
+            phase=Phase.LOOK,
+            deadline_ns=now_ns + _ns(self.profile.look_s),
+            frame_deadline_ns=now_ns + _ns(FIRST_FRAME_S),
+        )
+
+    def looked(self, reason: str, now_ns: int) -> "Session":
+        """Take one frame's finding: an empty reason is a good frame of the claimed person."""
+        if self.phase is not Phase.LOOK:
+            return self
+        if now_ns >= self.deadline_ns:
+            return self.expired(now_ns)
+        nxt = replace(self, frame_deadline_ns=now_ns + _ns(NEXT_FRAME_S))
+        if not reason:
+            nxt = replace(nxt, good=self.good + 1)
+            return replace(nxt, phase=Phase.DECIDED) if nxt.good >= self.profile.frames_needed else nxt
+        reasons = self.reasons + Counter([reason])
+        if (reason in ATTACKS or reason == "not_recognised") and reasons[reason] >= REFUSE_AFTER:
+            return nxt.refused(reason)
+        return replace(nxt, good=0, reasons=reasons)
+
+    def stored(self, now_ns: int) -> "Session":
+        """Wait for the receipt: the authorization lies in the outbox."""
+        if self.phase is not Phase.DECIDED:
+            return self
+        return replace(self, phase=Phase.RECEIPT, deadline_ns=now_ns + _ns(self.profile.receipt_s))
+
+    def settled(self, approved: bool, code: str) -> "Session":
+        """End with a verified receipt for exactly this authorization."""
+        if self.phase is not Phase.RECEIPT:
+            return self
+        return replace(self, phase=Phase.OVER, outcome="approved" if approved else "declined", reason=code)
+
+    def refused(self, reason: str) -> "Session":
+        """End with the terminal's own no. Impossible once the authorization is stored."""
+        if self.phase in (Phase.RECEIPT, Phase.OVER):
+            return self
+        return replace(self, phase=Phase.OVER, outcome="refused", reason=reason)
+
+    def expired(self, now_ns: int) -> "Session":
+        """Time is up: what that means depends on the phase. Nothing happens before `due_ns`."""
+        if now_ns < self.due_ns() or self.over:
+            return self
+        if self.phase is Phase.TAP:
+            return self.refused("no_tap")
+        if self.phase is Phase.LOOK:
+            if now_ns >= self.frame_deadline_ns:
+                return self.refused("camera_lost")
+            return self.refused(self.reasons.most_common(1)[0][0] if self.reasons else "no_face")
+        return replace(self, phase=Phase.OVER, outcome="unknown", reason="no_receipt")
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)

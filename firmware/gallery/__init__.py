@@ -1,0 +1,1 @@
+"""Who is enrolled: sealed templates, consent, retention, erasure."""

@@ -1,0 +1,103 @@
+"""The first gates: what must hold before anything is weighed.
+
+Rules kept here:
+- Every gate is mandatory and says its value, its limit, a reason code and a plain sentence.
+- A gate that cannot be computed refuses: missing evidence means no.
+- No gate looks at who it is, and no weighing can undo a gate.
+These gates stop flat and bent sheets, wrong sizes and stale or repeated frames. They do not tell a printed
+head from a living one: that needs dynamic evidence, and an authorization that rests on them alone says
+assurance `geometry`.
+"""
+
+import hashlib
+import math
+from importlib.resources import files
+
+import msgspec
+
+from drivers.camera import FrameSet
+from firmware.liveness.surface import developable_residual_mm, face_surface
+from firmware.vision.face import Face
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The frozen limits; `digest` is the SHA-256 of the shipped file."""
+
+    depth_coverage_min: float
+    relief_min_mm: float
+    eye_distance_min_mm: float
+    eye_distance_max_mm: float
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """What one gate found. `value` is NaN where it could not be computed, and then `passed` is False."""
+
+    name: str
+    value: float
+    limit: str
+    passed: bool
+    reason: str
+    sentence: str
+
+
+def load_limits() -> tuple[Limits, bytes]:
+    """The shipped limits and the SHA-256 of their file."""
+    raw = (files("firmware.liveness") / "limits.toml").read_bytes()
+    return msgspec.toml.decode(raw, type=Limits, strict=True), hashlib.sha256(raw).digest()
+
+
+def _gate(name: str, value: float, low: float, high: float, unit: str, reason: str, sentence: str) -> Gate:
+    """A gate that wants `value` within [low, high]."""
+    limit = f"{low:g}..{high:g} {unit}" if math.isfinite(high) else f">= {low:g} {unit}"
+    if not math.isfinite(value):
+        return Gate(
+            name, math.nan, limit, False, f"{name}_unknown", f"The {name.replace('_', ' ')} cannot be measured."
+        )
+    passed = low <= value <= high
+    return Gate(name, value, limit, passed, "" if passed else reason, "" if passed else sentence)
+
+
+def geometry_gates(frames: FrameSet, face: Face, limits: Limits) -> tuple[Gate, ...]:
+    """Depth coverage, relief and metric size of one face in one frame."""
+    surface = face_surface(frames, face)
+    return (
+        _gate(
+            "depth_coverage", surface.coverage, limits.depth_coverage_min, math.inf, "of the face",
+            "depth_missing", "Too little of the face has depth.",
+        ),
+        _gate(
+            "relief", developable_residual_mm(surface.points_mm), limits.relief_min_mm, math.inf, "mm",
+            "flat", "This is a flat or bent sheet, not a face.",
+        ),
+        _gate(
+            "eye_distance", face.ipd_mm, limits.eye_distance_min_mm, limits.eye_distance_max_mm, "mm",
+            "wrong_size", "This is not the size of a face.",
+        ),
+    )  # fmt: skip
+
+
+class Freshness:
+    """Refuses frames that are old, out of order, or the very pixels of an earlier one. One per session."""
+
+    # Four seconds at 15 frames per second: a loop shorter than that is caught at its first return.
+    REMEMBERED = 64
+
+    def __init__(self, stale_s: float) -> None:
+        self._stale_s = stale_s
+        self._last_sequence = -1
+        self._seen: list[bytes] = []
+
+    def check(self, frames: FrameSet, now_ns: int) -> Gate:
+        """Judge one frame against those before it. `now_ns` is the monotonic clock, nanoseconds."""
+        age_s = frames.age_s(now_ns)
+        # Every fourth pixel each way: sensor noise alone makes any two real frames differ there.
+        digest = hashlib.blake2b(frames.ir[::4, ::4].tobytes() + frames.depth_mm[::8, ::8].tobytes()).digest()
+        repeated = digest in self._seen or frames.sequence <= self._last_sequence
+        self._seen = [*self._seen[-self.REMEMBERED + 1 :], digest]
+        self._last_sequence = max(self._last_sequence, frames.sequence)
+        limit = f"0..{self._stale_s:g} s"
+        if repeated:
+            return Gate("fresh", age_s, limit, False, "repeated_frame", "The camera repeats a frame.")
+        if not 0 <= age_s <= self._stale_s:
+            return Gate("fresh", age_s, limit, False, "stale_frame", "The camera's picture is too old.")
+        return Gate("fresh", age_s, limit, True, "", "")

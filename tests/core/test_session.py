@@ -1,0 +1,125 @@
+"""A payment session: every path ends, and approval comes from a verified receipt only."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from firmware.core.reasons import ATTACKS, SENTENCES
+from firmware.core.session import REFUSE_AFTER, Phase, Session
+from firmware.runtime.config import load_profile
+
+DEMO = load_profile("demo")
+SECOND = 1_000_000_000
+
+
+def looking() -> Session:
+    return Session.begin(DEMO, 0).tapped(0)
+
+
+def test_nothing_is_captured_before_the_tap() -> None:
+    assert Session.begin(DEMO, 0).looked("", 1).phase is Phase.TAP
+
+
+def test_good_frames_must_be_consecutive() -> None:
+    session = looking()
+    for reason in ["", "", "", "", "no_face", "", "", "", ""]:
+        session = session.looked(reason, 1)
+    assert session.phase is Phase.LOOK
+    assert session.looked("", 2).phase is Phase.DECIDED
+
+
+def test_flat_print_is_refused_before_time_runs_out() -> None:
+    session = looking()
+    for _ in range(REFUSE_AFTER):
+        session = session.looked("flat", 1)
+    assert (session.outcome, session.reason) == ("refused", "flat")
+
+
+def test_look_that_runs_out_of_time_names_the_commonest_reason() -> None:
+    session = looking().looked("no_face", SECOND).looked("too_far", 2 * SECOND).looked("too_far", int(2.9 * SECOND))
+    session = session.looked("not_frontal", int(3.8 * SECOND)).looked("too_far", int(4.7 * SECOND))
+    assert session.expired(session.due_ns()).reason == "too_far"
+
+
+def test_camera_that_stops_is_noticed_within_a_second_of_its_last_frame() -> None:
+    session = looking().looked("no_face", SECOND)
+    assert session.due_ns() == 2 * SECOND
+    assert session.expired(2 * SECOND).reason == "camera_lost"
+
+
+def test_stored_authorization_cannot_be_refused_any_more() -> None:
+    session = looking()
+    for _ in range(DEMO.frames_needed):
+        session = session.looked("", 1)
+    session = session.stored(2)
+    assert session.refused("cancelled").phase is Phase.RECEIPT
+    assert session.expired(session.due_ns()).outcome == "unknown"
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """Any events in any order, against what a customer and a merchant rely on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_ns = 0
+        self.session = Session.begin(DEMO, 0)
+        self.seen_good = 0
+        self.stored = False
+        self.settled = False
+
+    @rule(step=st.integers(0, 3 * SECOND))
+    def time_passes(self, step: int) -> None:
+        self.now_ns += step
+
+    @rule()
+    def time_runs_out(self) -> None:
+        self.now_ns = max(self.now_ns, self.session.due_ns())
+        before = self.session
+        self.session = self.session.expired(self.now_ns)
+        assert before.over or self.session.phase is not before.phase
+
+    @rule()
+    def tap(self) -> None:
+        self.session = self.session.tapped(self.now_ns)
+
+    @rule(reason=st.sampled_from(["", "", "", *SENTENCES]))
+    def look(self, reason: str) -> None:
+        if self.session.phase is Phase.LOOK:
+            self.seen_good = 0 if reason else self.seen_good + 1
+        self.session = self.session.looked(reason, self.now_ns)
+
+    @rule(reason=st.sampled_from(["cancelled", "camera_lost", "offline", "store"]))
+    def refuse(self, reason: str) -> None:
+        self.session = self.session.refused(reason)
+        assert not (self.stored and self.session.outcome == "refused")
+
+    @rule()
+    def store(self) -> None:
+        self.stored = self.stored or self.session.phase is Phase.DECIDED
+        self.session = self.session.stored(self.now_ns)
+
+    @rule(approved=st.booleans())
+    def receipt(self, approved: bool) -> None:
+        self.settled = self.settled or self.session.phase is Phase.RECEIPT
+        self.session = self.session.settled(approved, "" if approved else "amount")
+
+    @invariant()
+    def approval_needs_good_frames_storage_and_a_receipt(self) -> None:
+        if self.session.outcome == "approved":
+            assert self.seen_good >= DEMO.frames_needed
+            assert self.stored
+            assert self.settled
+
+    @invariant()
+    def outcome_exactly_when_over_and_with_a_known_reason(self) -> None:
+        assert self.session.over == (self.session.outcome is not None)
+        if self.session.outcome == "refused":
+            assert self.session.reason in SENTENCES
+
+
+TestSessionMachine = SessionMachine.TestCase
+TestSessionMachine.settings = settings(max_examples=200, deadline=None)
+
+
+def test_every_attack_has_a_sentence() -> None:
+    assert set(SENTENCES) >= ATTACKS
