@@ -1,0 +1,103 @@
+"""Where each point of a bust lies in its texture: a cylinder unrolled about the head, and a patch for each eye.
+
+Painting happens in millimetres on that cylinder (`Canvas`): `across` from the face's middle line, positive to the
+person's left, `down` from the eyes. Every bust shares the base mesh, so a brow is at the same place of every texture.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.people.makehuman import Bust, bust
+from hil.sensor.surface import F32, I32
+
+SIZE = 1024
+ROWS = 896  # of the cylinder; the eyes lie below
+TOP_MM, BOTTOM_MM = -130.0, 362.0
+AXIS_Z_MM = 109.0
+RADIUS_MM = 90.0
+EYE_PATCH = 112
+EYE_RADIUS_MM = 15.0
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """`source` (W,) the bust vertex behind each textured vertex, `faces` (F, 3) over them, `uv` (W, 2).
+
+    Vertices on the seam at the back of the head appear twice.
+    """
+
+    source: I32
+    faces: I32
+    uv: F32
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """The cylinder part of a texture while it is painted.
+
+    Attributes:
+        across: (1, W) float32, mm of arc, circumference at both ends.
+        down: (H, 1) float32, mm.
+        albedo: (H, W) float32, painted in place.
+    """
+
+    across: F32
+    down: F32
+    albedo: F32
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.albedo.shape[0], self.albedo.shape[1]
+
+    @property
+    def pitch_mm(self) -> tuple[float, float]:
+        """Millimetres of one row and of one column."""
+        return (BOTTOM_MM - TOP_MM) / ROWS, 2 * np.pi * RADIUS_MM / SIZE
+
+
+def blank_canvas(albedo: float) -> Canvas:
+    """A canvas all of one reflectance."""
+    across = ((np.arange(SIZE) + 0.5) / SIZE * 2 - 1) * np.pi * RADIUS_MM
+    down = TOP_MM + (np.arange(ROWS) + 0.5) / ROWS * (BOTTOM_MM - TOP_MM)
+    painted = np.full((ROWS, SIZE), albedo, np.float32)
+    return Canvas(across[None, :].astype(np.float32), down[:, None].astype(np.float32), painted)
+
+
+@cache
+def atlas() -> Atlas:
+    """The texture layout every virtual person shares."""
+    base = bust()
+    uv = _cylinder_uv(base)
+    faces = base.faces.copy()
+    spread = np.ptp(uv[faces, 0], axis=1) > 0.5
+    wrapped = np.unique(faces[spread][uv[faces[spread], 0] < 0.5])
+    twin = np.arange(len(uv))
+    twin[wrapped] = len(uv) + np.arange(len(wrapped))
+    faces[spread] = twin[faces[spread]]
+    source = np.concatenate([np.arange(len(uv)), wrapped]).astype(np.int32)
+    doubled = np.concatenate([uv, uv[wrapped] + np.array([1, 0])])
+    return Atlas(source, faces.astype(np.int32), doubled.astype(np.float32))
+
+
+def cylinder_place(vertices_mm: F32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(across, down) in mm, each (V,), of points of the base mesh."""
+    angle = np.arctan2(vertices_mm[:, 0], AXIS_Z_MM - vertices_mm[:, 2]).astype(np.float64)
+    return angle * RADIUS_MM, vertices_mm[:, 1].astype(np.float64)
+
+
+def _cylinder_uv(base: Bust) -> NDArray[np.float64]:
+    across, down = cylinder_place(base.vertices_mm)
+    u = across / (2 * np.pi * RADIUS_MM) + 0.5
+    v = (down - TOP_MM) / (BOTTOM_MM - TOP_MM) * ROWS / SIZE
+    uv = np.stack([u, np.clip(v, 0, (ROWS - 1) / SIZE)], axis=1)
+    for mark in (1, 2):
+        here = base.eye == mark
+        eyeball = base.vertices_mm[here, :2]
+        middle = (eyeball.min(axis=0) + eyeball.max(axis=0)) / 2
+        uv[here] = ((eyeball - middle) / EYE_RADIUS_MM * 0.5 + 0.5) * EYE_PATCH / SIZE
+        uv[here] += np.array([(mark - 1) * EYE_PATCH / SIZE, (ROWS + 8) / SIZE])
+    return uv

@@ -1,0 +1,166 @@
+"""The virtual camera: a `Camera` like any other, whose world is a stage file.
+
+Rules kept here:
+- Pace comes from the monotonic clock: frame n is due n periods after `start`; a late reader finds a gap in the
+  sequence numbers, never an old frame.
+- The stage is read again when the file changes; a missing or malformed one is a lost camera.
+- Noise and motion follow from the seed and the frame's number.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from drivers.camera import Camera, CameraInfo, CameraLostError, Emitter, FrameSet, FrameTimeoutError, Intrinsics
+from hil.people import PeopleError
+from hil.sensor.capture import Capture, capture
+from hil.sensor.cast import Cast, pose_of
+from hil.sensor.motion import eased, sway
+from hil.sensor.scene import INTRINSICS, Pose
+from hil.sensor.stage import Stage, StageError, read_stage
+
+SERIAL = "VIRTUAL-0001"
+
+
+class VirtualCameraOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`stage`: path of the stage file. `seed`: of noise and motion. `data`: folder of the real scan."""
+
+    stage: str
+    seed: Annotated[int, Meta(ge=0)] = 0
+    fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
+    data: str | None = None
+
+
+def open_camera(options: Mapping[str, object]) -> "VirtualCamera":
+    """Open the virtual camera. Raises msgspec.ValidationError for an unknown or impossible option."""
+    return VirtualCamera(msgspec.convert(dict(options), VirtualCameraOptions, strict=True))
+
+
+class VirtualCamera(Camera):
+    """Renders whoever stands on the stage."""
+
+    def __init__(
+        self,
+        options: VirtualCameraOptions,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        wait_s: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Nothing is read or rendered before `start`."""
+        self._options = options
+        self._clock_ns = clock_ns
+        self._wait_s = wait_s
+        self._period_ns = round(1e9 / options.fps)
+        self._path = Path(options.stage)
+        self._cast = Cast(Path(options.data) if options.data is not None else None)
+        digest = hashlib.sha256(msgspec.json.encode(INTRINSICS)).hexdigest()
+        self._info = CameraInfo(serial=SERIAL, firmware="simulated", calibration_digest=digest, flood=True)
+        self._started_ns: int | None = None
+        self._sequence = 0
+        self._stage = Stage()
+        self._stage_mtime_ns: int | None = None
+        self._from = self._goal = Pose()
+        self._moved_ns = 0
+        self._last: Capture | None = None
+
+    @property
+    def info(self) -> CameraInfo:
+        """Serial `VIRTUAL-0001`, with a flood light."""
+        return self._info
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """640 x 480, 56 x 44 degrees."""
+        return INTRINSICS
+
+    def start(self) -> None:
+        """Begin to capture. Raises CameraLostError where the stage cannot be read."""
+        if self._started_ns is not None:
+            return
+        self._started_ns = self._clock_ns()
+        self._sequence = 0
+        self._stage_mtime_ns = None
+        self._last = None
+        self._look_at_stage()
+
+    def stop(self) -> None:
+        """Stop capturing."""
+        self._started_ns = None
+
+    def close(self) -> None:
+        """Stop; there is nothing to release."""
+        self.stop()
+
+    def read(self, timeout_s: float) -> FrameSet:
+        """Return the next frame when it is due. Raises as `Camera.read` does."""
+        if self._started_ns is None:
+            raise CameraLostError(f"camera {SERIAL}: read before start")
+        deadline_ns = self._clock_ns() + round(timeout_s * 1e9)
+        while True:
+            elapsed = (self._clock_ns() - self._started_ns) // self._period_ns
+            sequence = max(self._sequence, elapsed)
+            due_ns = self._started_ns + sequence * self._period_ns
+            if due_ns > deadline_ns:
+                self._wait_until(deadline_ns)
+                raise FrameTimeoutError(f"camera {SERIAL}: no frame within {timeout_s:.3f} s")
+            self._wait_until(due_ns)
+            self._sequence = sequence + 1
+            self._look_at_stage()
+            if self._stage.fault != "stop":
+                return self._frame_set(sequence)
+
+    def _wait_until(self, instant_ns: int) -> None:
+        left_ns = instant_ns - self._clock_ns()
+        if left_ns > 0:
+            self._wait_s(left_ns / 1e9)
+
+    def _look_at_stage(self) -> None:
+        try:
+            mtime_ns = self._path.stat().st_mtime_ns
+            if mtime_ns == self._stage_mtime_ns:
+                return
+            stage = read_stage(self._path)
+        except (OSError, StageError) as error:
+            raise CameraLostError(f"camera {SERIAL}: {error}") from error
+        now_ns = self._clock_ns()
+        same_thing = self._stage_mtime_ns is not None and (stage.subject, stage.artefact) == (
+            self._stage.subject,
+            self._stage.artefact,
+        )
+        self._goal, start = pose_of(stage), self._pose(now_ns)
+        self._from = start if same_thing else self._goal
+        self._stage, self._stage_mtime_ns, self._moved_ns = stage, mtime_ns, now_ns
+
+    def _pose(self, now_ns: int) -> Pose:
+        return eased(self._from, self._goal, (now_ns - self._moved_ns) / 1e9)
+
+    def _frame_set(self, sequence: int) -> FrameSet:
+        timestamp_ns = self._clock_ns()
+        if self._last is None or self._stage.fault != "freeze":
+            self._last = self._capture(sequence, timestamp_ns)
+        return FrameSet(
+            sequence=sequence,
+            timestamp_ns=timestamp_ns,
+            ir=self._last.ir,
+            depth_mm=self._last.depth_mm,
+            intrinsics=INTRINSICS,
+            emitter=Emitter(flood=1.0, dots=1.0),
+            exposure_us=self._last.exposure_us,
+            gain=self._last.gain,
+            camera=self._info,
+        )
+
+    def _capture(self, sequence: int, now_ns: int) -> Capture:
+        seed = self._options.seed
+        time_s = sequence / self._options.fps
+        pose = self._pose(now_ns).moved(sway(time_s, seed))
+        try:
+            scene = self._cast.scene(self._stage, pose, sway(time_s, seed + 1))
+        except PeopleError as error:
+            raise CameraLostError(f"camera {SERIAL}: {error}") from error
+        return capture(scene, np.random.default_rng([seed, sequence]))
