@@ -1,0 +1,284 @@
+"""The one durable store of `core`: which intents were opened, what was signed for them, what the backend said.
+
+Rules kept here:
+- One intent, at most one envelope, authorization or decline: `UNIQUE` over the intent, not a flag in memory.
+- Counter, envelope and use of the intent are one transaction, on disk (WAL, synchronous=FULL) before `core` hands
+  the envelope to `link`. An error on the way leaves nothing behind, not even a used counter.
+- A row is settled by a verified signed receipt and by nothing else; a broker's acknowledgement is not durable.
+- Settled rows leave once their intent lies below the time floor, where it would be refused as expired anyway.
+
+Why order: the backend accepts only a counter above the last it saw, which refuses every replay without a window of
+seen counters to keep and size. Sent freely, a late resend of 7 after 8 would be refused with the replays. So only
+the head, the lowest unsettled row, is ever sent, again and again until its receipt comes; 8 is not on the wire
+while 7 has no answer. A resend of 7 is then either new to the backend, and the highest, or known byte for byte, and
+answered with the same receipt. Whatever comes out of order is not from this outbox. A lost receipt delays
+the next payment's delivery; that is the price, and "unknown, do not retry" already names it to the customer.
+"""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import msgspec
+
+from firmware.payment.errors import OutboxError, PaymentError
+from firmware.payment.intent import AcceptedIntent
+from firmware.payment.messages import Mandate, Outcome
+from firmware.payment.receipt import check_binds, verify_receipt
+from firmware.payment.trust import Trust
+
+Kind = Literal["authorization", "decline"]
+Make = Callable[[int], bytes]  # counter -> signed envelope
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+INSERT INTO meta VALUES ('counter', 0), ('time_floor', 0);
+CREATE TABLE intents (
+    id BLOB PRIMARY KEY CHECK (length(id) = 16),
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE outbox (
+    counter INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('authorization', 'decline')),
+    intent BLOB NOT NULL UNIQUE REFERENCES intents (id),
+    envelope BLOB NOT NULL,
+    digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+    audit BLOB NOT NULL,
+    outcome TEXT CHECK (outcome IN ('approved', 'declined', 'rejected')),
+    code TEXT,
+    receipt BLOB,
+    CHECK ((outcome IS NULL) = (receipt IS NULL) AND (outcome IS NULL) = (code IS NULL)),
+    CHECK (outcome IS NULL OR outcome = 'rejected' OR (outcome = 'approved') = (kind = 'authorization'))
+) STRICT;
+CREATE INDEX unsettled ON outbox (counter) WHERE outcome IS NULL;
+CREATE TRIGGER written_once BEFORE UPDATE OF counter, kind, intent, envelope, digest, audit ON outbox
+    BEGIN SELECT RAISE(ABORT, 'an envelope is written once'); END;
+CREATE TRIGGER settled_once BEFORE UPDATE ON outbox WHEN OLD.outcome IS NOT NULL
+    BEGIN SELECT RAISE(ABORT, 'a receipt is final'); END;
+CREATE TABLE mandates (id BLOB PRIMARY KEY CHECK (length(id) = 16), expires_at INTEGER NOT NULL) STRICT;
+"""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An envelope that waits for its receipt."""
+
+    kind: Kind
+    intent: bytes
+    envelope: bytes
+
+
+class OpenIntent(msgspec.Struct, frozen=True):
+    """An intent that was opened and has neither authorization nor decline; `digest` as in `AcceptedIntent`."""
+
+    id: bytes
+    digest: bytes
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What the backend finally said about an intent; `code` is empty unless rejected."""
+
+    kind: Kind
+    intent: bytes
+    outcome: Outcome
+    code: str
+
+
+class Outbox:
+    """SQLite behind it, held exclusively: one process, one thread.
+
+    Raises:
+        OutboxError: the file cannot be opened, is damaged, of another version, or held by another process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise OutboxError(f"{path}: cannot be opened: {error.strerror}") from error
+        with self._errors():
+            self._db = sqlite3.connect(path, timeout=2.0, isolation_level=None)
+            try:
+                self._prepare()
+                self._time_floor = self._meta("time_floor")
+            except (sqlite3.Error, OutboxError):
+                self._db.close()
+                raise
+
+    def __enter__(self) -> "Outbox":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. What was committed stays."""
+        self._db.close()
+
+    @property
+    def time_floor(self) -> int:
+        """Latest time the backend signed in an intent opened here, whole seconds since 1970."""
+        return self._time_floor
+
+    def open_intent(self, accepted: AcceptedIntent) -> None:
+        """Note that this intent is being served; from now on it is answered or `interrupted`.
+
+        Raises:
+            PaymentError: `intent_used`, it was opened before.
+            OutboxError: the store failed; the intent is not open.
+        """
+        intent = accepted.intent
+        with self._transaction() as db:
+            try:
+                db.execute("INSERT INTO intents VALUES (?, ?, ?)", (intent.id, accepted.digest, intent.expires_at))
+            except sqlite3.IntegrityError as error:
+                raise PaymentError("intent_used", "this intent was served before") from error
+            raise_to = "UPDATE meta SET value = max(value, ?) WHERE name = ?"
+            db.execute(raise_to, (intent.counter, "counter"))
+            db.execute(raise_to, (intent.issued_at, "time_floor"))
+            floor = self._meta("time_floor")
+            settled = "SELECT intent FROM outbox JOIN intents ON intent = id WHERE outcome NOT NULL AND expires_at < ?"
+            gone = db.execute(settled, (floor,)).fetchall()
+            db.executemany("DELETE FROM outbox WHERE intent = ?", gone)
+            db.executemany("DELETE FROM intents WHERE id = ?", gone)
+            db.execute("DELETE FROM mandates WHERE expires_at < ?", (floor,))
+        self._time_floor = floor
+
+    def authorize(self, intent: bytes, make: Make, audit: bytes) -> bytes:
+        """Sign and keep the one authorization of an open intent. Returns the envelope.
+
+        Args:
+            intent: the intent's id.
+            make: signs, given the counter; what it raises passes through and leaves nothing behind.
+            audit: the local record the evidence commits to; it never leaves the terminal.
+
+        Raises:
+            PaymentError: `intent_used`, it was answered before; `unknown_intent`, it was never opened.
+            OutboxError: the store failed; nothing was authorized.
+        """
+        return self._answer("authorization", intent, make, audit)
+
+    def decline(self, intent: bytes, make: Make) -> bytes:
+        """Sign and keep the one decline of an open intent. Arguments and errors as in `authorize`."""
+        return self._answer("decline", intent, make, b"")
+
+    def head(self) -> Entry | None:
+        """Return the one envelope to send now: the oldest without a receipt, or None."""
+        with self._errors():
+            row = self._db.execute(
+                "SELECT kind, intent, envelope FROM outbox WHERE outcome IS NULL ORDER BY counter LIMIT 1"
+            ).fetchone()
+        return None if row is None else Entry(*row)
+
+    def waiting(self) -> int:
+        """Return how many envelopes have no receipt yet."""
+        with self._errors():
+            return int(self._db.execute("SELECT count(*) FROM outbox WHERE outcome IS NULL").fetchone()[0])
+
+    def interrupted(self) -> list[OpenIntent]:
+        """Return the intents that are open: at start, those a dead process left. Decline each."""
+        with self._errors():
+            rows = self._db.execute(
+                "SELECT id, digest FROM intents WHERE id NOT IN (SELECT intent FROM outbox) ORDER BY rowid"
+            ).fetchall()
+        return [OpenIntent(*row) for row in rows]
+
+    def settle(self, envelope: bytes, trust: Trust, terminal: str) -> Settled:
+        """Verify a receipt from the wire and release what it answers. The same again gives the same.
+
+        Raises:
+            PaymentError: `receipt` or an envelope code; nothing is released.
+            OutboxError: the store failed; the receipt will come again.
+        """
+        receipt = verify_receipt(envelope, trust, terminal)
+        with self._transaction() as db:
+            row = db.execute(
+                "SELECT kind, intent, outcome, code FROM outbox WHERE digest = ?", (receipt.digest,)
+            ).fetchone()
+            if row is None:
+                raise PaymentError("receipt", "the receipt answers nothing that was sent from here")
+            kind, intent, outcome, code = row
+            check_binds(receipt, kind, receipt.digest, intent)
+            if outcome is not None and (outcome, code) != (receipt.outcome, receipt.code):
+                raise PaymentError("receipt", f"the receipt says {receipt.outcome}, an earlier one {outcome}")
+            if outcome is None:
+                db.execute(
+                    "UPDATE outbox SET outcome = ?, code = ?, receipt = ? WHERE digest = ?",
+                    (receipt.outcome, receipt.code, envelope, receipt.digest),
+                )
+        return Settled(kind, intent, receipt.outcome, receipt.code)
+
+    def use_mandate(self, mandate: Mandate) -> None:
+        """Note the one use of a mandate, before the enrolment it allows.
+
+        Raises:
+            PaymentError: `mandate`, it was used before.
+            OutboxError: the store failed; the mandate is unused.
+        """
+        with self._transaction() as db:
+            try:
+                db.execute("INSERT INTO mandates VALUES (?, ?)", (mandate.id, mandate.expires_at))
+            except sqlite3.IntegrityError as error:
+                raise PaymentError("mandate", "this mandate was used before") from error
+
+    def _answer(self, kind: Kind, intent: bytes, make: Make, audit: bytes) -> bytes:
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM outbox WHERE intent = ?", (intent,)).fetchone():
+                raise PaymentError("intent_used", "this intent was answered before")
+            if not db.execute("SELECT 1 FROM intents WHERE id = ?", (intent,)).fetchone():
+                raise PaymentError("unknown_intent", "this intent was never opened")
+            counter = self._meta("counter") + 1
+            db.execute("UPDATE meta SET value = ? WHERE name = 'counter'", (counter,))
+            envelope = make(counter)
+            db.execute(
+                "INSERT INTO outbox (counter, kind, intent, envelope, digest, audit) VALUES (?, ?, ?, ?, ?, ?)",
+                (counter, kind, intent, envelope, hashlib.sha256(envelope).digest(), audit),
+            )
+        return envelope
+
+    def _meta(self, name: str) -> int:
+        return int(self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
+
+    def _prepare(self) -> None:
+        """Lock, check and, where new, lay out the file."""
+        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            self._db.execute(f"PRAGMA {pragma}")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise OutboxError(f"{self._path}: has layout {version}, this software knows {SCHEMA_VERSION}")
+        fault = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if fault != "ok":
+            raise OutboxError(f"{self._path}: damaged ({fault}); keep the file, it may hold unsettled payments")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, on disk when it returns."""
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise OutboxError(f"{self._path}: {error}; free disk space, check it is writable, try again") from error
+        except sqlite3.Error as error:
+            raise OutboxError(f"{self._path}: {error}; keep the file, it may hold unsettled payments") from error
