@@ -1,0 +1,209 @@
+"""The backend as one object: no network, no clock of its own.
+
+Rules kept here:
+- `handle` always answers with a signed receipt over the exact bytes it was given, and the answer is final.
+- Judgement, effect and answer are one transaction. A receipt exists only after it is on disk.
+- What is refused before its sender is known leaves no trace: strangers cannot fill the store, use up a counter or
+  close an intent. Such an answer is signed anew each time and always says the same.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from firmware.payment import money, schema
+from firmware.payment.errors import Code, PaymentError
+from firmware.payment.messages import NO_ID, Authorization, Decline, Intent, Mandate, Outcome, Receipt
+from firmware.payment.trust import key_id, load_pem
+from hil.backend import verify
+from hil.backend.keys import signer
+from hil.backend.policy import Policy, Registration
+from hil.backend.store import Payment, Store
+
+INTENT_TTL_S = 120
+MANDATE_TTL_S = 600
+KINDS: dict[str, type[Authorization] | type[Decline]] = {"authorization": Authorization, "decline": Decline}
+
+State = Literal["open", "expired", "approved", "declined", "rejected", "unknown"]
+
+
+class RegisterView(msgspec.Struct, frozen=True):
+    """What a cash register sees of its intent; `code` is why it was rejected or declined."""
+
+    intent: str
+    state: State
+    code: str
+
+
+class Backend:
+    """Issues intents and mandates, answers authorizations and declines.
+
+    Args:
+        store: what it remembers.
+        key: its signing key.
+        registrations: the terminals it knows.
+        policy: what it takes.
+        now: whole seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        key: ec.EllipticCurvePrivateKey,
+        registrations: Iterable[Registration],
+        policy: Policy,
+        now: Callable[[], int],
+    ) -> None:
+        self._store, self._policy, self._now = store, policy, now
+        self._sign, self._kid = signer(key), key_id(key.public_key())
+        self._terminals = {known.terminal: known for known in registrations}
+        keys = {name: load_pem(known.public_key.encode(), name) for name, known in self._terminals.items()}
+        self._signers = {key_id(public): (public, self._terminals[name]) for name, public in keys.items()}
+        if len(self._signers) != len(keys):
+            raise PaymentError("trust", "two terminals are registered under one key")
+
+    def issue_intent(self, terminal: str, amount: money.Amount, payer: str) -> tuple[bytes, bytes]:
+        """Ask a terminal for a payment. Returns (intent id, signed envelope); publish the envelope.
+
+        Raises:
+            PaymentError: `topic_identity`, `currency` or `schema`.
+        """
+        registration, now = self._registered(terminal), self._now()
+        with self._store.transaction():
+            intent = Intent(
+                id=secrets.token_bytes(16),
+                issued_at=now,
+                expires_at=now + INTENT_TTL_S,
+                terminal=terminal,
+                merchant=registration.merchant,
+                amount_minor=amount.minor,
+                currency=amount.currency,
+                exponent=money.exponent(amount.currency),
+                challenge=secrets.token_bytes(32),
+                assurance=self._policy.assurance,
+                payer=payer,
+                counter=self._store.last_counter(terminal),
+            )
+            envelope = self._seal(intent)
+            self._store.keep_intent(intent, hashlib.sha256(envelope).digest(), envelope)
+        return intent.id, envelope
+
+    def issue_mandate(self, terminal: str, payer: str, purpose: str, consent_hash: bytes) -> bytes:
+        """Let a terminal bind one face to `payer`, under this consent. Returns the signed envelope.
+
+        Raises:
+            PaymentError: `topic_identity` or `schema`.
+        """
+        now = self._now()
+        mandate = Mandate(
+            id=secrets.token_bytes(16),
+            payer=payer,
+            terminal=self._registered(terminal).terminal,
+            purpose=purpose,
+            consent_hash=consent_hash,
+            issued_at=now,
+            expires_at=now + MANDATE_TTL_S,
+        )
+        envelope = self._seal(mandate)
+        with self._store.transaction():
+            self._store.keep_mandate(mandate, envelope)
+        return envelope
+
+    def state(self, intent: bytes) -> RegisterView:
+        """Return how an intent stands: the truth about a payment."""
+        with self._store.transaction():
+            state, code = self._store.intent_state(intent)
+            issued = self._store.issued(intent)
+        if state == "open" and issued is not None and self._now() >= issued.intent.expires_at:
+            state = "expired"
+        return msgspec.convert({"intent": intent.hex(), "state": state, "code": code}, RegisterView)
+
+    def payments(self) -> list[Payment]:
+        """Return every effect so far: the ledger."""
+        with self._store.transaction():
+            return self._store.payments()
+
+    def handle(self, topic: str, kind: str, envelope: bytes) -> bytes:
+        """Answer what came on the topic of terminal `topic`; `kind` is `authorization` or `decline`.
+
+        Returns:
+            The signed receipt, already on disk.
+        """
+        digest = hashlib.sha256(envelope).digest()
+        with self._store.transaction():
+            known = self._store.answer(topic, digest)
+            if known is not None:
+                return known
+            try:
+                message = self._open(topic, KINDS[kind], envelope)
+            except PaymentError as refusal:
+                return self._receipt(topic, digest, NO_ID, "rejected", refusal.code)
+            outcome, code = self._judge(message, digest)
+            receipt = self._receipt(topic, digest, message.intent, outcome, code)
+            self._store.keep_answer(topic, digest, receipt)
+        return receipt
+
+    def _open(self, topic: str, kind: type[Authorization] | type[Decline], envelope: bytes) -> Authorization | Decline:
+        """Establish who speaks, or raise PaymentError."""
+        if topic not in self._terminals:
+            raise PaymentError("topic_identity", f"no terminal {topic} is registered")
+        kid, message = schema.verify(envelope, kind, self._resolve)
+        assert isinstance(message, Authorization | Decline)
+        code = verify.sender(message, topic, self._signers[kid][1])
+        if code is not None:
+            raise PaymentError(code, "the topic, the key and the message do not name one terminal")
+        return message
+
+    def _resolve(self, kid: bytes) -> ec.EllipticCurvePublicKey:
+        if kid not in self._signers:
+            raise PaymentError("unknown_key", f"no terminal has the key {kid.hex()}")
+        public, registration = self._signers[kid]
+        if registration.revoked:
+            raise PaymentError("revoked", f"the key of {registration.terminal} is revoked")
+        return public
+
+    def _judge(self, message: Authorization | Decline, digest: bytes) -> tuple[Outcome, Code | Literal[""]]:
+        """Judge a message whose sender is known, and have its effect."""
+        store, terminal = self._store, message.terminal
+        number = message.id if isinstance(message, Authorization) else None
+        code = verify.replay(message.counter, store.standing(terminal, message.counter, number))
+        if code == "clone_suspected":
+            store.suspend(terminal)
+        if code in ("suspended", "clone_suspected", "counter_rollback"):
+            return "rejected", code
+        store.advance(terminal, message.counter, digest)
+        if code is not None:
+            return "rejected", code
+        issued = store.issued(message.intent)
+        if isinstance(message, Decline):
+            code, outcome, reason = verify.decline(message, issued), "declined", message.reason
+        else:
+            store.keep_authorization(message, digest)
+            mandate, terms = store.mandate(message.mandate), (self._terminals[terminal], self._policy, self._now())
+            code, outcome, reason = verify.authorization(message, issued, mandate, *terms), "approved", ""
+        if issued is not None and issued.open and issued.intent.terminal == terminal:
+            store.close_intent(message.intent, "rejected" if code else outcome, code or reason)
+        if code is not None:
+            return "rejected", code
+        if isinstance(message, Authorization):
+            store.pay(message)
+            return "approved", ""
+        return "declined", ""
+
+    def _registered(self, terminal: str) -> Registration:
+        if terminal not in self._terminals:
+            raise PaymentError("topic_identity", f"no terminal {terminal} is registered")
+        return self._terminals[terminal]
+
+    def _receipt(self, terminal: str, digest: bytes, intent: bytes, outcome: Outcome, code: str) -> bytes:
+        return self._seal(
+            Receipt(digest=digest, intent=intent, terminal=terminal, outcome=outcome, code=code, issued_at=self._now())
+        )
+
+    def _seal(self, message: schema.Message) -> bytes:
+        schema.decode(schema.encode(message), type(message))  # a struct's constructor checks no bounds
+        return schema.sign(message, self._sign, self._kid)

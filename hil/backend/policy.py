@@ -1,0 +1,78 @@
+"""What a backend takes from a terminal, as data.
+
+Rules kept here:
+- `DEMO` takes simulated evidence and says so by its name; nothing else may.
+- A policy for production names the profile files, threshold files and models it knows, by digest: unknown is no.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from firmware.payment.messages import Assurance, Name, Reason, Version
+
+HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a backend demands.
+
+    Attributes:
+        profiles: terminal profiles taken.
+        assurance: least evidence of life.
+        gates: names of gates that must have passed.
+        match_band: least n of a match threshold at a false match rate of 10^-n.
+        firmware: lowest version taken.
+        policies, thresholds, models: SHA-256 in hex of the files known; empty takes any, in `demo` only.
+    """
+
+    name: Name
+    profiles: tuple[Name, ...]
+    assurance: Assurance
+    gates: tuple[Reason, ...] = ()
+    match_band: Annotated[int, Meta(ge=1, le=9)]
+    firmware: Version
+    policies: tuple[HexDigest, ...] = ()
+    thresholds: tuple[HexDigest, ...] = ()
+    models: tuple[HexDigest, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that takes what only a demonstration may. Raises ValueError."""
+        if self.name == "demo":
+            return
+        if {"demo", "rig"} & set(self.profiles) or self.assurance == "geometry":
+            raise ValueError(f"policy {self.name}: profiles demo and rig, and assurance geometry, are for policy demo")
+        if not (self.policies and self.thresholds and self.models):
+            raise ValueError(f"policy {self.name}: policies, thresholds and models must be listed")
+
+
+DEMO = Policy(
+    name="demo",
+    profiles=("demo", "rig"),
+    assurance="geometry",
+    gates=("fresh", "depth_coverage", "relief", "eye_distance"),
+    match_band=1,
+    firmware="0.1.0",
+)
+
+
+class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A terminal the backend knows.
+
+    Attributes:
+        terminal: its id, also its place in the MQTT topics.
+        merchant: where it stands.
+        profile: the profile it was registered for.
+        public_key: PEM of its device key.
+        since: whole seconds since 1970; nothing signed earlier counts. What was once refused as `unknown_key` is
+            not remembered and must not become good by a later registration.
+        revoked: its key no longer counts; never taken back, a new key is registered instead.
+    """
+
+    terminal: Name
+    merchant: Name
+    profile: Name
+    public_key: str
+    since: int = 0
+    revoked: bool = False

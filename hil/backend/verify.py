@@ -1,0 +1,138 @@
+"""The judgement: pure functions from a verified message and what the store knows to a reject code, or None for yes.
+
+Rules kept here:
+- The order is part of the contract: who speaks, then replay, then what is bound, then time, evidence and software.
+- Checks before `replay` leave no trace in the store; those after it use up the counter.
+- A check that cannot be made (no such intent, no such mandate) is a no.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from firmware.payment.authorize import AUTHORIZATION_TTL_S, display_hash, display_text
+from firmware.payment.clock import MAX_SKEW_S
+from firmware.payment.errors import Code
+from firmware.payment.messages import ASSURANCE_RANK, Authorization, Decline, Intent, Mandate
+from hil.backend.policy import Policy, Registration
+
+Checks = Iterable[tuple[Code, bool]]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What the store knows of the sender and of this message.
+
+    Attributes:
+        suspended: a clone was suspected; a person must look.
+        last_counter: highest counter seen from it.
+        counter_seen: this counter came before, in other bytes (the same bytes are answered before any judgement).
+        id_seen: this authorization id came before.
+    """
+
+    suspended: bool
+    last_counter: int
+    counter_seen: bool
+    id_seen: bool
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """An intent the backend issued: `digest` of its envelope, and whether nobody answered it yet."""
+
+    intent: Intent
+    digest: bytes
+    open: bool
+
+
+def sender(message: Authorization | Decline, topic: str, signer: Registration) -> Code | None:
+    """Judge who speaks: the topic, the key and the message must name one terminal."""
+    return _first(
+        [
+            ("kid_topic_mismatch", signer.terminal != topic),
+            ("terminal_mismatch", message.terminal != signer.terminal),
+            ("unknown_key", message.issued_at < signer.since),
+        ]
+    )
+
+
+def replay(counter: int, standing: Standing) -> Code | None:
+    """Judge whether this is new; the order of an honest outbox is strict (see `firmware.payment.outbox`)."""
+    return _first(
+        [
+            ("suspended", standing.suspended),
+            ("clone_suspected", standing.counter_seen),
+            ("counter_rollback", counter <= standing.last_counter),
+            ("id_reuse", standing.id_seen),
+        ]
+    )
+
+
+def decline(message: Decline, issued: Issued | None) -> Code | None:
+    """Judge a decline that is no replay."""
+    if issued is None:
+        return "unknown_intent"
+    return _first(_answers(message, issued))
+
+
+def authorization(
+    message: Authorization, issued: Issued | None, mandate: Mandate | None, registration: Registration, policy: Policy,
+    now: int,
+) -> Code | None:  # fmt: skip
+    """Judge an authorization that is no replay; `now` is whole seconds since 1970."""
+    if issued is None:
+        return "unknown_intent"
+    return (
+        _first(_answers(message, issued))
+        or _first(_terms(message, issued.intent))
+        or _first(_times(message, issued.intent, now))
+        or _first(_evidence(message, issued.intent, mandate, policy))
+        or _first(_software(message, registration, policy))
+    )
+
+
+def _first(checks: Checks) -> Code | None:
+    return next((code for code, failed in checks if failed), None)
+
+
+def _answers(message: Authorization | Decline, issued: Issued) -> Checks:
+    yield "intent_other_terminal", issued.intent.terminal != message.terminal
+    yield "intent_used", not issued.open
+    yield "challenge", message.intent_hash != issued.digest
+
+
+def _terms(message: Authorization, intent: Intent) -> Checks:
+    yield "challenge", message.challenge != intent.challenge
+    yield "amount", message.amount_minor != intent.amount_minor
+    yield "currency", (message.currency, message.exponent) != (intent.currency, intent.exponent)
+    yield "merchant", message.merchant != intent.merchant
+    shown = display_text(intent.amount_minor, intent.currency, intent.merchant)
+    yield "display", message.display_hash != display_hash(shown)
+
+
+def _times(message: Authorization, intent: Intent, now: int) -> Checks:
+    yield "ttl", not 0 < message.expires_at - message.issued_at <= AUTHORIZATION_TTL_S
+    yield "ttl", message.expires_at > intent.expires_at
+    yield "future", message.issued_at > now + MAX_SKEW_S
+    yield "expired", now >= message.expires_at
+
+
+def _evidence(message: Authorization, intent: Intent, mandate: Mandate | None, policy: Policy) -> Checks:
+    rank = ASSURANCE_RANK[message.evidence.assurance]
+    yield "evidence", rank < max(ASSURANCE_RANK[intent.assurance], ASSURANCE_RANK[policy.assurance])
+    yield "evidence", not set(policy.gates) <= set(message.evidence.gates)
+    yield "evidence", message.evidence.match_band < policy.match_band
+    yield "mandate", mandate is None or message.payer != intent.payer
+    if mandate is not None:
+        bound = (message.payer, message.terminal, "payment")
+        yield "mandate", (mandate.payer, mandate.terminal, mandate.purpose) != bound
+
+
+def _software(message: Authorization, registration: Registration, policy: Policy) -> Checks:
+    yield "profile", message.profile not in policy.profiles or message.profile != registration.profile
+    yield "profile", bool(policy.policies) and message.policy.hex() not in policy.policies
+    yield "profile", bool(policy.thresholds) and message.thresholds.hex() not in policy.thresholds
+    yield "version_floor", _version(message.firmware) < _version(policy.firmware)
+    yield "version_floor", bool(policy.models) and message.models.hex() not in policy.models
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
