@@ -1,0 +1,186 @@
+"""The camera process: owns the camera, writes its frames into the ring, tells `core` where they lie.
+
+Rules kept here:
+- Nothing is emitted or captured but between `core`'s StartCapture and StopCapture, and never while `core` is gone.
+- When capture ends, for whatever reason, the ring is zeroed.
+- A camera that fails is reported at once and opened again, with a back-off; after that `core` must ask for
+  capture again. No frame for `FRAME_S` is a failure.
+- Vendor libraries hang and crash. That is why this is a process of its own: the supervisor kills it.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from drivers.camera import Camera, CameraError, CameraNotFoundError, FrameTimeoutError, RecordingEndError, open_camera
+from firmware.runtime import child, ipc
+from firmware.runtime.config import CameraConfig
+from firmware.runtime.messages import CameraFault, CameraHello, FrameReady, StartCapture, StopCapture, ToCamera
+from firmware.runtime.ring import RingError, RingWriter
+
+FRAME_S = 1.0
+CORE_RETRY_S = 0.2
+# how long the loop may wait on the camera or on core before it looks round
+_SLICE_S = 0.2
+_REOPEN_FIRST_S, _REOPEN_MAX_S = 0.5, 5.0
+
+Opener = Callable[[str, Mapping[str, object]], Camera]
+
+
+class CameraProcess:
+    """The main loop and what it holds.
+
+    Args:
+        process: this child.
+        ring: where frames go.
+        opener: opens a camera plug-in by name and options.
+    """
+
+    def __init__(self, process: child.Child, ring: RingWriter, opener: Opener = open_camera) -> None:
+        self._process = process
+        self._settings: CameraConfig = process.config.camera
+        self._ring = ring
+        self._opener = opener
+        self._camera: Camera | None = None
+        self._capturing = False
+        self._last_frame = 0.0
+        self._reopen_at = 0.0
+        self._reopen_after_s = _REOPEN_FIRST_S
+        self._fault = ""
+
+    def run(self) -> None:
+        """Serve `core` until told to stop."""
+        # before the first heartbeat: opening may take long the first time, and the supervisor allows for that
+        self._open()
+        try:
+            while not self._process.stop:
+                self._process.heartbeat.beat()
+                self._serve_one_core()
+                self._process.stop.wait(CORE_RETRY_S)
+        finally:
+            self._close()
+
+    def _serve_one_core(self) -> None:
+        path = Path(self._process.config.run_dir) / "camera.sock"
+        try:
+            with ipc.connect(path, ToCamera, CORE_RETRY_S) as core:
+                self._introduce(core)
+                while not self._process.stop:
+                    self._process.heartbeat.beat()
+                    self._turn(core)
+        except ipc.IpcError as error:
+            self._process.log.info("core: %s", error)
+        finally:
+            self._stop_capture()
+
+    def _turn(self, core: ipc.Connection[ToCamera]) -> None:
+        """Once round: an order, if there is one, then a frame, if one is wanted."""
+        if self._camera is None and time.monotonic() >= self._reopen_at:
+            self._open()
+            self._introduce(core)
+        try:
+            self._obey(core.receive(0.0 if self._capturing else _SLICE_S), core)
+            if self._capturing:
+                self._pass_on_a_frame(core)
+        except RecordingEndError:
+            self._stop_capture()
+            core.send(CameraFault(detail="recording ended"))
+        except (CameraError, RingError) as error:
+            self._fail(str(error))
+            core.send(CameraFault(detail=self._fault))
+
+    def _obey(self, order: ToCamera | None, core: ipc.Connection[ToCamera]) -> None:
+        if isinstance(order, StopCapture):
+            self._stop_capture()
+        elif isinstance(order, StartCapture) and self._camera is None:
+            core.send(CameraFault(detail=self._fault))
+        elif isinstance(order, StartCapture) and self._camera is not None and not self._capturing:
+            self._camera.start()
+            self._capturing = True
+            self._last_frame = time.monotonic()
+
+    def _pass_on_a_frame(self, core: ipc.Connection[ToCamera]) -> None:
+        assert self._camera is not None
+        try:
+            frames = self._camera.read(_SLICE_S)
+        except FrameTimeoutError:
+            if time.monotonic() - self._last_frame < FRAME_S:
+                return
+            raise
+        self._last_frame = time.monotonic()
+        self._reopen_after_s = _REOPEN_FIRST_S
+        core.send(
+            FrameReady(
+                slot=self._ring.write(frames),
+                sequence=frames.sequence,
+                timestamp_ns=frames.timestamp_ns,
+                intrinsics=frames.intrinsics,
+                emitter=frames.emitter,
+                exposure_us=frames.exposure_us,
+                gain=frames.gain,
+            )
+        )
+
+    def _introduce(self, core: ipc.Connection[ToCamera]) -> None:
+        if self._camera is None:
+            core.send(CameraFault(detail=self._fault))
+        else:
+            core.send(CameraHello(info=self._camera.info, intrinsics=self._camera.intrinsics))
+
+    def _open(self) -> None:
+        try:
+            camera = self._opener(self._settings.source, self._settings.options)
+            if self._settings.serial not in (None, camera.info.serial):
+                camera.close()
+                raise CameraNotFoundError(
+                    f"camera.serial is {self._settings.serial!r} in the configuration, "
+                    f"the camera found is {camera.info.serial!r}"
+                )
+        except CameraError as error:
+            self._fail(str(error))
+        except msgspec.ValidationError as error:
+            self._fail(f"camera.options: {error}")
+        else:
+            self._process.log.info("camera %s, firmware %s", camera.info.serial, camera.info.firmware)
+            self._camera = camera
+
+    def _fail(self, reason: str) -> None:
+        """Give the camera up and plan to open it again."""
+        if reason != self._fault:
+            self._process.log.error("camera: %s", reason)
+        self._fault = reason[:500]
+        self._close()
+        self._reopen_at = time.monotonic() + self._reopen_after_s
+        self._reopen_after_s = min(2 * self._reopen_after_s, _REOPEN_MAX_S)
+
+    def _stop_capture(self) -> None:
+        if not self._capturing:
+            return
+        self._capturing = False
+        if self._camera is not None:
+            self._camera.stop()
+        self._ring.zero()
+
+    def _close(self) -> None:
+        self._stop_capture()
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run as a child of the supervisor."""
+    process = child.start("camera", argv)
+    if process.ring_fd is None:
+        raise SystemExit("tessera-camera: --ring-fd is missing: the supervisor starts this process")
+    try:
+        ring = RingWriter(process.ring_fd)
+    except RingError as error:
+        raise SystemExit(f"tessera-camera: {error}") from error
+    CameraProcess(process, ring).run()
+
+
+if __name__ == "__main__":
+    main()

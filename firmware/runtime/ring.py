@@ -1,0 +1,222 @@
+"""Frames from the camera process to `core`, through shared memory that holds nothing longer than it must.
+
+Rules kept here:
+- The supervisor makes one memfd, sealed against shrinking and growing, so that no reader can be hit by SIGBUS.
+- `camera` gets it read-write. `core` gets a descriptor opened read-only: the kernel refuses it a writable mapping.
+- A slot is a seqlock: its version is odd while it is written; a reader that sees another version after its copy
+  than before throws the copy away. A torn frame is no frame.
+- Nothing read from shared memory is believed: sizes are checked against the slot, then against the message.
+- Zeroed by the writer when capture stops, and by the supervisor when either side dies and at the end.
+
+Python has no memory fences. What orders a write before its read is the `FrameReady` message, which passes through
+the kernel; the seqlock catches a writer that has lapped a slow reader.
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+import struct
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.camera import CameraInfo, FrameSet
+from firmware.runtime.messages import FrameReady
+
+SLOTS = 4
+MAX_WIDTH, MAX_HEIGHT = 1280, 800
+
+_HEADER = struct.Struct("<QqqIIBB")
+_HEADER_BYTES = 64
+_SLOT_BYTES = -(-(_HEADER_BYTES + MAX_WIDTH * MAX_HEIGHT * (2 + 2 + 4)) // mmap.PAGESIZE) * mmap.PAGESIZE
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+_Image = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+class RingError(Exception):
+    """A ring that cannot be used, or a frame that does not fit it; the message says which and why."""
+
+
+class _Header(NamedTuple):
+    """First bytes of a slot. `ir_bytes`, `ambient_bytes`: bytes per pixel, 0 for no ambient image."""
+
+    version: int
+    sequence: int
+    timestamp_ns: int
+    width: int
+    height: int
+    ir_bytes: int
+    ambient_bytes: int
+
+    def is_sane(self) -> bool:
+        """Whether the slot is complete and every size lies within it."""
+        return (
+            self.version > 0
+            and self.version % 2 == 0
+            and 1 <= self.width <= MAX_WIDTH
+            and 1 <= self.height <= MAX_HEIGHT
+            and self.ir_bytes in (1, 2)
+            and self.ambient_bytes in (0, 1, 2)
+        )
+
+
+class Ring:
+    """The supervisor's end: makes the memory, hands out descriptors, zeroes it."""
+
+    def __init__(self) -> None:
+        self.writer_fd = os.memfd_create("tessera-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.writer_fd, SLOTS * _SLOT_BYTES)
+        # read-only for its owner too, so that another user's `core` cannot open it again for writing
+        os.fchmod(self.writer_fd, 0o400)
+        fcntl.fcntl(self.writer_fd, fcntl.F_ADD_SEALS, _SEALS)
+        self.reader_fd = os.open(f"/proc/self/fd/{self.writer_fd}", os.O_RDONLY | os.O_CLOEXEC)
+        self._memory = mmap.mmap(self.writer_fd, SLOTS * _SLOT_BYTES)
+
+    def zero(self) -> None:
+        """Overwrite everything with zeros and give the pages back."""
+        _zero(self.writer_fd, self._memory)
+
+    def close(self) -> None:
+        """Zero the ring and close both descriptors."""
+        self.zero()
+        self._memory.close()
+        os.close(self.reader_fd)
+        os.close(self.writer_fd)
+
+
+class RingWriter:
+    """The camera process's end. Not thread-safe.
+
+    Raises:
+        RingError: `fd` is not a sealed ring of the expected size, or not writable.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._memory = _map(fd, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._next = 0
+
+    def write(self, frames: FrameSet) -> int:
+        """Copy `frames` (all but `dots`) into the next slot; return the slot's number.
+
+        Raises:
+            RingError: the frame is larger than a slot.
+        """
+        height, width = frames.ir.shape
+        if width > MAX_WIDTH or height > MAX_HEIGHT:
+            raise RingError(f"frame is {width}x{height}, the ring holds at most {MAX_WIDTH}x{MAX_HEIGHT}")
+        slot = self._next
+        self._next = (slot + 1) % SLOTS
+        offset = slot * _SLOT_BYTES
+        version = int.from_bytes(self._memory[offset : offset + 8], "little") | 1
+        struct.pack_into("<Q", self._memory, offset, version)
+        ambient_bytes = 0 if frames.ambient is None else frames.ambient.itemsize
+        header = _Header(
+            version, frames.sequence, frames.timestamp_ns, width, height, frames.ir.itemsize, ambient_bytes
+        )
+        depth, ir, ambient = _images(self._memory, offset, header)
+        depth[:] = frames.depth_mm
+        ir[:] = frames.ir
+        if ambient is not None and frames.ambient is not None:
+            ambient[:] = frames.ambient
+        _HEADER.pack_into(self._memory, offset, *header)
+        struct.pack_into("<Q", self._memory, offset, version + 1)
+        return slot
+
+    def zero(self) -> None:
+        """Overwrite every frame with zeros."""
+        _zero(self._fd, self._memory)
+
+
+class RingReader:
+    """The core process's end.
+
+    Raises:
+        RingError: `fd` is not a sealed ring of the expected size.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._memory = _map(fd, mmap.PROT_READ)
+
+    def read(self, message: FrameReady, camera: CameraInfo) -> FrameSet | None:
+        """Return a copy of the frame that `message` announces, or None if it is gone, torn or not as announced.
+
+        Args:
+            message: where the frame lies, and its scalars.
+            camera: who took it, from the camera's `CameraHello`.
+        """
+        if message.slot >= SLOTS:
+            return None
+        offset = message.slot * _SLOT_BYTES
+        header = self._header(offset)
+        announced = (message.sequence, message.timestamp_ns, message.intrinsics.width, message.intrinsics.height)
+        if not header.is_sane() or header[1:5] != announced:
+            return None
+        depth, ir, ambient = _images(self._memory, offset, header)
+        depth, ir, ambient = depth.copy(), ir.copy(), None if ambient is None else ambient.copy()
+        if self._header(offset) != header:
+            return None
+        return FrameSet(
+            sequence=message.sequence,
+            timestamp_ns=message.timestamp_ns,
+            ir=ir,
+            depth_mm=depth,
+            intrinsics=message.intrinsics,
+            emitter=message.emitter,
+            exposure_us=message.exposure_us,
+            gain=message.gain,
+            camera=camera,
+            ambient=ambient,
+        )
+
+    def _header(self, offset: int) -> _Header:
+        return _Header._make(_HEADER.unpack_from(self._memory, offset))
+
+
+def _images(memory: mmap.mmap, offset: int, header: _Header) -> tuple[NDArray[np.float32], _Image, _Image | None]:
+    """Return views of a slot's depth, infrared and ambient images. `header` has been checked."""
+    shape = (header.height, header.width)
+    pixels = header.height * header.width
+    depth_at = offset + _HEADER_BYTES
+    # two bytes are kept for every pixel of an image of either type, which keeps them all aligned
+    ir_at = depth_at + 4 * pixels
+    ambient_at = ir_at + 2 * pixels
+    depth = np.frombuffer(memory, np.float32, pixels, depth_at).reshape(shape)
+    ir = _image(memory, header.ir_bytes, ir_at, shape)
+    return depth, ir, _image(memory, header.ambient_bytes, ambient_at, shape) if header.ambient_bytes else None
+
+
+def _image(memory: mmap.mmap, pixel_bytes: int, start: int, shape: tuple[int, int]) -> _Image:
+    pixels = shape[0] * shape[1]
+    if pixel_bytes == 1:
+        return np.frombuffer(memory, np.uint8, pixels, start).reshape(shape)
+    return np.frombuffer(memory, np.uint16, pixels, start).reshape(shape)
+
+
+def _map(fd: int, protection: int) -> mmap.mmap:
+    try:
+        sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS == _SEALS
+        size = os.fstat(fd).st_size
+        if not sealed or size != SLOTS * _SLOT_BYTES:
+            raise RingError(f"descriptor {fd} is not a sealed ring of {SLOTS * _SLOT_BYTES} bytes, but of {size}")
+        return mmap.mmap(fd, size, prot=protection)
+    except OSError as error:
+        raise RingError(f"descriptor {fd} cannot be mapped as a ring: {error.strerror}") from error
+
+
+def _zero(fd: int, memory: mmap.mmap) -> None:
+    """Overwrite every page there is, then give them all back; a page never written is not made just to be zeroed."""
+    end = 0
+    while end < len(memory):
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            break
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        np.frombuffer(memory, np.uint8)[start:end] = 0
+    memory.madvise(mmap.MADV_REMOVE)

@@ -1,0 +1,3 @@
+"""A child that ends as soon as it is started."""
+
+raise SystemExit(3)
