@@ -1,7 +1,7 @@
 """Static QDQ int8: convolutions and fully connected layers only, weights per channel, the rest stays float.
 
-Measured on real grey portraits (`docs` of the weights' table): quantising every operator of SFace costs 1.3 points of
-TAR; quantising Conv and Gemm only, with the first five convolutions in float, costs none (cosine to float 0.997).
+Measured on 200 crops of real grey portraits: quantising every operator of SFace costs 1.3 points of TAR; quantising
+Conv and Gemm only, with the first five convolutions in float, 0.2 (cosine to float 0.997).
 Activation ranges come from a committed file, so set-up calibrates nothing and the result is the same bytes everywhere.
 """
 
