@@ -1,0 +1,93 @@
+"""What a cash register calls: ask for a payment, see how it stands, get a payer mandate. HTTP on 127.0.0.1.
+
+Rules kept here:
+- Every call carries the bearer token.
+- `GET /intents/{id}` is the truth about a payment, whatever a terminal's screen says.
+"""
+
+import hmac
+from typing import Annotated, Protocol
+
+import msgspec
+from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from firmware.payment.errors import PaymentError
+from firmware.payment.money import parse_amount
+from hil.backend.backend import Backend
+
+Token = Annotated[str, Field(min_length=1, max_length=64)]
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Link(Protocol):
+    """What the register needs of the way to the terminals; `mqtt.BackendLink` is one."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether an intent would go out now."""
+
+    def send_intent(self, terminal: str, envelope: bytes) -> None:
+        """Send it."""
+
+
+class IntentRequest(BaseModel):
+    """A payment to ask for; `amount` is written out, e.g. `12.50`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    terminal: Token
+    amount: Token
+    currency: Token
+    payer: Token
+
+
+class MandateRequest(BaseModel):
+    """A mandate to issue; `consent_hash` is SHA-256 in hex of the consent's bytes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    terminal: Token
+    payer: Token
+    purpose: Token
+    consent_hash: Hex64
+
+
+def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
+    """Return the application; `token` is what callers must know."""
+
+    def authorized(authorization: Annotated[str, Header()] = "") -> None:
+        if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+            raise HTTPException(401, "the bearer token is missing or wrong")
+
+    app = FastAPI(dependencies=[Depends(authorized)], docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.exception_handler(PaymentError)
+    def refused(_: Request, error: PaymentError) -> JSONResponse:
+        return JSONResponse({"code": error.code, "detail": error.text}, 400)
+
+    @app.get("/health")
+    def health() -> dict[str, bool]:
+        return {"broker": link.connected}
+
+    @app.post("/intents", status_code=201)
+    def ask(request: IntentRequest) -> dict[str, str]:
+        if not link.connected:
+            raise HTTPException(503, "the backend has no broker; nothing was asked")
+        amount = parse_amount(request.amount, request.currency)
+        intent, envelope = backend.issue_intent(request.terminal, amount, request.payer)
+        link.send_intent(request.terminal, envelope)
+        return {"intent": intent.hex()}
+
+    @app.get("/intents/{intent}")
+    def state(intent: Hex32) -> dict[str, str]:
+        view: dict[str, str] = msgspec.to_builtins(backend.state(bytes.fromhex(intent)))
+        return view
+
+    @app.post("/mandates", status_code=201)
+    def mandate(request: MandateRequest) -> dict[str, str]:
+        consent_hash = bytes.fromhex(request.consent_hash)
+        envelope = backend.issue_mandate(request.terminal, request.payer, request.purpose, consent_hash)
+        return {"mandate": envelope.hex()}
+
+    return app

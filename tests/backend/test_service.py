@@ -1,0 +1,168 @@
+"""The backend as a process, with mosquitto and its register: a payment, kill -9, a resend, a clean end."""
+
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+
+from firmware.payment import schema
+from firmware.payment.errors import PaymentError
+from firmware.payment.messages import Mandate
+from firmware.payment.trust import load_trust
+from hil.backend.keys import create_backend_key, registration, save_registrations
+from hil.backend.service import load_service_config
+from hil.backend.simulator import SimulatedTerminal, new_element
+
+TOKEN = "a-register-token-of-the-test"
+WAIT_S = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Wait for a condition of another process."""
+    deadline = time.monotonic() + WAIT_S
+    pause = threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline, what
+        pause.wait(0.05)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[int]:
+    """A mosquitto on 127.0.0.1; gives its port."""
+    program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        reason = "mosquitto is not installed: apt-get install mosquitto"
+        if os.environ.get("TESSERA_STRICT") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    port = free_port()
+    (tmp_path / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    process = subprocess.Popen([program, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+
+    def up() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    until(up, "mosquitto does not listen")
+    yield port
+    process.terminate()
+    process.wait(WAIT_S)
+
+
+class Service:
+    """The backend's process and a cash register that calls it."""
+
+    def __init__(self, folder: Path, broker: int) -> None:
+        self.folder, port = folder, free_port()
+        create_backend_key(folder / "backend.pem", folder / "backend-keys.json")
+        (folder / "token").write_text(TOKEN)
+        (folder / "backend.toml").write_text(
+            f'store = "backend.db"\nkey = "backend.pem"\nterminals = "terminals.json"\ntoken = "token"\nport = {port}\n'
+            f'[broker]\nhost = "127.0.0.1"\nport = {broker}\n'
+        )
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        self.register = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
+
+    def start(self) -> None:
+        config = str(self.folder / "backend.toml")
+        self.process = subprocess.Popen([sys.executable, "-m", "hil.backend", "--config", config])
+        until(self._up, "the backend does not come up")
+
+    def _up(self) -> bool:
+        assert self.process.poll() is None, "the backend ended"
+        try:
+            return bool(self.register.get("/health").json()["broker"])
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture
+def service(tmp_path: Path, broker: int) -> Iterator[Service]:
+    service = Service(tmp_path, broker)
+    yield service
+    service.register.close()
+    service.process.kill()
+    service.process.wait(WAIT_S)
+
+
+def test_a_payment_survives_kill_minus_nine_of_the_backend(tmp_path: Path, service: Service, broker: int) -> None:
+    terminal = SimulatedTerminal(tmp_path / "till.db", load_trust(tmp_path / "backend-keys.json"), new_element())
+    known = registration("till-1", terminal.merchant, "demo", terminal.element.public_key)
+    save_registrations(tmp_path / "terminals.json", [known])
+    service.start()
+
+    came: queue.Queue[bytes] = queue.Queue()
+    client = Client(CallbackAPIVersion.VERSION2, "till-1", protocol=MQTTv5)
+    client.on_message = lambda _client, _data, message: came.put(bytes(message.payload))
+    subscribed: queue.Queue[int] = queue.Queue()
+    client.on_subscribe = lambda _client, _data, mid, _codes, _properties: subscribed.put(mid)
+    client.connect("127.0.0.1", broker)
+    client.subscribe([("tessera/v1/till-1/intent", 1), ("tessera/v1/till-1/receipt", 1)])
+    client.loop_start()
+    subscribed.get(timeout=WAIT_S)
+
+    register = service.register
+    consent = {"terminal": "till-1", "payer": "payer-7", "purpose": "payment", "consent_hash": "ab" * 32}
+    mandate = bytes.fromhex(register.post("/mandates", json=consent).json()["mandate"])
+    order = {"terminal": "till-1", "amount": "12.50", "currency": "EUR", "payer": "payer-7"}
+    asked = register.post("/intents", json=order)
+    assert asked.status_code == 201
+    where = f"/intents/{asked.json()['intent']}"
+    assert register.get(where).json()["state"] == "open"
+
+    now = int(time.time())
+    accepted = terminal.open(came.get(timeout=WAIT_S), now)
+    authorization = terminal.authorize(accepted, schema.verify(mandate, Mandate, terminal.trust.resolve)[1].id, now)
+    client.publish("tessera/v1/till-1/authorization", authorization, qos=1)
+    first = came.get(timeout=WAIT_S)
+    service.process.kill()
+    service.process.wait(WAIT_S)
+    service.start()
+    client.publish("tessera/v1/till-1/authorization", authorization, qos=1)
+    assert came.get(timeout=WAIT_S) == first
+    assert terminal.outbox.settle(first, terminal.trust, "till-1").outcome == "approved"
+    assert register.get(where).json()["state"] == "approved"
+
+    assert register.post("/intents", json=order | {"currency": "XXX"}).json()["code"] == "currency"
+    assert register.post("/intents", json=order | {"extra": 1}).status_code == 422
+    assert register.get(where, headers={"Authorization": "Bearer no"}).status_code == 401
+    client.disconnect()
+    client.loop_stop()
+    terminal.outbox.close()
+
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "missing required field"),
+        ('stroe = "x"', "unknown field"),
+        ('store="s"\nkey="k"\nterminals="t"\ntoken="o"\nport=1\n[broker]\nhost="10.0.0.1"\nport=1883', "without TLS"),
+        ("not toml", "Expected"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_says_why(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "backend.toml"
+    path.write_text(text)
+    with pytest.raises(PaymentError, match=reason):
+        load_service_config(path)
