@@ -21,7 +21,7 @@ POSE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """What to ask for, and the yaw and pitch (degrees, inclusive) that answer it."""
+    """What to ask for, and the yaw and pitch (degrees, inclusive) that answer it, counted from the first pose."""
 
     name: str
     prompt: str
@@ -29,25 +29,27 @@ class Pose:
     pitch_deg: tuple[float, float]
 
 
-# Yaw is positive to the person's own left, pitch is positive upwards (see `vision.face`).
+# Faces differ in where "straight" is, by several degrees of pitch: only the first pose is measured against zero.
+# Yaw is positive towards the person's own left, pitch upwards (see `vision.face`).
 POSES = (
-    Pose("front", "Please look straight at the terminal.", (-7, 7), (-9, 9)),
-    Pose("left", "Please turn your head a little to the left.", (9, 22), (-12, 12)),
-    Pose("right", "Please turn your head a little to the right.", (-22, -9), (-12, 12)),
-    Pose("up", "Please look up a little.", (-8, 8), (6, 19)),
-    Pose("down", "Please look down a little.", (-8, 8), (-19, -6)),
+    Pose("front", "Please look straight at the terminal.", (-8, 8), (-14, 14)),
+    Pose("left", "Please turn your head a little to the left.", (8, 24), (-12, 12)),
+    Pose("right", "Please turn your head a little to the right.", (-24, -8), (-12, 12)),
+    Pose("up", "Please look up a little.", (-9, 9), (4, 16)),
+    Pose("down", "Please look down a little.", (-9, 9), (-16, -4)),
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrolment:
-    """Where an enrolment stands. `reason` is set when it ended without all poses."""
+    """Where an enrolment stands. `reason` is set when it ended without all poses; `straight` is the first pose's."""
 
     calibration: Calibration
     deadline_ns: int
     embeddings: tuple[NDArray[np.float32], ...] = ()
     good: int = 0
     reason: str = ""
+    straight: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def begin(cls, calibration: Calibration, now_ns: int) -> "Enrolment":
@@ -78,8 +80,8 @@ class Enrolment:
         if finding.reason or finding.face is None or finding.embedding is None:
             return replace(self, good=0)
         (yaw_low, yaw_high), (pitch_low, pitch_high) = self.pose.yaw_deg, self.pose.pitch_deg
-        face = finding.face
-        if not (yaw_low <= face.yaw_deg <= yaw_high and pitch_low <= face.pitch_deg <= pitch_high):
+        yaw, pitch = finding.face.yaw_deg - self.straight[0], finding.face.pitch_deg - self.straight[1]
+        if not (yaw_low <= yaw <= yaw_high and pitch_low <= pitch <= pitch_high):
             return replace(self, good=0)
         if self.good + 1 < FRAMES_PER_POSE:
             return replace(self, good=self.good + 1)
@@ -89,6 +91,7 @@ class Enrolment:
         return replace(
             self,
             embeddings=(*self.embeddings, finding.embedding),
+            straight=self.straight if self.embeddings else (finding.face.yaw_deg, finding.face.pitch_deg),
             good=0,
             deadline_ns=now_ns + int(POSE_S * 1e9),
         )

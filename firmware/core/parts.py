@@ -48,18 +48,26 @@ class Parts:
         self.outbox.close()
 
 
+def open_analyst(profile: Profile, models_dir: Path) -> tuple[Analyst, Calibration, bytes]:
+    """The networks and limits of a profile, its score calibration, and the SHA-256 over all thresholds.
+
+    Raises:
+        NetworkError, CalibrationError: each says what and what to do.
+    """
+    limits, limits_digest = load_limits()
+    calibration = load_calibration(profile.population)
+    detector, embedder = Detector(load_network(DETECTOR, models_dir)), Embedder(load_network(EMBEDDER, models_dir))
+    thresholds_digest = hashlib.sha256(limits_digest + calibration.digest).digest()
+    return Analyst(detector, embedder, limits, calibration), calibration, thresholds_digest
+
+
 def open_parts(config: Config, profile: Profile) -> Parts:
     """Open everything, in order of what fails most often.
 
     Raises:
         NetworkError, PaymentError, SecureElementError, GalleryError, PluginError: each says what and what to do.
     """
-    models = Path(config.models_dir)
-    limits, limits_digest = load_limits()
-    calibration = load_calibration(profile.population)
-    analyst = Analyst(
-        Detector(load_network(DETECTOR, models)), Embedder(load_network(EMBEDDER, models)), limits, calibration
-    )
+    analyst, calibration, thresholds_digest = open_analyst(profile, Path(config.models_dir))
     trust = load_trust(Path(config.backend.keys))
     element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(
         config.secure_element.options
@@ -77,7 +85,7 @@ def open_parts(config: Config, profile: Profile) -> Parts:
         trust=trust,
         analyst=analyst,
         calibration=calibration,
-        thresholds_digest=hashlib.sha256(limits_digest + calibration.digest).digest(),
+        thresholds_digest=thresholds_digest,
         models_digest=hashlib.sha256((files("models") / "manifest.toml").read_bytes()).digest(),
         firmware_version=version("tessera"),
     )

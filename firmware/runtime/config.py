@@ -101,10 +101,9 @@ class LinkConfig(_Table, frozen=True):
 
 
 class BackendConfig(_Table, frozen=True):
-    """`keys`: a JSON file of the backend's pinned public keys, `{kid hex: PEM}`. `register_url`: for `tessera pay`."""
+    """`keys`: a JSON file of the backend's pinned public keys, `{kid hex: PEM}`."""
 
     keys: str
-    register_url: str | None = None
 
 
 class Config(_Table, frozen=True):

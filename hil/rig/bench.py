@@ -1,0 +1,198 @@
+"""`tessera bench`: what each step costs. CPU time, not wall time: the machines are shared and noisy.
+
+Every stage runs on frames of the virtual camera, in this process, on one thread; start-up time and memory are
+those of a whole terminal started for the purpose. The figures are this machine's, and the output says which.
+"""
+
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import psutil
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from drivers.camera import FrameSet
+from drivers.secure_element.software import create
+from firmware.liveness.gates import Freshness, geometry_gates, load_limits
+from firmware.payment import cose
+from firmware.payment.messages import Receipt
+from firmware.payment.trust import key_id, load_public_key
+from firmware.vision.align import align
+from firmware.vision.calibration import load_calibration
+from firmware.vision.detect import Detector
+from firmware.vision.embed import Embedder
+from firmware.vision.face import Face
+from firmware.vision.match import score
+from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
+from hil.rig.customer import enrol
+from hil.rig.site import PROCESSES, Site
+from hil.sensor.stage import Person, Stage, write_stage
+from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
+
+BENCH_SEED = 91
+# Budgets on one x86 core, milliseconds of CPU time, frames per second, seconds, megabytes.
+BUDGETS = {
+    "tracking_ms": 20.0, "decision_ms": 80.0, "gates_ms": 5.0, "camera_fps": 15.0, "core_ready_s": 3.0,
+    "core_memory_mb": 350.0,
+}  # fmt: skip
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """CPU milliseconds of one stage over `runs` runs."""
+
+    median_ms: float
+    p95_ms: float
+    runs: int
+
+
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    runs: Annotated[int, typer.Option(min=10, max=1000, help="Runs of each stage.")] = 60,
+) -> None:
+    """Measure CPU time per stage, the virtual camera's rate, start-up time and memory; compare with the budgets."""
+    console = Console(stderr=as_json)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("rendering", total=None)
+        frames, fps = _film(runs)
+        progress.update(task, description="stages")
+        stages = _stages(frames, runs)
+        progress.update(task, description="a whole terminal")
+        processes = _processes()
+    measured = {
+        "tracking_ms": stages["detect"].median_ms,
+        "decision_ms": stages["decision"].median_ms,
+        "gates_ms": stages["gates"].median_ms,
+        "camera_fps": fps,
+        "core_ready_s": processes["core"]["ready_s"],
+        "core_memory_mb": processes["core"]["memory_mb"],
+    }
+    report = {
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "stages": stages,
+        "virtual_camera_fps_on_one_core": round(fps, 1),
+        "processes": processes,
+        "budgets": {
+            name: {"budget": budget, "measured": round(measured[name], 2), "met": _met(name, measured[name])}
+            for name, budget in BUDGETS.items()
+        },
+    }
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+    else:
+        _print(console, report)
+
+
+def _met(name: str, value: float) -> bool:
+    return value >= BUDGETS[name] if name == "camera_fps" else value <= BUDGETS[name]
+
+
+def _film(runs: int) -> tuple[list[FrameSet], float]:
+    """Frames of one virtual person, and how many a core could render per second of CPU time."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stage.json"
+        write_stage(path, Stage(subject=Person(BENCH_SEED)))
+        camera = VirtualCamera(VirtualCameraOptions(stage=str(path), fps=60.0))
+        camera.start()
+        camera.read(60.0)  # makes the person, compiles the renderer
+        frames, cpu_s = [], 0.0
+        for _ in range(min(runs, 60)):
+            before = time.process_time()
+            frames.append(camera.read(60.0))
+            cpu_s += time.process_time() - before
+        camera.close()
+    return frames, len(frames) / cpu_s
+
+
+def _cost(run: Callable[[int], Any], runs: int) -> Cost:
+    run(0)
+    spent = []
+    for i in range(runs):
+        before = time.process_time_ns()
+        run(i)
+        spent.append((time.process_time_ns() - before) / 1e6)
+    return Cost(round(statistics.median(spent), 3), round(float(np.percentile(spent, 95)), 3), runs)
+
+
+def _stages(frames: list[FrameSet], runs: int) -> dict[str, Cost]:
+    detector, embedder = Detector(load_network(DETECTOR)), Embedder(load_network(EMBEDDER))
+    calibration, (limits, _) = load_calibration("virtual"), load_limits()
+    found = [(shot, face) for shot in frames if isinstance(face := detector.find(shot), Face)]
+    if not found:
+        raise RuntimeError("no face was found in the bench's own frames")
+    crop = align(found[0][0].ir, found[0][1].points_px)
+    embedding = embedder.embed(crop)
+    message = os.urandom(700)  # the size of an authorization
+    with tempfile.TemporaryDirectory() as folder:
+        element = create(Path(folder) / "element", b"bench")
+    public = load_public_key(element.public_key)
+    kid = key_id(public)
+    envelope = cose.sign(message, element.sign, kid, Receipt.TYP)
+
+    def at(i: int) -> tuple[FrameSet, Face]:
+        return found[i % len(found)]
+
+    def decide(i: int) -> None:
+        shot, _ = at(i)
+        Freshness(0.5).check(shot, shot.timestamp_ns)
+        face = detector.find(shot)
+        if isinstance(face, Face):
+            geometry_gates(shot, face, limits)
+            score(embedder.embed(align(shot.ir, face.points_px)), embedding, calibration)
+
+    return {
+        "detect": _cost(lambda i: detector.find(at(i)[0]), runs),
+        "align": _cost(lambda i: align(at(i)[0].ir, at(i)[1].points_px), runs),
+        "embed": _cost(lambda _: embedder.embed(crop), runs),
+        "gates": _cost(lambda i: geometry_gates(*at(i), limits), runs),
+        "match": _cost(lambda _: score(embedding, embedding, calibration), runs),
+        "sign": _cost(lambda _: cose.sign(message, element.sign, kid, Receipt.TYP), runs),
+        "verify": _cost(lambda _: cose.verify(envelope, lambda _: public, Receipt.TYP), runs),
+        "decision": _cost(decide, runs),
+    }
+
+
+def _processes() -> dict[str, dict[str, float]]:
+    """Start a whole terminal; seconds until each process was ready, and its resident memory after a look."""
+    with tempfile.TemporaryDirectory() as folder, Site.make(Path(folder)) as site:
+        enrol(site, Person(BENCH_SEED), "bench")
+        return {
+            name: {
+                "ready_s": round(site.ready_s[name], 2),
+                "memory_mb": round(psutil.Process(site.pid(name)).memory_info().rss / 1e6, 1),
+            }
+            for name in PROCESSES
+        }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def _print(console: Console, report: dict[str, Any]) -> None:
+    machine = report["machine"]
+    console.print(f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}; simulated frames")
+    table = Table("stage", "CPU ms, median", "p95", "runs")
+    for name, cost in report["stages"].items():
+        table.add_row(name, f"{cost.median_ms:.2f}", f"{cost.p95_ms:.2f}", str(cost.runs))
+    console.print(table)
+    table = Table("process", "ready after s", "resident MB")
+    for name, values in report["processes"].items():
+        table.add_row(name, f"{values['ready_s']:.2f}", f"{values['memory_mb']:.0f}")
+    console.print(table)
+    table = Table("budget", "limit", "measured", "")
+    for name, row in report["budgets"].items():
+        table.add_row(name, f"{row['budget']:g}", f"{row['measured']:g}", "met" if row["met"] else "[red]missed[/red]")
+    console.print(table)

@@ -1,0 +1,108 @@
+"""Somebody at the terminal: does what the screen asks, with the face they have. Simulated.
+
+Nothing here reaches into the terminal: prompts come over the control socket as they would stand on the screen,
+and all a customer can do is move, tap and wait.
+"""
+
+import datetime
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from firmware.core.client import ask
+from firmware.core.errors import TerminalError
+from firmware.gallery.consent import Consent
+from firmware.runtime.messages import Enrol, Event, Subscribe, Tap
+from hil.rig.site import Site
+from hil.sensor.stage import Stage, Subject
+
+NOTICE = b"Your face is stored on this terminal only, to let you pay here, for 365 days or until you withdraw.\n"
+PATIENCE_S = 30.0
+# Degrees of yaw and pitch a person turns to when asked, by the name of the pose.
+TURNS = {"front": (0.0, 0.0), "left": (15.0, 0.0), "right": (-15.0, 0.0), "up": (0.0, 9.0), "down": (0.0, -9.0)}
+
+OnEvent = Callable[[Event], None]
+
+
+def _ignore(_: Event) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """How a visit ended: the terminal's last word, the register's, and the intent."""
+
+    intent: str
+    reason: str
+    text: str
+    register: str
+    events: list[Event] = field(default_factory=list)
+
+
+def consent_of(name: str, now: int) -> Consent:
+    """An adult's consent to pay with the face at this terminal, given now."""
+    return Consent(
+        who=name,
+        purpose="payment",
+        notice_sha256=hashlib.sha256(NOTICE).hexdigest(),
+        retention_days=365,
+        date_of_birth=datetime.date(1990, 5, 17),
+        given_at=now,
+    )
+
+
+def enrol(site: Site, subject: Subject, payer: str, on_event: OnEvent = _ignore) -> str:
+    """Enrol `subject` as `payer`: consent, mandate, five poses. Returns the person's id. Raises TerminalError."""
+    consent = consent_of(payer, int(time.time()))
+    mandate = site.mandate(payer, consent)
+    site.show(Stage(subject=subject))
+
+    def follow(event: Event) -> None:
+        if event.stage == "prompt" and event.reason in TURNS:
+            yaw, pitch = TURNS[event.reason]
+            site.show(Stage(subject=subject, yaw_deg=yaw, pitch_deg=pitch))
+        on_event(event)
+
+    with site.control() as core:
+        done = ask(core, Enrol(consent=consent.encoded, mandate=mandate), PATIENCE_S, follow)
+    return str(done.detail)
+
+
+def pay(site: Site, stage: Stage, payer: str, amount: str, currency: str = "EUR", on_event: OnEvent = _ignore) -> Visit:
+    """Stand there as `stage` says, let the register ask for a payment in the name of `payer`, tap, and wait.
+
+    Raises:
+        TerminalError: the terminal said nothing for `PATIENCE_S` seconds.
+    """
+    site.show(stage)
+    events: list[Event] = []
+    with site.control() as core:
+        ask(core, Subscribe(), timeout_s=5)
+        intent = site.request(amount, currency, payer)
+        while not events or events[-1].stage != "outcome":
+            message = core.receive(PATIENCE_S)
+            if message is None:
+                raise TerminalError(f"the terminal said nothing for {PATIENCE_S:g} s")
+            if not isinstance(message, Event):
+                continue  # the answer to the tap
+            events.append(message)
+            on_event(message)
+            if message.stage == "prompt" and message.reason == "tap":
+                core.send(Tap())
+    last = events[-1]
+    return Visit(intent, last.reason, last.text, "/".join(filter(None, site.state(intent))), events)
+
+
+def fingerprint(visit: Visit) -> dict[str, object]:
+    """The visit as it stands in a summary: the terminal's and the register's words, and the last values seen."""
+    values = next((event.values for event in reversed(visit.events) if event.values), {})
+    return {
+        "intent": visit.intent,
+        "terminal": visit.reason,
+        "register": visit.register,
+        "values": {name: round(value, 3) for name, value in values.items()},
+        "events": [msgspec.to_builtins(event)["reason"] for event in visit.events if event.stage != "evidence"],
+    }

@@ -1,0 +1,215 @@
+"""`tessera demo`: the whole path in under two minutes, told in plain lines. Simulated camera, simulated people.
+
+A customer enrols with consent and pays; prints of them, a replay on a phone and a stranger are refused, each for
+the reason it must be; the customer withdraws and is a stranger too. Everything but the camera and the people is
+real: processes, shared memory, networks, signatures, broker, backend.
+"""
+
+import contextlib
+import datetime
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.status import Status as Spinner
+
+from drivers.secure_element.software import open_secure_element
+from firmware.core.client import ask
+from firmware.payment.mandate import verify_erasure
+from firmware.runtime.messages import Erase, Event
+from hil.rig.contact_sheet import Panel, draw
+from hil.rig.customer import Visit, enrol, fingerprint, pay
+from hil.rig.site import Site
+from hil.sensor.stage import Person, Stage
+
+PAYER = "payer-ada"
+AMOUNT, CURRENCY = "12.50", "EUR"
+# Seeds below 100 000 belong to the demo; calibration and tests use others.
+MAX_SEED = 40_000
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """A payment attempt and how it must end: the terminal's last word and the register's."""
+
+    title: str
+    stage: Stage
+    terminal: str
+    register: str
+
+
+def scenes(seed: int) -> tuple[Scene, ...]:
+    """The attempts between enrolment and withdrawal."""
+    customer, stranger = Person(2 * seed), Person(2 * seed + 1)
+    return (
+        Scene("the customer", Stage(subject=customer), "approved", "approved"),
+        Scene("a flat print of the customer", Stage(subject=customer, artefact="flat_print"), "flat", "declined/flat"),
+        Scene("a bent print of the customer", Stage(subject=customer, artefact="bent_print"), "flat", "declined/flat"),
+        Scene(
+            "a replay of the customer on a phone",
+            Stage(subject=customer, artefact="phone_screen", distance_mm=350),
+            "no_face",
+            "declined/no_face",
+        ),
+        Scene("a stranger", Stage(subject=stranger), "not_recognised", "declined/not_recognised"),
+    )
+
+
+def demo(
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Other people, other noise.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Run directory; must not exist.")] = None,
+) -> None:
+    """Enrol, pay, refuse prints, a replay and a stranger, withdraw. Exit 0 only if all ends as it must."""
+    folder = (out or Path("run") / f"demo-{datetime.datetime.now():%Y%m%d-%H%M%S}").resolve()
+    folder.mkdir(parents=True)
+    console = Console(record=True, highlight=False)
+    began = time.monotonic()
+    results: list[dict[str, object]] = []
+    panels: list[Panel] = []
+    console.print(
+        f"[bold]Tessera[/bold]: a demonstration with simulated people before a simulated camera (seed {seed})"
+    )
+    with (
+        _spinning(console, "starting camera, core, link, broker and backend") as tell,
+        Site.make(folder / "site", camera={"seed": seed}) as site,
+    ):
+        story = _Story(site, console, tell, results, panels)
+        console.print(f"  running: terminal [cyan]{site.config.terminal}[/cyan], {site.broker.label}, backend\n")
+        person = story.enrol(Person(2 * seed))
+        for scene in scenes(seed):
+            story.attempt(scene)
+        story.withdraw(person)
+        again = Stage(subject=Person(2 * seed))
+        story.attempt(Scene("the same customer again", again, "not_enrolled", "declined/not_enrolled"))
+        good = all(result["as_it_must"] for result in results)
+        _write(folder, console, seed, results, panels, time.monotonic() - began)
+        tell("")
+        if keep:
+            _keep(console, site)
+    sys.exit(0 if good else 1)
+
+
+class _Story:
+    """Tells what happens while it happens, and notes how it ended."""
+
+    def __init__(
+        self,
+        site: Site,
+        console: Console,
+        tell: Callable[[str], None],
+        results: list[dict[str, object]],
+        panels: list[Panel],
+    ) -> None:
+        self.site, self.console, self.tell = site, console, tell
+        self.results, self.panels = results, panels
+
+    def enrol(self, subject: Person) -> str:
+        """The customer enrols; returns the person's id."""
+        self.console.print("[bold]1. A customer enrols[/bold], having signed the consent and got a payer mandate")
+        person = enrol(self.site, subject, PAYER, self._watch)
+        self.console.print(f"  enrolled as {person}: five poses, one sealed template, consent on record\n")
+        self._note("enrolment", "enrolled", "enrolled", True, {"person": person})
+        self.panels.append(Panel("enrolment", Stage(subject=subject), "enrolled", True))
+        return person
+
+    def attempt(self, scene: Scene) -> None:
+        """Somebody, or something, tries to pay as the customer."""
+        self.console.print(
+            f"[bold]{len(self.results) + 1}. {AMOUNT} {CURRENCY}, before the camera: {scene.title}[/bold]"
+        )
+        visit = pay(self.site, scene.stage, PAYER, AMOUNT, CURRENCY, self._watch)
+        good = (visit.reason, visit.register) == (scene.terminal, scene.register)
+        mark = "[green]as it must[/green]" if good else f"[red]expected {scene.terminal}, {scene.register}[/red]"
+        self._tell_evidence(visit)
+        self.console.print(f"  terminal: {visit.text}\n  register: {visit.register}  {mark}\n")
+        self._note(scene.title, scene.terminal, visit.reason, good, fingerprint(visit))
+        self.panels.append(Panel(scene.title, scene.stage, visit.reason, visit.reason == "approved"))
+
+    def withdraw(self, person: str) -> None:
+        """The customer withdraws consent and checks the receipt."""
+        self.console.print(f"[bold]{len(self.results) + 1}. The customer withdraws consent[/bold]")
+        with self.site.control() as core:
+            erased = ask(core, Erase(person=person), timeout_s=10)
+        element = open_secure_element(self.site.config.secure_element.options)
+        receipt = verify_erasure(erased.receipt, element.public_key)
+        good = receipt.person == person
+        self.console.print(f"  erased; the receipt for {receipt.person} carries the terminal's valid signature\n")
+        self._note(
+            "withdrawal", "erased", "erased" if good else "wrong receipt", good, {"receipt": erased.receipt.hex()}
+        )
+
+    def _watch(self, event: Event) -> None:
+        if event.stage == "evidence":
+            values = "  ".join(f"{name} {value:.2f}" for name, value in event.values.items())
+            self.tell(f"{event.reason}  {values}")
+        elif event.stage in ("prompt", "authorization"):
+            self.tell(event.text)
+            if event.stage == "authorization" or event.reason in ("tap", "front", "left", "right", "up", "down"):
+                self.console.print(f"  [dim]{event.text}[/dim]")
+
+    def _tell_evidence(self, visit: Visit) -> None:
+        seen = [event for event in visit.events if event.stage == "evidence"]
+        values = next((event.values for event in reversed(seen) if event.values), {})
+        if seen:
+            told = ", ".join(f"{name} {value:.2f}" for name, value in values.items()) or "no face in any frame"
+            self.console.print(f"  evidence from {len(seen)} frames; the last: {told}")
+
+    def _note(self, title: str, expected: str, got: str, good: bool, more: dict[str, object]) -> None:
+        self.results.append({"scene": title, "expected": expected, "got": got, "as_it_must": good, **more})
+
+
+@contextlib.contextmanager
+def _spinning(console: Console, first: str) -> Iterator[Callable[[str], None]]:
+    """A live line at the bottom; `tell("")` takes it away."""
+    spinner = Spinner(first, console=console)
+    spinner.start()
+
+    def tell(text: str) -> None:
+        if text:
+            spinner.update(text)
+        else:
+            spinner.stop()
+
+    try:
+        yield tell
+    finally:
+        spinner.stop()
+
+
+def _write(
+    folder: Path, console: Console, seed: int, results: list[dict[str, object]], panels: list[Panel], took_s: float
+) -> None:
+    good = sum(bool(result["as_it_must"]) for result in results)
+    draw(panels, seed, folder / "contact-sheet.png")
+    summary = {
+        "evidence": "simulated: virtual people, virtual camera",
+        "assurance": "geometry",
+        "seed": seed,
+        "seconds": round(took_s, 1),
+        "scenes": results,
+        "all_as_they_must": good == len(results),
+    }
+    (folder / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary)))
+    colour = "green" if good == len(results) else "red"
+    console.print(f"[{colour}]{good} of {len(results)} scenes ended as they must[/{colour}], in {took_s:.0f} s")
+    console.print(f"transcript, contact sheet and summary: {folder}")
+    (folder / "transcript.txt").write_text(console.export_text(clear=False))
+
+
+def _keep(console: Console, site: Site) -> None:
+    options = f"--config {site.config_path}"
+    console.print(
+        "\nstill running; Ctrl-C ends it. In another terminal:\n"
+        f"  tessera doctor {options}\n"
+        f"  tessera people list {options}\n"
+        f"  tessera pay 3.20 EUR --payer {PAYER} --register {site.register_url} --token {site.folder / 'token'}\n"
+        f"and change who stands there by editing {site.folder / 'stage.json'}"
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        while site.terminal is not None and site.terminal.poll() is None:
+            time.sleep(0.5)

@@ -1,0 +1,295 @@
+"""A whole small installation in one folder: keys, broker, backend, terminal, and the stage before its camera.
+
+The demo, the benchmark, the kill tests and the soak all run on it: real processes, real broker, real signatures.
+What is not real is the camera, and whoever stands before it.
+"""
+
+import contextlib
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from drivers.secure_element.software import create as create_element
+from firmware.core.client import ask, control
+from firmware.core.errors import TerminalError
+from firmware.gallery.consent import Consent
+from firmware.runtime.config import Config, load_config
+from firmware.runtime.ipc import Connection
+from firmware.runtime.messages import Status, StatusReply
+from hil.backend.keys import create_backend_key, registration, save_registrations
+from hil.rig.brokers import Broker, embedded, free_port, mosquitto
+from hil.rig.certificates import Authority
+from hil.sensor.stage import Stage, write_stage
+from hil.sensor.virtual_camera import SERIAL
+from models.manifest import BUILT_DIR
+
+TERMINAL, MERCHANT = "till-1", "CORNER-SHOP"
+PROCESSES = ("core", "camera", "link")
+READY_S = 30.0
+STOP_S = 8.0
+
+
+class SiteError(Exception):
+    """Part of the site did not start or did not answer; the message says which and where its log is."""
+
+
+@dataclass
+class Site:
+    """A running site. Make one with `Site.make`.
+
+    Attributes:
+        folder: everything lies here: configurations, keys, stores, logs (`terminal.log`, `backend.log`).
+        config: the terminal's.
+        broker: it can be killed and started again.
+        ready_s: seconds from the start of `tessera run` until core answered, the camera was open, the link connected.
+    """
+
+    folder: Path
+    config: Config
+    broker: Broker
+    register_url: str
+    token: str
+    terminal: "subprocess.Popen[bytes] | None" = None
+    backend: "subprocess.Popen[bytes] | None" = None
+    ready_s: dict[str, float] = field(default_factory=dict)
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=10.0))
+
+    @classmethod
+    @contextlib.contextmanager
+    def make(
+        cls,
+        folder: Path,
+        *,
+        broker: Literal["embedded", "mosquitto"] = "embedded",
+        camera: dict[str, str | int | float] | None = None,
+        profile: str = "demo",
+    ) -> Iterator["Site"]:
+        """Lay out `folder`, start everything, and end it all afterwards.
+
+        Args:
+            folder: an empty folder.
+            broker: the embedded one without TLS, or mosquitto with mutual TLS.
+            camera: further options of the virtual camera, e.g. its seed.
+            profile: of the terminal.
+
+        Raises:
+            SiteError, BrokerError: something did not start.
+        """
+        authority = Authority(folder / "ca") if broker == "mosquitto" else None
+        running = embedded(folder / "broker") if authority is None else mosquitto(folder / "broker", authority)
+        with running as started:
+            site = cls._lay_out(folder, started, authority, camera or {}, profile)
+            try:
+                site.start_backend()
+                site.start_terminal()
+                yield site
+            finally:
+                site.stop_terminal()
+                site.stop_backend()
+                site._http.close()
+
+    @classmethod
+    def _lay_out(
+        cls, folder: Path, broker: Broker, authority: Authority | None, camera: dict[str, Any], profile: str
+    ) -> "Site":
+        (folder / "state").mkdir(parents=True)
+        passphrase, token, port = secrets.token_hex(16), secrets.token_hex(16), free_port()
+        _private(folder / "passphrase", passphrase)
+        _private(folder / "token", token)
+        element = create_element(folder / "element", passphrase.encode())
+        create_backend_key(folder / "backend.key", folder / "backend-keys.json")
+        known = registration(TERMINAL, MERCHANT, profile, element.public_key)
+        save_registrations(folder / "terminals.json", [known])
+        write_stage(folder / "stage.json", Stage())
+        options = {"stage": str(folder / "stage.json"), **camera}
+        (folder / "terminal.toml").write_text(
+            f'profile = "{profile}"\nterminal = "{TERMINAL}"\nmerchant = "{MERCHANT}"\n'
+            f'state_dir = "state"\nrun_dir = "run"\nmodels_dir = "{BUILT_DIR}"\n'
+            f'[camera]\nsource = "virtual"\nserial = "{SERIAL}"\noptions = {_inline(options)}\n'
+            f'[secure_element]\nbackend = "software"\n'
+            f"options = {_inline({'path': str(folder / 'element'), 'passphrase_file': str(folder / 'passphrase')})}\n"
+            f'[backend]\nkeys = "backend-keys.json"\n'
+            f'[link]\nhost = "{broker.host}"\nport = {broker.port}\n{_tls("link", authority, TERMINAL)}'
+        )
+        (folder / "backend.toml").write_text(
+            f'store = "backend.db"\nkey = "backend.key"\nterminals = "terminals.json"\ntoken = "token"\nport = {port}\n'
+            f'[broker]\nhost = "{broker.host}"\nport = {broker.port}\n{_tls("broker", authority, "backend")}'
+        )
+        config, _ = load_config(folder / "terminal.toml")
+        return cls(folder, config, broker, f"http://127.0.0.1:{port}", token)
+
+    # -- processes ----------------------------------------------------------------------------------------------
+
+    def start_backend(self) -> None:
+        """Start the backend and wait until its register answers and its broker is there."""
+        self.backend = self._spawn("backend", "-m", "hil.backend", "--config", str(self.folder / "backend.toml"))
+        self.wait_for("the backend", self._backend_ready)
+
+    def start_terminal(self) -> None:
+        """Start `tessera run` and wait until camera and link are up."""
+        self.ready_s, born = {}, time.monotonic()
+        self.terminal = self._spawn("terminal", "-m", "firmware.cli", "run", "--config", str(self.config_path))
+
+        def ready() -> bool:
+            up = {name for name, is_up in self.up().items() if is_up}
+            self.ready_s |= {name: time.monotonic() - born for name in up - self.ready_s.keys()}
+            return len(up) == len(PROCESSES)
+
+        self.wait_for("the terminal", ready)
+
+    def stop_terminal(self) -> None:
+        """End the terminal by SIGTERM. Idempotent."""
+        _end(self.terminal)
+        self.terminal = None
+
+    def stop_backend(self) -> None:
+        """End the backend by SIGTERM. Idempotent."""
+        _end(self.backend)
+        self.backend = None
+
+    def kill_backend(self) -> None:
+        """End the backend by SIGKILL."""
+        if self.backend is not None:
+            self.backend.kill()
+        self.stop_backend()
+
+    @property
+    def config_path(self) -> Path:
+        """The terminal's configuration file."""
+        return self.folder / "terminal.toml"
+
+    def pid(self, process: Literal["core", "camera", "link"] | str) -> int:
+        """Process id of one of the terminal's processes. Raises SiteError while it is not running."""
+        try:
+            return int((Path(self.config.run_dir) / f"{process}.pid").read_text())
+        except (OSError, ValueError) as error:
+            raise SiteError(f"{process} is not running") from error
+
+    def _spawn(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen([sys.executable, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def wait_for(self, what: str, ready: Any, timeout_s: float = READY_S) -> None:
+        """Ask `ready` until it says yes. Raises SiteError naming `what` after `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            for name in ("terminal", "backend"):
+                process = getattr(self, name)
+                if process is not None and process.poll() is not None:
+                    log = self.folder / f"{name}.log"
+                    raise SiteError(f"{name} ended with status {process.returncode}; see {log}:\n{_tail(log)}")
+            if time.monotonic() > deadline:
+                raise SiteError(f"{what} is not ready after {timeout_s:g} s; see the logs in {self.folder}")
+            time.sleep(0.05)
+
+    def _backend_ready(self) -> bool:
+        try:
+            return bool(self._get("/health")["broker"])
+        except httpx.TransportError:
+            return False
+
+    def up(self) -> dict[str, bool]:
+        """Whether core answers, the camera is open, the link connected."""
+        try:
+            status = self.status()
+        except TerminalError:
+            return dict.fromkeys(PROCESSES, False)
+        return {"core": True, "camera": status.camera == SERIAL, "link": status.link == "connected"}
+
+    # -- people and money ---------------------------------------------------------------------------------------
+
+    def show(self, stage: Stage) -> None:
+        """Put somebody or something before the camera."""
+        write_stage(self.folder / "stage.json", stage)
+
+    @contextlib.contextmanager
+    def control(self) -> Iterator[Connection[Any]]:
+        """A control connection to the terminal."""
+        with control(self.config) as connection:
+            yield connection
+
+    def status(self) -> StatusReply:
+        """How the terminal is. Raises TerminalError."""
+        with self.control() as core:
+            reply: StatusReply = ask(core, Status(), timeout_s=5)
+        return reply
+
+    def request(self, amount: str, currency: str, payer: str) -> str:
+        """Ask the backend for a payment, as a cash register does; returns the intent's id in hex."""
+        body = {"terminal": TERMINAL, "amount": amount, "currency": currency, "payer": payer}
+        return str(self._post("/intents", body)["intent"])
+
+    def state(self, intent: str) -> tuple[str, str]:
+        """(state, code) of an intent, as the register sees it."""
+        answer = self._get(f"/intents/{intent}")
+        return str(answer["state"]), str(answer["code"])
+
+    def mandate(self, payer: str, consent: Consent) -> bytes:
+        """The backend's signed mandate to enrol `payer` under `consent`."""
+        body = {
+            "terminal": TERMINAL,
+            "payer": payer,
+            "purpose": consent.purpose,
+            "consent_hash": consent.sha256.hex(),
+        }
+        return bytes.fromhex(str(self._post("/mandates", body)["mandate"]))
+
+    def _get(self, path: str) -> dict[str, Any]:
+        return self._answer(self._http.get(self.register_url + path, headers=self._headers))
+
+    def _post(self, path: str, body: dict[str, str]) -> dict[str, Any]:
+        return self._answer(self._http.post(self.register_url + path, headers=self._headers, json=body))
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    @staticmethod
+    def _answer(response: httpx.Response) -> dict[str, Any]:
+        if response.is_error:
+            raise SiteError(f"the backend refused: {response.status_code} {response.text}")
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _tls(table: str, authority: Authority | None, name: str) -> str:
+    if authority is None:
+        return ""
+    identity = authority.issue_client(name)
+    return f'[{table}.tls]\nca = "{identity.ca}"\ncertificate = "{identity.certificate}"\nkey = "{identity.key}"\n'
+
+
+def _inline(options: dict[str, Any]) -> str:
+    values = ", ".join(f"{key} = {_toml(value)}" for key, value in options.items())
+    return "{ " + values + " }"
+
+
+def _toml(value: str | int | float) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def _end(process: "subprocess.Popen[bytes] | None") -> None:
+    if process is not None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _tail(path: Path, lines: int = 8) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
