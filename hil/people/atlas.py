@@ -15,7 +15,7 @@ from hil.sensor.surface import F32, I32
 
 SIZE = 1024
 ROWS = 896  # of the cylinder; the eyes lie below
-TOP_MM, BOTTOM_MM = -130.0, 362.0
+TOP_MM, BOTTOM_MM = -130.0, 282.0
 AXIS_Z_MM = 109.0
 RADIUS_MM = 90.0
 EYE_PATCH = 112

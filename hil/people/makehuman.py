@@ -29,7 +29,7 @@ DECIMETRE_MM = 100.0
 
 # MakeHuman's own axes: decimetres, x to the person's left, y up, z to the front.
 BETWEEN_EYES_DM = (0.0, 7.284, 1.39)
-CHEST_CUT_DM = 3.7
+CHEST_CUT_DM = 4.5
 SHOULDER_CUT_DM = 1.95
 # vertices at these places of the base mesh: nose tip, right and left mouth corner
 LANDMARKS_DM = ((0.0, 6.92, 1.681), (-0.2575, 6.614, 1.425), (0.2575, 6.614, 1.425))

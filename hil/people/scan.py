@@ -14,7 +14,7 @@ from hil.people.head import NECK_PIVOT_MM, Head, PeopleError
 from hil.sensor.surface import F32, vertex_normals
 
 SKIN_ALBEDO = 0.53
-GAMMA = 2.2
+GAMMA = 1.0
 SKIN_GLOSS = 0.2
 # The file's own order of its 68 points, read off their coordinates: it is not the usual one.
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, RIGHT_MOUTH, LEFT_MOUTH = range(17, 23), range(23, 29), 37, 48, 54

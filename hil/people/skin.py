@@ -15,7 +15,8 @@ from hil.people.atlas import EYE_PATCH, EYE_RADIUS_MM, ROWS, SIZE, Canvas, blank
 from hil.sensor.surface import F32
 
 SKIN = (0.47, 0.60)
-MOTTLE_MM = (1.6, 4.0, 9.0, 22.0, 50.0)
+# size of the patches in mm, and how strong they may be: fine mottling stays weak, or distance would average it away
+MOTTLE = ((1.6, 0.01, 0.025), (4.0, 0.01, 0.03), (9.0, 0.015, 0.04), (22.0, 0.02, 0.06), (50.0, 0.02, 0.06))
 
 
 def paint(rng: np.random.Generator, hairline: F32) -> F32:
@@ -80,8 +81,8 @@ def _regions(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _mottle(canvas: Canvas, rng: np.random.Generator) -> None:
-    for scale_mm in MOTTLE_MM:
-        canvas.albedo[:] *= 1 + np.float32(rng.uniform(0.02, 0.065)) * noise(canvas, rng, scale_mm)
+    for scale_mm, weakest, strongest in MOTTLE:
+        canvas.albedo[:] *= 1 + np.float32(rng.uniform(weakest, strongest)) * noise(canvas, rng, scale_mm)
 
 
 def _folds(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -28,7 +28,7 @@ SNR_SCATTER = 0.35  # how unevenly dots fall on the matching windows, as the sig
 MIN_COSINE = 0.2
 EDGE_PX = 1.5  # disparity step inside one window that leaves no single match
 WINDOW_SIGMA_PX = 2.0
-MAX_MM = 2500.0
+MAX_MM = 1300.0  # where the module's disparity search ends
 SHADOW_SIZE = 512
 SHADOW_BIAS_PX = 1.0  # the map is coarse: without slack steep cheeks would shade themselves
 

@@ -107,7 +107,7 @@ def fill(image: F32, faces: I32, index: int, inverse_depth: F32, owner: I32, tri
         cx, cy = -(yb - ya) * scale, (xb - xa) * scale
         slope = bx * (zb - za) + cx * (zc - za)
         for j in range(top, bottom + 1):
-            px, py = left - xa, j - ya
+            px, py = np.float32(left) - xa, np.float32(j) - ya
             wb, wc = px * bx + py * by, px * cx + py * cy
             inverse = za + wb * (zb - za) + wc * (zc - za)
             for i in range(left, right + 1):
@@ -126,12 +126,12 @@ def _texel(texture: F32, u: float, v: float) -> float:
     height, width = texture.shape
     x, y = (u - np.floor(u)) * width - np.float32(0.5), (v - np.floor(v)) * height - np.float32(0.5)
     x0, y0 = int(np.floor(x)), int(np.floor(y))
-    fx, fy = x - x0, y - y0
-    x1, y1 = (x0 + 1) % width, (y0 + 1) % height
-    x0, y0 = x0 % width, y0 % height
-    upper = texture[y0, x0] * (1 - fx) + texture[y0, x1] * fx
-    lower = texture[y1, x0] * (1 - fx) + texture[y1, x1] * fx
-    return upper * (1 - fy) + lower * fy  # type: ignore[no-any-return]
+    fx, fy = x - np.float32(x0), y - np.float32(y0)
+    x1, y1 = x0 + 1 if x0 + 1 < width else 0, y0 + 1 if y0 + 1 < height else 0
+    x0, y0 = x0 if x0 >= 0 else width - 1, y0 if y0 >= 0 else height - 1
+    upper = texture[y0, x0] * (np.float32(1) - fx) + texture[y0, x1] * fx
+    lower = texture[y1, x0] * (np.float32(1) - fx) + texture[y1, x1] * fx
+    return upper * (np.float32(1) - fy) + lower * fy  # type: ignore[no-any-return]
 
 
 @compiled
@@ -151,11 +151,11 @@ def _shade(
             xa, ya = image[a, 0], image[a, 1]
             abx, aby, acx, acy = image[b, 0] - xa, image[b, 1] - ya, image[c, 0] - xa, image[c, 1] - ya
             scale = np.float32(1) / (abx * acy - acx * aby)
-            px, py = i - xa, j - ya
+            px, py = np.float32(i) - xa, np.float32(j) - ya
             z = np.float32(1) / inverse_depth[j, i]
             wb = (px * acy - py * acx) * scale * image[b, 2] * z
             wc = (abx * py - aby * px) * scale * image[c, 2] * z
-            wa = 1 - wb - wc
+            wa = np.float32(1) - wb - wc
             nx = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
             ny = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
             nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
@@ -164,10 +164,10 @@ def _shade(
             gloss[j, i] = wa * shine[a] + wb * shine[b] + wc * shine[c]
             total = np.float32(0)
             for k in range(4):
-                qx, qy = px + quarter * (2 * (k & 1) - 1), py + quarter * ((k & 2) - 1)
+                qx, qy = px + quarter * np.float32(2 * (k & 1) - 1), py + quarter * np.float32((k & 2) - 1)
                 vb = (qx * acy - qy * acx) * scale
                 vc = (abx * qy - aby * qx) * scale
-                za = (1 - vb - vc) * image[a, 2]
+                za = (np.float32(1) - vb - vc) * image[a, 2]
                 zb, zc = vb * image[b, 2], vc * image[c, 2]
                 near = np.float32(1) / (za + zb + zc)
                 total += _texel(
