@@ -54,3 +54,7 @@ def main() -> None:
     except EXPECTED as error:
         Console(stderr=True).print(f"[red]tessera: {error}[/red]", highlight=False)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

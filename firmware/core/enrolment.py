@@ -2,7 +2,7 @@
 
 Rules kept here:
 - Every pose passes the same gates as a payment; a pose counts after three good frames in a row.
-- All poses must be the same person: a face that does not match the poses before ends the enrolment.
+- All poses must be the same person: a face that does not match the poses so far ends the enrolment.
 - The template is the mean of one unit embedding per pose.
 """
 
@@ -85,8 +85,9 @@ class Enrolment:
             return replace(self, good=0)
         if self.good + 1 < FRAMES_PER_POSE:
             return replace(self, good=self.good + 1)
-        for earlier in self.embeddings:
-            if not is_match(score(finding.embedding, earlier, self.calibration), self.calibration):
+        if self.embeddings:
+            cosine = score(finding.embedding, make_template(self.embeddings), self.calibration)
+            if not is_match(cosine, self.calibration):
                 return replace(self, reason="person_changed")
         return replace(
             self,

@@ -4,6 +4,7 @@ Nothing here reaches into the terminal: prompts come over the control socket as 
 and all a customer can do is move, tap and wait.
 """
 
+import contextlib
 import datetime
 import hashlib
 import time
@@ -16,11 +17,13 @@ from firmware.core.client import ask
 from firmware.core.errors import TerminalError
 from firmware.gallery.consent import Consent
 from firmware.runtime.messages import Enrol, Event, Subscribe, Tap
-from hil.rig.site import Site
+from hil.rig.site import Site, SiteError
 from hil.sensor.stage import Stage, Subject
 
 NOTICE = b"Your face is stored on this terminal only, to let you pay here, for 365 days or until you withdraw.\n"
 PATIENCE_S = 30.0
+# A refusal still has to travel to the backend.
+SETTLE_S = 5.0
 # Degrees of yaw and pitch a person turns to when asked, by the name of the pose.
 TURNS = {"front": (0.0, 0.0), "left": (15.0, 0.0), "right": (-15.0, 0.0), "up": (0.0, 9.0), "down": (0.0, -9.0)}
 
@@ -93,6 +96,9 @@ def pay(site: Site, stage: Stage, payer: str, amount: str, currency: str = "EUR"
             if message.stage == "prompt" and message.reason == "tap":
                 core.send(Tap())
     last = events[-1]
+    # The terminal's word is out before its signed decline has reached the backend.
+    with contextlib.suppress(SiteError):
+        site.wait_for("the register", lambda: site.state(intent)[0] != "open", SETTLE_S)
     return Visit(intent, last.reason, last.text, "/".join(filter(None, site.state(intent))), events)
 
 

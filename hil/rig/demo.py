@@ -67,7 +67,7 @@ def demo(
     """Enrol, pay, refuse prints, a replay and a stranger, withdraw. Exit 0 only if all ends as it must."""
     folder = (out or Path("run") / f"demo-{datetime.datetime.now():%Y%m%d-%H%M%S}").resolve()
     folder.mkdir(parents=True)
-    console = Console(record=True, highlight=False)
+    console = Console(record=True, highlight=False, soft_wrap=True)
     began = time.monotonic()
     results: list[dict[str, object]] = []
     panels: list[Panel] = []

@@ -37,7 +37,7 @@ READY_S = 30.0
 STOP_S = 8.0
 
 
-class SiteError(Exception):
+class SiteError(TerminalError):
     """Part of the site did not start or did not answer; the message says which and where its log is."""
 
 
