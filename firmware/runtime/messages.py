@@ -14,7 +14,10 @@ from msgspec import Meta
 
 from drivers.camera import CameraInfo, Emitter, Intrinsics
 
-Envelope = Annotated[bytes, Meta(max_length=16 * 1024)]
+# a sealed COSE_Sign1; far above any of ours
+MAX_ENVELOPE_BYTES = 16 * 1024
+
+Envelope = Annotated[bytes, Meta(max_length=MAX_ENVELOPE_BYTES)]
 Text = Annotated[str, Meta(max_length=500)]
 
 

@@ -1,0 +1,22 @@
+"""Which topic carries what: `tessera/v1/<terminal>/<kind>`."""
+
+from typing import Literal
+
+Inbound = Literal["intent", "receipt"]
+Outbound = Literal["authorization", "decline"]
+
+_ROOT = "tessera/v1"
+INBOUND: tuple[Inbound, ...] = ("intent", "receipt")
+
+
+def topic(terminal: str, kind: Inbound | Outbound) -> str:
+    """Return the topic of one kind of envelope for one terminal."""
+    return f"{_ROOT}/{terminal}/{kind}"
+
+
+def inbound_kind(terminal: str, received: str) -> Inbound | None:
+    """Return what `received` carries to this terminal, or None if it is no topic of ours."""
+    for kind in INBOUND:
+        if received == topic(terminal, kind):
+            return kind
+    return None

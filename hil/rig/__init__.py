@@ -1,0 +1,1 @@
+"""The test rig: brokers, certificates, scenes, and the demo that plays them."""
