@@ -259,7 +259,9 @@ class Outbox:
             raise OutboxError(f"{self._path}: has layout {version}, this software knows {SCHEMA_VERSION}")
         fault = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if fault != "ok":
-            raise OutboxError(f"{self._path}: damaged ({fault}); keep the file, it may hold unsettled payments")
+            raise OutboxError(
+                f"{self._path}: damaged ({fault.splitlines()[-1]}); keep the file, it may hold unsettled payments"
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -279,6 +281,8 @@ class Outbox:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise OutboxError(f"{self._path}: locked; another process holds it, end that one first") from error
             raise OutboxError(f"{self._path}: {error}; free disk space, check it is writable, try again") from error
         except sqlite3.Error as error:
             raise OutboxError(f"{self._path}: {error}; keep the file, it may hold unsettled payments") from error

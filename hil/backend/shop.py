@@ -28,7 +28,8 @@ class Shop:
     def __init__(self, folder: Path, policy: Policy = DEMO, profile: str = "demo") -> None:
         self.time, self.folder, self.policy = START, folder, policy
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.trust = Trust({key_id(self.key.public_key()): self.key.public_key()})
+        self.kid = key_id(self.key.public_key())
+        self.trust = Trust({self.kid: self.key.public_key()})
         self.terminals = {
             name: SimulatedTerminal(folder / f"{name}.db", self.trust, new_element(), name)
             for name in ("till-1", "till-2")
@@ -56,6 +57,12 @@ class Shop:
         """Close it and open it again."""
         self.store.close()
         self.start_backend()
+
+    def restart_terminal(self) -> None:
+        """Close the outbox of till-1 and open it again, as after a crash: only what was committed is there."""
+        self.till.outbox.close()
+        self.till = SimulatedTerminal(self.folder / "till-1.db", self.trust, self.till.element, "till-1")
+        self.terminals["till-1"] = self.till
 
     def register_again(self, **changes: object) -> None:
         """Change what the backend knows of till-1."""

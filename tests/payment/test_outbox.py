@@ -1,0 +1,277 @@
+"""One intent, at most one envelope, never lost: crashes, full disks, damage, replays."""
+
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from firmware.payment import schema
+from firmware.payment.clock import TrustedClock
+from firmware.payment.errors import OutboxError, PaymentError
+from firmware.payment.outbox import OpenIntent, Outbox
+from hil.backend.backend import INTENT_TTL_S
+from hil.backend.keys import signer
+from hil.backend.shop import START, Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    shop = Shop(tmp_path)
+    yield shop
+    shop.close()
+
+
+def refused(error: pytest.ExceptionInfo[PaymentError]) -> str:
+    return error.value.code
+
+
+def forged(shop: Shop, envelope: bytes, **changes: object) -> bytes:
+    """The backend's honest receipt, changed, and signed with the backend's own key."""
+    receipt = msgspec.structs.replace(shop.answer(envelope), **changes)
+    return schema.sign(receipt, signer(shop.key), shop.kid)
+
+
+def test_an_authorization_waits_until_its_receipt(shop: Shop) -> None:
+    envelope = shop.authorized()
+    head = shop.till.outbox.head()
+    assert head is not None
+    assert (head.kind, head.envelope, shop.till.outbox.waiting()) == ("authorization", envelope, 1)
+    receipt = shop.backend.handle("till-1", "authorization", envelope)
+    settled = shop.till.outbox.settle(receipt, shop.trust, "till-1")
+    assert (settled.outcome, settled.code, settled.intent) == ("approved", "", head.intent)
+    assert shop.till.outbox.head() is None
+    assert shop.till.outbox.settle(receipt, shop.trust, "till-1") == settled, "the same again gives the same"
+
+
+def test_a_second_opening_or_answer_of_an_intent_is_refused(shop: Shop) -> None:
+    accepted = shop.open()
+    with pytest.raises(PaymentError) as error:
+        shop.till.outbox.open_intent(accepted)
+    assert refused(error) == "intent_used"
+    shop.till.authorize(accepted, shop.mandate, START)
+    with pytest.raises(PaymentError) as error:
+        shop.till.authorize(accepted, shop.mandate, START)
+    assert refused(error) == "intent_used"
+    with pytest.raises(PaymentError) as error:
+        shop.till.decline(OpenIntent(accepted.intent.id, accepted.digest), "flat", START)
+    assert refused(error) == "intent_used"
+
+
+def test_a_declined_intent_can_never_be_authorized(shop: Shop) -> None:
+    accepted = shop.open()
+    shop.till.decline(OpenIntent(accepted.intent.id, accepted.digest), "flat", START)
+    shop.restart_terminal()
+    with pytest.raises(PaymentError) as error:
+        shop.till.authorize(accepted, shop.mandate, START)
+    assert refused(error) == "intent_used"
+
+
+def test_the_tables_themselves_refuse_a_second_envelope_and_a_rewritten_one(shop: Shop, tmp_path: Path) -> None:
+    accepted = shop.open()
+    shop.till.authorize(accepted, shop.mandate, START)
+    shop.till.outbox.close()
+    database = sqlite3.connect(tmp_path / "till-1.db")
+    with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE constraint failed: outbox\.intent"):
+        database.execute(
+            "INSERT INTO outbox (counter, kind, intent, envelope, digest, audit) "
+            "VALUES (99, 'decline', ?, x'', ?, x'')",
+            (accepted.intent.id, bytes(32)),
+        )
+    with pytest.raises(sqlite3.IntegrityError, match="written once"):
+        database.execute("UPDATE outbox SET envelope = x'00'")
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        database.execute("UPDATE outbox SET outcome = 'declined', code = '', receipt = x''")
+    database.close()
+    shop.restart_terminal()
+
+
+def test_an_unopened_intent_is_not_authorized(shop: Shop) -> None:
+    accepted = shop.open()
+    other = msgspec.structs.replace(accepted, intent=msgspec.structs.replace(accepted.intent, id=bytes(16)))
+    with pytest.raises(PaymentError) as error:
+        shop.till.authorize(other, shop.mandate, START)
+    assert refused(error) == "unknown_intent"
+
+
+def test_an_intent_open_at_a_crash_is_known_and_declined_as_interrupted(shop: Shop) -> None:
+    accepted = shop.open()
+    shop.restart_terminal()
+    (left,) = shop.till.outbox.interrupted()
+    assert (left.id, left.digest) == (accepted.intent.id, accepted.digest)
+    decline = shop.till.decline(left, "interrupted", START)
+    assert shop.code(decline, kind="decline") == "declined"
+    assert shop.till.outbox.interrupted() == []
+    assert shop.backend.state(left.id).code == "interrupted"
+
+
+def test_a_signature_that_fails_leaves_nothing_behind(shop: Shop) -> None:
+    accepted = shop.open()
+
+    def fail(counter: int) -> bytes:
+        raise PaymentError("evidence", f"at counter {counter}")
+
+    with pytest.raises(PaymentError, match="at counter 1"):
+        shop.till.outbox.authorize(accepted.intent.id, fail, b"")
+    assert shop.till.outbox.waiting() == 0
+    assert shop.till.read(shop.till.authorize(accepted, shop.mandate, START)).counter == 1
+
+
+def test_envelopes_leave_in_order_and_counters_rise_over_restarts(shop: Shop) -> None:
+    sent = []
+    for _ in range(3):
+        sent.append(shop.authorized())
+        shop.restart_terminal()
+    assert [shop.till.read(envelope).counter for envelope in sent] == [1, 2, 3]
+    for envelope in sent:
+        head = shop.till.outbox.head()
+        assert head is not None
+        assert head.envelope == envelope
+        receipt = shop.backend.handle("till-1", "authorization", envelope)
+        assert shop.till.outbox.settle(receipt, shop.trust, "till-1").outcome == "approved"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"digest": bytes(32)},
+        {"intent": b"another intent.."},
+        {"intent": bytes(16)},
+        {"terminal": "till-2"},
+        {"outcome": "declined"},
+        {"outcome": "rejected"},
+        {"outcome": "rejected", "code": "because"},
+        {"code": "amount"},
+    ],
+)
+def test_a_receipt_for_other_bytes_or_another_outcome_settles_nothing(shop: Shop, changes: dict[str, object]) -> None:
+    receipt = forged(shop, shop.authorized(), **changes)
+    with pytest.raises(PaymentError) as error:
+        shop.till.outbox.settle(receipt, shop.trust, "till-1")
+    assert refused(error) == "receipt"
+    assert shop.till.outbox.waiting() == 1
+
+
+def test_a_receipt_by_another_key_settles_nothing(shop: Shop) -> None:
+    receipt = shop.answer(shop.authorized())
+    own = schema.sign(receipt, shop.till.element.sign, shop.till.kid)
+    pretended = schema.sign(receipt, shop.till.element.sign, shop.kid)
+    for envelope, code in ((own, "unknown_key"), (pretended, "bad_signature")):
+        with pytest.raises(PaymentError) as error:
+            shop.till.outbox.settle(envelope, shop.trust, "till-1")
+        assert refused(error) == code
+
+
+def test_a_second_receipt_with_another_outcome_is_refused(shop: Shop) -> None:
+    envelope = shop.authorized()
+    other = forged(shop, envelope, outcome="rejected", code="amount")
+    shop.till.outbox.settle(shop.backend.handle("till-1", "authorization", envelope), shop.trust, "till-1")
+    with pytest.raises(PaymentError) as error:
+        shop.till.outbox.settle(other, shop.trust, "till-1")
+    assert refused(error) == "receipt"
+
+
+def test_a_rejection_of_bytes_the_backend_could_not_read_settles(shop: Shop) -> None:
+    envelope = shop.authorized()
+    shop.register_again(revoked=True)
+    receipt = shop.backend.handle("till-1", "authorization", envelope)
+    settled = shop.till.outbox.settle(receipt, shop.trust, "till-1")
+    assert (settled.outcome, settled.code) == ("rejected", "revoked")
+    assert settled.intent == shop.till.read(envelope).intent
+
+
+def test_a_mandate_is_used_once(shop: Shop) -> None:
+    mandate = shop.new_mandate()
+    shop.till.outbox.use_mandate(mandate)
+    shop.restart_terminal()
+    with pytest.raises(PaymentError) as error:
+        shop.till.outbox.use_mandate(mandate)
+    assert refused(error) == "mandate"
+
+
+def test_the_time_floor_survives_a_restart(shop: Shop) -> None:
+    shop.open()
+    shop.restart_terminal()
+    assert shop.till.outbox.time_floor == START
+    with pytest.raises(PaymentError, match="before a time the backend signed"):
+        TrustedClock(shop.till.outbox, lambda: START - 3600.0, lambda: 0.0).now()
+
+
+def test_settled_intents_leave_only_once_they_would_be_refused_as_expired(shop: Shop, tmp_path: Path) -> None:
+    accepted = shop.open()
+    envelope = shop.till.authorize(accepted, shop.mandate, START)
+    unsettled = shop.authorized()
+    shop.till.outbox.settle(shop.backend.handle("till-1", "authorization", envelope), shop.trust, "till-1")
+    shop.time += INTENT_TTL_S + 1
+    shop.open()
+    head = shop.till.outbox.head()
+    assert head is not None
+    assert head.envelope == unsettled
+    with pytest.raises(PaymentError) as error:
+        shop.till.outbox.settle(shop.backend.handle("till-1", "authorization", envelope), shop.trust, "till-1")
+    assert refused(error) == "receipt"
+    with pytest.raises(PaymentError, match="before a time"):
+        TrustedClock(shop.till.outbox, lambda: float(START), lambda: 0.0).now()
+
+
+@contextmanager
+def disk_with(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond `size` bytes: writes fail as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_authorizes_nothing_and_loses_nothing(shop: Shop, tmp_path: Path) -> None:
+    waiting = shop.authorized()
+    accepted = shop.open()
+    with disk_with((tmp_path / "till-1.db-wal").stat().st_size), pytest.raises(OutboxError, match="free disk space"):
+        shop.till.authorize(accepted, shop.mandate, START)
+    assert shop.till.outbox.waiting() == 1
+    shop.restart_terminal()
+    head = shop.till.outbox.head()
+    assert head is not None
+    assert head.envelope == waiting
+    assert shop.code(waiting) == "approved"
+    assert shop.code(shop.till.authorize(accepted, shop.mandate, START)) == "approved"
+
+
+def test_a_damaged_file_is_named_and_not_repaired(shop: Shop, tmp_path: Path) -> None:
+    shop.authorized()
+    shop.till.outbox.close()
+    path = tmp_path / "till-1.db"
+    whole = path.read_bytes()
+    path.write_bytes(b"x" * 4096 + whole[4096:])
+    with pytest.raises(OutboxError, match=r"till-1\.db: .*keep the file"):
+        Outbox(path)
+    path.write_bytes(whole[:4096] + bytes(len(whole) - 4096))
+    with pytest.raises(OutboxError, match=r"till-1\.db: .*keep the file"):
+        Outbox(path)
+    path.write_bytes(whole)
+    shop.restart_terminal()
+
+
+def test_a_second_process_cannot_open_it(shop: Shop, tmp_path: Path) -> None:
+    with pytest.raises(OutboxError, match="another process holds it"):
+        Outbox(tmp_path / "till-1.db")
+
+
+def test_a_file_of_another_layout_or_a_missing_folder_is_named(shop: Shop, tmp_path: Path) -> None:
+    newer = sqlite3.connect(tmp_path / "newer.db")
+    newer.execute("PRAGMA user_version = 7")
+    newer.close()
+    with pytest.raises(OutboxError, match="layout 7"):
+        Outbox(tmp_path / "newer.db")
+    with pytest.raises(OutboxError, match="cannot be opened"):
+        Outbox(tmp_path / "missing" / "outbox.db")
+
+
+def test_only_the_owner_can_read_it(shop: Shop, tmp_path: Path) -> None:
+    assert (tmp_path / "till-1.db").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "till-1.db-wal").stat().st_mode & 0o777 == 0o600
