@@ -15,15 +15,15 @@ from drivers.camera.interface import FrameSet, Intrinsics
 from drivers.npu.interface import Network
 from firmware.vision.face import Face, NoFace, Reason
 from firmware.vision.pose import pose_deg
-from firmware.vision.yunet import Candidate, find_candidates
+from firmware.vision.yunet import Candidate, find_candidates, look_closer
 
 NEAREST_MM, FARTHEST_MM = 300.0, 1000.0
 """The capture volume of the design."""
-YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG = 25.0, 20.0, 15.0
-"""Roughly frontal. YuNet's points stay behind a rolled head (35 degrees read as 23), which spoils the aligned crop."""
+YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG = 25.0, 20.0, 25.0
+"""Roughly frontal."""
 ADULT_IPD_MM = 63.0
 """Mean adult distance between the pupils (Dodgson 2004): turns size in the image into a rough distance."""
-VALID_SHARE = 0.2
+VALID_SHARE = 0.1
 """Least share of valid depth pixels in a patch."""
 PATCH_SHARE = 0.12
 """Half side of a point's patch as a share of the distance between the eyes."""
@@ -58,7 +58,9 @@ class Detector:
             return _no(Reason.TWO_FACES)
         if not inside:
             return _no(_why_none(placed, frames.intrinsics))
-        return _measure(inside[0][0], inside[0][1], frames)
+        candidate, distance = inside[0]
+        closer = look_closer(self._network, frames.ir, candidate)
+        return _no(Reason.NO_FACE) if closer is None else _measure(closer, distance, frames)
 
 
 def _no(reason: Reason) -> NoFace:

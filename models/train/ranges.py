@@ -87,7 +87,7 @@ def main() -> int:
     tensors, images = measure(model, (np.ascontiguousarray(np.broadcast_to(crop, shape)) for crop in seen))
     ranges = Ranges(
         network=NETWORK,
-        measured_on=f"{len(RANGE_PEOPLE)} rendered people, {PROBES} poses each; lowest and highest, averaged over images",
+        measured_on=f"{len(RANGE_PEOPLE)} rendered people, {PROBES} poses each; extremes averaged over images",
         images=images,
         tensors=tensors,
     )
