@@ -73,7 +73,7 @@ class CameraInfo(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameSet:
-    """One cycle of exposures, decoded.
+    """One cycle of exposures, decoded. Takes over its arrays: hand in none that something else still writes to.
 
     Attributes:
         sequence: counts up by one per cycle since `start`; a gap is a dropped cycle.
@@ -104,12 +104,14 @@ class FrameSet:
     def __post_init__(self) -> None:
         """Check shapes and dtypes, make the arrays read-only. Raises ValueError naming the field."""
         shape = (self.intrinsics.height, self.intrinsics.width)
+        if self.ir.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"FrameSet.ir is {self.ir.dtype}, expected uint8 or uint16")
         for name in ("ir", "ambient", "dots"):
             image = getattr(self, name)
             if image is None:
                 continue
-            if image.shape != shape or image.dtype not in (np.uint8, np.uint16):
-                raise ValueError(f"FrameSet.{name} is {image.shape} {image.dtype}, expected {shape} uint8 or uint16")
+            if image.shape != shape or image.dtype != self.ir.dtype:
+                raise ValueError(f"FrameSet.{name} is {image.shape} {image.dtype}, expected {shape} {self.ir.dtype}")
             image.flags.writeable = False
         if self.depth_mm.shape != shape or self.depth_mm.dtype != np.float32:
             raise ValueError(
@@ -164,13 +166,15 @@ class Camera(ABC):
     def latest(self, max_age_s: float, timeout_s: float, clock_ns: Callable[[], int] = time.monotonic_ns) -> FrameSet:
         """Return a frame no older than `max_age_s`, discarding older ones that were queued.
 
+        A frame as far in the future is discarded too: its clock is not ours.
+
         Raises:
             FrameTimeoutError: none so young came within `timeout_s`.
         """
         deadline_ns = clock_ns() + int(timeout_s * 1e9)
         while (left_s := (deadline_ns - clock_ns()) / 1e9) > 0:
             frames = self.read(left_s)
-            if frames.age_s(clock_ns()) <= max_age_s:
+            if abs(frames.age_s(clock_ns())) <= max_age_s:
                 return frames
         raise FrameTimeoutError(
             f"camera {self.info.serial}: no frame younger than {max_age_s:.3f} s within {timeout_s:.3f} s"

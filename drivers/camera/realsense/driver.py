@@ -35,6 +35,7 @@ from drivers.camera.realsense.depth import depth_table
 from drivers.camera.realsense.sources import Source, find_stream, told
 
 _POLL_MS = 50
+_DRAIN_MS = 500  # how long what was under way at a file's end may still take on a busy machine
 _UNIT_GAIN = 16  # the D4xx sensors count gain in sixteenths: 16 is none
 
 _Field = rs.frame_metadata_value
@@ -83,6 +84,7 @@ class RealSenseCamera(Camera):
     def start(self) -> None:
         """Begin to stream. Raises CameraLostError."""
         self.stop()
+        self._begun = False
         self._first_number = self._last_number = -1
         self._offset_ns: int | None = None
         self._pipeline = self._source.start([s for s in (self._depth, self._infrared) if s is not None])
@@ -111,9 +113,12 @@ class RealSenseCamera(Camera):
         deadline_ns = self._clock_ns() + int(timeout_s * 1e9)
         while True:
             left_ms = (deadline_ns - self._clock_ns()) // 1_000_000
-            ended = self._source.ended()  # asked before the wait: what was under way at the end still arrives
+            # a file has not ended before it has begun: librealsense says "stopped" until its reader thread runs
+            ended = self._begun and self._source.ended()
+            wait_ms = min(left_ms, _DRAIN_MS if ended else _POLL_MS)
             try:
-                arrived, frames = self._pipeline.try_wait_for_frames(int(max(1, min(left_ms, _POLL_MS))))
+                arrived, frames = self._pipeline.try_wait_for_frames(max(1, wait_ms))
+                self._begun = self._begun or arrived
                 found = self._frame_set(frames) if arrived else None
             except RuntimeError as error:
                 raise CameraLostError(f"RealSense {self._source.name}: {error}") from error
