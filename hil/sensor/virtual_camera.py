@@ -63,7 +63,7 @@ class VirtualCamera(Camera):
         self._started_ns: int | None = None
         self._sequence = 0
         self._stage = Stage()
-        self._stage_mtime_ns: int | None = None
+        self._stage_version: tuple[int, int] | None = None
         self._from = self._goal = Pose()
         self._moved_ns = 0
         self._last: Capture | None = None
@@ -84,7 +84,7 @@ class VirtualCamera(Camera):
             return
         self._started_ns = self._clock_ns()
         self._sequence = 0
-        self._stage_mtime_ns = None
+        self._stage_version = None
         self._last = None
         self._look_at_stage()
 
@@ -121,20 +121,21 @@ class VirtualCamera(Camera):
 
     def _look_at_stage(self) -> None:
         try:
-            mtime_ns = self._path.stat().st_mtime_ns
-            if mtime_ns == self._stage_mtime_ns:
+            status = self._path.stat()
+            version = (status.st_mtime_ns, status.st_ino)  # two quick replacements may share a time, not an inode
+            if version == self._stage_version:
                 return
             stage = read_stage(self._path)
         except (OSError, StageError) as error:
             raise CameraLostError(f"camera {SERIAL}: {error}") from error
         now_ns = self._clock_ns()
-        same_thing = self._stage_mtime_ns is not None and (stage.subject, stage.artefact) == (
+        same_thing = self._stage_version is not None and (stage.subject, stage.artefact) == (
             self._stage.subject,
             self._stage.artefact,
         )
         self._goal, start = pose_of(stage), self._pose(now_ns)
         self._from = start if same_thing else self._goal
-        self._stage, self._stage_mtime_ns, self._moved_ns = stage, mtime_ns, now_ns
+        self._stage, self._stage_version, self._moved_ns = stage, version, now_ns
 
     def _pose(self, now_ns: int) -> Pose:
         return eased(self._from, self._goal, (now_ns - self._moved_ns) / 1e9)

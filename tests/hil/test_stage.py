@@ -1,0 +1,77 @@
+"""The stage file: strict, bounded, replaced whole."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hil.sensor.stage import MAX_STAGE_BYTES, James, Person, Stage, StageError, read_stage, write_stage
+
+SUBJECTS = st.one_of(st.builds(Person, seed=st.integers(0, 2**31)), st.just(James()))
+STAGES = st.builds(
+    Stage,
+    subject=SUBJECTS,
+    artefact=st.sampled_from([None, "flat_print", "bent_print", "phone_screen"]),
+    distance_mm=st.floats(200, 2000),
+    yaw_deg=st.floats(-90, 90),
+    pitch_deg=st.floats(-60, 60),
+    second=st.none() | SUBJECTS,
+    fault=st.sampled_from([None, "freeze", "stop"]),
+)
+
+
+@given(stage=STAGES)
+def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, stage: Stage) -> None:
+    path = tmp_path_factory.mktemp("stage") / "stage.json"
+    write_stage(path, stage)
+    assert read_stage(path) == stage
+    assert [each.name for each in path.parent.iterdir()] == ["stage.json"]
+
+
+@given(raw=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_garbage_is_a_stage_error_or_a_stage(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+    path = tmp_path_factory.mktemp("stage") / "stage.json"
+    path.write_bytes(raw)
+    with suppress(StageError):
+        assert isinstance(read_stage(path), Stage)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"subject": {"kind": "person", "seed": -1}}',
+        b'{"subject": {"kind": "person", "seed": "7"}}',
+        b'{"subject": {"kind": "dog"}}',
+        b'{"subject": {"kind": "james", "seed": 1}}',
+        b'{"distance": 450}',
+        b'{"distance_mm": 45}',
+        b'{"yaw_deg": 91}',
+        b'{"artefact": "flat_print"}',
+        b'{"second": {"kind": "james"}}',
+        b'{"subject": {"kind": "james"}, "artefact": "mask"}',
+        b'{"fault": "explode"}',
+        b"[" * 3000,
+        b"[]",
+        b"",
+    ],
+)
+def test_an_impossible_stage_is_refused(tmp_path: Path, raw: bytes) -> None:
+    (tmp_path / "stage.json").write_bytes(raw)
+    with pytest.raises(StageError, match=r"stage\.json"):
+        read_stage(tmp_path / "stage.json")
+
+
+def test_an_oversized_stage_is_refused_unread(tmp_path: Path) -> None:
+    (tmp_path / "stage.json").write_bytes(b"{}" + b" " * MAX_STAGE_BYTES)
+    with pytest.raises(StageError, match="larger than"):
+        read_stage(tmp_path / "stage.json")
+
+
+def test_the_documented_example_is_a_stage() -> None:
+    raw = b"""{"subject": {"kind": "person", "seed": 7}, "artefact": null, "distance_mm": 450, "yaw_deg": 0,
+               "pitch_deg": 0, "second": {"kind": "james"}, "fault": "freeze"}"""
+    stage = msgspec.json.decode(raw, type=Stage)
+    assert stage == Stage(subject=Person(7), second=James(), fault="freeze")
