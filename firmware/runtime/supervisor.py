@@ -51,9 +51,9 @@ def supervise(
         SupervisorError: another supervisor runs here, or `run_dir` cannot be used.
     """
     limits = limits or Limits()
-    stop = StopFlag()
-    stop.raise_on(signal.SIGTERM, signal.SIGINT)
     with _lock(run_dir), contextlib.closing(Ring()) as ring:
+        stop = StopFlag()
+        stop.raise_on(signal.SIGTERM, signal.SIGINT)
         harden(die_with_parent=False)
         managed = [_managed(spec, config_path, run_dir, ring, limits) for spec in processes]
         try:

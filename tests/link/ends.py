@@ -1,4 +1,4 @@
-"""The two ends of a link: a core that answers the socket, and a backend on the broker."""
+"""Stand-ins for the two ends of the link process: a core that answers a socket, and a backend on the broker."""
 
 import asyncio
 import os
@@ -17,7 +17,6 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware.runtime import ipc
-from firmware.runtime.messages import FromLink
 from hil.rig.brokers import Broker, client_context
 from hil.rig.certificates import Identity
 
@@ -26,24 +25,25 @@ WAIT_S = 20.0
 
 
 class Core:
-    """Listens at `link.sock` as core does; what the link says is queued in `said`."""
+    """Listens at a socket as core does; what comes is queued in `said`."""
 
-    def __init__(self, run_dir: Path) -> None:
-        self._path = run_dir / "link.sock"
+    def __init__(self, path: Path, receive_type: Any) -> None:
+        self._path = path
+        self._receive_type = receive_type
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
         self._listening = threading.Event()
-        self._peers: queue.Queue[ipc.Peer[FromLink]] = queue.Queue()
-        self.said: queue.Queue[FromLink] = queue.Queue()
+        self._peers: queue.Queue[ipc.Peer[Any]] = queue.Queue()
+        self.said: queue.Queue[Any] = queue.Queue()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
 
     async def _serve(self) -> None:
-        server = await ipc.serve(self._path, FromLink, self._attend)
+        server = await ipc.serve(self._path, self._receive_type, self._attend)
         self._listening.set()
         await self._ending.wait()
         await server.close()
 
-    async def _attend(self, peer: ipc.Peer[FromLink]) -> None:
+    async def _attend(self, peer: ipc.Peer[Any]) -> None:
         self._peers.put(peer)
         while True:
             self.said.put(await peer.receive())
@@ -56,7 +56,7 @@ class Core:
                 return message
 
     def say(self, message: Any) -> None:
-        """Send to the link that connected last."""
+        """Send to whoever connected last."""
         peer = self._peers.get(timeout=WAIT_S)
         while not self._peers.empty():
             peer = self._peers.get()

@@ -15,7 +15,7 @@ from firmware.link.broker import Broker as LinkBroker
 from firmware.link.topics import Inbound, inbound_kind
 from firmware.runtime.config import LinkConfig, TlsConfig
 from firmware.runtime.ipc import IpcError
-from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Delivered, LinkState, Publish
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Delivered, FromLink, LinkState, Publish
 from hil.rig import brokers
 from hil.rig.brokers import Broker
 from hil.rig.certificates import Authority, Identity
@@ -76,7 +76,7 @@ def line(folder: Path, stack: ExitStack) -> Line:
     authority = Authority(folder / "certificates")
     broker = stack.enter_context(brokers.mosquitto(folder / "broker", authority))
     backend = stack.enter_context(Client(broker, "backend", authority.issue_client("backend"), AUTHORIZATION, DECLINE))
-    core = stack.enter_context(Core(folder / "run"))
+    core = stack.enter_context(Core(folder / "run" / "link.sock", FromLink))
     stack.enter_context(Link(write_config(folder, broker.port, authority.issue_client("t-1"))))
     assert core.hears(LinkState).connected
     return Line(broker, authority, backend, core)
@@ -111,14 +111,14 @@ def test_what_came_while_core_was_away_outlives_a_power_cut_of_the_broker(folder
     broker = stack.enter_context(brokers.mosquitto(folder / "broker", authority))
     backend = stack.enter_context(Client(broker, "backend", authority.issue_client("backend")))
     config = write_config(folder, broker.port, authority.issue_client("t-1"))
-    with Core(folder / "run") as core, Link(config):
+    with Core(folder / "run" / "link.sock", FromLink) as core, Link(config):
         assert core.hears(LinkState).connected
     backend.publish(INTENT, b"are you there")
     # a PUBACK is not durability: this one, acknowledged at the instant of the cut, may be lost
     backend.publish(INTENT, b"perhaps")
     broker.kill()
     broker.start()
-    with Core(folder / "run") as core, Link(config):
+    with Core(folder / "run" / "link.sock", FromLink) as core, Link(config):
         assert core.hears(Delivered).envelope == b"are you there"
 
 
@@ -216,7 +216,7 @@ def test_full_queue_drops_rather_than_grows(folder: Path) -> None:
 def test_demo_broker_carries_the_same_envelopes(folder: Path, stack: ExitStack) -> None:
     broker = stack.enter_context(brokers.embedded(folder / "broker"))
     backend = stack.enter_context(Client(broker, "backend", None, AUTHORIZATION))
-    core = stack.enter_context(Core(folder / "run"))
+    core = stack.enter_context(Core(folder / "run" / "link.sock", FromLink))
     stack.enter_context(Link(write_config(folder, broker.port, None)))
     assert core.hears(LinkState).connected
     backend.publish(INTENT, b"an intent")
@@ -227,7 +227,7 @@ def test_demo_broker_carries_the_same_envelopes(folder: Path, stack: ExitStack) 
 
 def test_absent_broker_and_missing_key_are_told_to_core(folder: Path, stack: ExitStack) -> None:
     identity = Authority(folder / "certificates").issue_client("t-1")
-    core = stack.enter_context(Core(folder / "run"))
+    core = stack.enter_context(Core(folder / "run" / "link.sock", FromLink))
     with Link(write_config(folder, 1, identity)):
         state = core.hears(LinkState)
         assert not state.connected
@@ -242,7 +242,7 @@ def test_absent_broker_and_missing_key_are_told_to_core(folder: Path, stack: Exi
 
 def test_link_ends_promptly_when_asked(folder: Path) -> None:
     link = Link(write_config(folder, 1, None))
-    with Core(folder / "run") as core:
+    with Core(folder / "run" / "link.sock", FromLink) as core:
         core.hears(LinkState)
         link.popen.send_signal(signal.SIGTERM)
         assert link.popen.wait(3.0) == 0

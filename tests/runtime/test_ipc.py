@@ -99,7 +99,7 @@ def test_threads_may_send_at_once(path: Path) -> None:
     assert talk(path, echo, flood) == 400
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     garbage=st.one_of(
         st.binary(max_size=300),

@@ -1,0 +1,39 @@
+"""Heartbeats come from the loop, and only as often as they are worth."""
+
+import os
+
+from firmware.runtime.child import BEAT_S, Heartbeat
+from firmware.runtime.stop import StopFlag
+
+
+def test_heartbeat_is_paced_and_never_blocks() -> None:
+    now = [100.0]
+    read, write = os.pipe()
+    heartbeat = Heartbeat(write, StopFlag(), clock=lambda: now[0])
+    for _ in range(10):
+        heartbeat.beat()
+    now[0] += BEAT_S
+    heartbeat.beat()
+    assert os.read(read, 100) == b".."
+    # nobody reads any more: the pipe fills up, the loop goes on
+    for _ in range(100_000):
+        now[0] += BEAT_S
+        heartbeat.beat()
+    os.close(read)
+    os.close(write)
+
+
+def test_vanished_supervisor_is_a_reason_to_stop() -> None:
+    read, write = os.pipe()
+    stop = StopFlag()
+    os.close(read)
+    Heartbeat(write, stop).beat()
+    assert stop
+    assert stop.wait(0.0)
+    os.close(write)
+
+
+def test_without_a_supervisor_nobody_is_told() -> None:
+    stop = StopFlag()
+    Heartbeat(None, stop).beat()
+    assert not stop
