@@ -70,6 +70,7 @@ def test_exact_duplicate_gets_the_same_receipt_and_no_second_effect(shop: Shop) 
         ({"issued_at": START - 200, "expires_at": START - 100}, "expired"),
         ({"expires_at": START}, "ttl"),
         ({"expires_at": START + 121}, "ttl"),
+        ({"issued_at": START + 10, "expires_at": START + 125}, "ttl"),
         ({"issued_at": START + 31, "expires_at": START + 100}, "future"),
         ({"payer": "payer-8"}, "mandate"),
         ({"mandate": bytes(16)}, "mandate"),

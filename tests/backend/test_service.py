@@ -2,9 +2,7 @@
 
 import os
 import queue
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,15 +22,11 @@ from firmware.payment.trust import load_trust
 from hil.backend.keys import create_backend_key, registration, save_registrations
 from hil.backend.service import load_service_config
 from hil.backend.simulator import SimulatedTerminal, new_element
+from hil.rig.brokers import Broker, BrokerError, client_context, free_port, mosquitto
+from hil.rig.certificates import Authority, Identity
 
 TOKEN = "a-register-token-of-the-test"
 WAIT_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
@@ -45,38 +39,33 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[int]:
-    """A mosquitto on 127.0.0.1; gives its port."""
-    program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        reason = "mosquitto is not installed: apt-get install mosquitto"
-        if os.environ.get("TESSERA_STRICT") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    port = free_port()
-    (tmp_path / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    process = subprocess.Popen([program, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ca")
 
-    def up() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    until(up, "mosquitto does not listen")
-    yield port
-    process.terminate()
-    process.wait(WAIT_S)
+@pytest.fixture
+def broker(tmp_path: Path, authority: Authority) -> Iterator[Broker]:
+    """mosquitto with mutual TLS."""
+    try:
+        with mosquitto(tmp_path / "broker", authority) as broker:
+            yield broker
+    except BrokerError as error:
+        if "not installed" not in str(error) or os.environ.get("TESSERA_STRICT") == "1":
+            raise
+        pytest.skip(str(error))
 
 
 class Service:
     """The backend's process and a cash register that calls it."""
 
-    def __init__(self, folder: Path, broker: int) -> None:
+    def __init__(self, folder: Path, broker: Broker, identity: Identity) -> None:
         self.folder, port = folder, free_port()
         create_backend_key(folder / "backend.pem", folder / "backend-keys.json")
         (folder / "token").write_text(TOKEN)
         (folder / "backend.toml").write_text(
             f'store = "backend.db"\nkey = "backend.pem"\nterminals = "terminals.json"\ntoken = "token"\nport = {port}\n'
-            f'[broker]\nhost = "127.0.0.1"\nport = {broker}\n'
+            f'[broker]\nhost = "127.0.0.1"\nport = {broker.port}\n'
+            f'[broker.tls]\nca = "{identity.ca}"\ncertificate = "{identity.certificate}"\nkey = "{identity.key}"\n'
         )
         headers = {"Authorization": f"Bearer {TOKEN}"}
         self.register = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)
@@ -95,15 +84,17 @@ class Service:
 
 
 @pytest.fixture
-def service(tmp_path: Path, broker: int) -> Iterator[Service]:
-    service = Service(tmp_path, broker)
+def service(tmp_path: Path, broker: Broker, authority: Authority) -> Iterator[Service]:
+    service = Service(tmp_path, broker, authority.issue_client("backend"))
     yield service
     service.register.close()
     service.process.kill()
     service.process.wait(WAIT_S)
 
 
-def test_a_payment_survives_kill_minus_nine_of_the_backend(tmp_path: Path, service: Service, broker: int) -> None:
+def test_a_payment_survives_kill_minus_nine_of_the_backend(
+    tmp_path: Path, service: Service, broker: Broker, authority: Authority
+) -> None:
     terminal = SimulatedTerminal(tmp_path / "till.db", load_trust(tmp_path / "backend-keys.json"), new_element())
     known = registration("till-1", terminal.merchant, "demo", terminal.element.public_key)
     save_registrations(tmp_path / "terminals.json", [known])
@@ -114,7 +105,8 @@ def test_a_payment_survives_kill_minus_nine_of_the_backend(tmp_path: Path, servi
     client.on_message = lambda _client, _data, message: came.put(bytes(message.payload))
     subscribed: queue.Queue[int] = queue.Queue()
     client.on_subscribe = lambda _client, _data, mid, _codes, _properties: subscribed.put(mid)
-    client.connect("127.0.0.1", broker)
+    client.tls_set_context(client_context(authority.issue_client("till-1")))
+    client.connect(broker.host, broker.port)
     client.subscribe([("tessera/v1/till-1/intent", 1), ("tessera/v1/till-1/receipt", 1)])
     client.loop_start()
     subscribed.get(timeout=WAIT_S)

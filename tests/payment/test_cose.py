@@ -72,6 +72,11 @@ def test_every_signature_is_in_the_lower_half() -> None:
         assert cose.verify(envelope, TRUST.resolve, TYP) == (KID, b"x")
 
 
+def test_a_mirrored_signature_does_not_verify() -> None:
+    mirrored = cose.P256_ORDER - int.from_bytes(ENVELOPE[-32:], "big")
+    assert refusal(ENVELOPE[:-32] + mirrored.to_bytes(32, "big")) == "bad_signature"
+
+
 def test_another_kind_of_message_does_not_pass() -> None:
     assert refusal(ENVELOPE, Authorization.TYP) == "malformed"
 
