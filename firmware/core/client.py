@@ -42,7 +42,14 @@ def ask(
     Raises:
         TerminalError: the terminal refused, or did not answer within `timeout_s` seconds of its last word.
     """
-    connection.send(request)
+    try:
+        connection.send(request)
+        return _answer(connection, timeout_s, on_event)
+    except IpcError as error:
+        raise TerminalError(f"the terminal hung up ({error}); see `tessera doctor`") from error
+
+
+def _answer(connection: Connection[Any], timeout_s: float, on_event: Callable[[Event], None] | None) -> Any:
     while True:
         message = connection.receive(timeout_s)
         if message is None:

@@ -57,10 +57,21 @@ def consent_of(name: str, now: int) -> Consent:
     )
 
 
-def enrol(site: Site, subject: Subject, payer: str, on_event: OnEvent = _ignore) -> str:
-    """Enrol `subject` as `payer`: consent, mandate, five poses. Returns the person's id. Raises TerminalError."""
+def papers_for(site: Site, payer: str) -> tuple[Consent, bytes]:
+    """A consent given now, and the backend's mandate under it."""
     consent = consent_of(payer, int(time.time()))
-    mandate = site.mandate(payer, consent)
+    return consent, site.mandate(payer, consent)
+
+
+def enrol(
+    site: Site,
+    subject: Subject,
+    payer: str,
+    on_event: OnEvent = _ignore,
+    papers: tuple[Consent, bytes] | None = None,
+) -> str:
+    """Enrol `subject` as `payer`: consent, mandate, five poses. Returns the person's id. Raises TerminalError."""
+    consent, mandate = papers or papers_for(site, payer)
     site.show(Stage(subject=subject))
 
     def follow(event: Event) -> None:

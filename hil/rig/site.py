@@ -49,12 +49,14 @@ class Site:
         folder: everything lies here: configurations, keys, stores, logs (`terminal.log`, `backend.log`).
         config: the terminal's.
         broker: it can be killed and started again.
+        authority: who issues certificates for it; None with the embedded broker.
         ready_s: seconds from the start of `tessera run` until core answered, the camera was open, the link connected.
     """
 
     folder: Path
     config: Config
     broker: Broker
+    authority: Authority | None
     register_url: str
     token: str
     terminal: "subprocess.Popen[bytes] | None" = None
@@ -124,14 +126,14 @@ class Site:
             f'[broker]\nhost = "{broker.host}"\nport = {broker.port}\n{_tls("broker", authority, "backend")}'
         )
         config, _ = load_config(folder / "terminal.toml")
-        return cls(folder, config, broker, f"http://127.0.0.1:{port}", token)
+        return cls(folder, config, broker, authority, f"http://127.0.0.1:{port}", token)
 
     # -- processes ----------------------------------------------------------------------------------------------
 
     def start_backend(self) -> None:
         """Start the backend and wait until its register answers and its broker is there."""
         self.backend = self._spawn("backend", "-m", "hil.backend", "--config", str(self.folder / "backend.toml"))
-        self.wait_for("the backend", self._backend_ready)
+        self.wait_for("the backend", self.backend_ready)
 
     def start_terminal(self) -> None:
         """Start `tessera run` and wait until camera and link are up."""
@@ -190,7 +192,8 @@ class Site:
                 raise SiteError(f"{what} is not ready after {timeout_s:g} s; see the logs in {self.folder}")
             time.sleep(0.05)
 
-    def _backend_ready(self) -> bool:
+    def backend_ready(self) -> bool:
+        """Whether the register answers and the backend has its broker."""
         try:
             return bool(self._get("/health")["broker"])
         except httpx.TransportError:

@@ -1,0 +1,132 @@
+"""The whole path on real processes, mosquitto with mutual TLS, and a real scanned head before the virtual camera."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware.core.client import ask
+from firmware.core.errors import TerminalError
+from firmware.runtime.messages import Enrol, Erase, ListPeople
+from hil.rig.customer import consent_of, enrol, papers_for, pay
+from hil.rig.site import Site
+from hil.sensor.stage import James, Person, Stage
+
+JAMES = Stage(subject=James())
+PAYER = "payer-james"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, data_dir: Path, models_dir: Path) -> Iterator[Site]:
+    """A terminal at which james is enrolled."""
+    folder = tmp_path_factory.mktemp("site")
+    with Site.make(folder, broker="mosquitto", camera={"data": str(data_dir)}) as site:
+        enrol(site, James(), PAYER)
+        yield site
+
+
+def replaced(stage: Stage, **changes: object) -> Stage:
+    return Stage(**({name: getattr(stage, name) for name in stage.__struct_fields__} | changes))
+
+
+def ending(site: Site, stage: Stage, payer: str = PAYER) -> tuple[str, str]:
+    visit = pay(site, stage, payer, "12.50")
+    return visit.reason, visit.register
+
+
+def test_james_pays(site: Site) -> None:
+    assert ending(site, JAMES) == ("approved", "approved")
+
+
+@pytest.mark.parametrize("artefact", ["flat_print", "bent_print"])
+def test_print_of_james_does_not_pay(site: Site, artefact: str) -> None:
+    assert ending(site, replaced(JAMES, artefact=artefact)) == ("flat", "declined/flat")
+
+
+def test_replay_of_james_on_a_phone_does_not_pay(site: Site) -> None:
+    stage = replaced(JAMES, artefact="phone_screen", distance_mm=350.0)
+    assert ending(site, stage) == ("no_face", "declined/no_face")
+
+
+@pytest.mark.parametrize("seed", [90_001, 90_002, 90_003])
+def test_another_head_does_not_pay_as_james(site: Site, seed: int) -> None:
+    assert ending(site, Stage(subject=Person(seed))) == ("not_recognised", "declined/not_recognised")
+
+
+def test_james_does_not_pay_as_somebody_who_is_not_enrolled(site: Site) -> None:
+    assert ending(site, JAMES, "payer-nobody") == ("not_enrolled", "declined/not_enrolled")
+
+
+def test_second_face_beside_james_is_a_reason_not_a_guess(site: Site) -> None:
+    assert ending(site, replaced(JAMES, second=Person(90_004))) == ("two_faces", "declined/two_faces")
+
+
+def test_empty_scene_does_not_pay(site: Site) -> None:
+    assert ending(site, Stage()) == ("no_face", "declined/no_face")
+
+
+def test_camera_that_repeats_a_frame_does_not_pay(site: Site) -> None:
+    assert ending(site, replaced(JAMES, fault="freeze")) == ("repeated_frame", "declined/repeated_frame")
+
+
+def test_camera_that_stops_is_refused_within_two_seconds(site: Site) -> None:
+    began = time.monotonic()
+    assert ending(site, replaced(JAMES, fault="stop")) == ("camera_lost", "declined/camera_lost")
+    assert time.monotonic() - began < 6  # a refusal, never a hang
+    site.show(JAMES)
+    site.wait_for("the camera", lambda: site.up()["camera"])
+
+
+def test_enrolment_without_consent_is_impossible(site: Site) -> None:
+    mandate = site.mandate("payer-x", consent_of("payer-x", int(time.time())))
+    with site.control() as core, pytest.raises(TerminalError, match="consent_malformed"):
+        ask(core, Enrol(consent=b"", mandate=mandate), timeout_s=5)
+
+
+def test_enrolment_under_a_mandate_for_another_consent_is_refused(site: Site) -> None:
+    now = int(time.time())
+    mandate = site.mandate("payer-x", consent_of("payer-x", now))
+    with site.control() as core, pytest.raises(TerminalError, match="mandate"):
+        ask(core, Enrol(consent=consent_of("somebody else", now).encoded, mandate=mandate), timeout_s=5)
+
+
+def test_mandate_enrols_only_once_even_after_erasure(site: Site) -> None:
+    papers = papers_for(site, "payer-twice")
+    person = enrol(site, Person(90_005), "payer-twice", papers=papers)
+    with site.control() as core:
+        ask(core, Erase(person=person), timeout_s=5)
+    with pytest.raises(TerminalError, match="mandate"):
+        enrol(site, Person(90_005), "payer-twice", papers=papers)
+
+
+def test_erasing_nobody_is_refused(site: Site) -> None:
+    with site.control() as core, pytest.raises(TerminalError, match="unknown_person"):
+        ask(core, Erase(person="0" * 16), timeout_s=5)
+
+
+def test_list_of_people_holds_no_biometrics(site: Site) -> None:
+    with site.control() as core:
+        people = ask(core, ListPeople(), timeout_s=5).people
+    assert [person.payer for person in people] == [PAYER]
+
+
+def test_broker_absent_is_a_refusal_and_everything_recovers(site: Site) -> None:
+    site.broker.kill()
+    site.wait_for("the link to notice", lambda: not site.up()["link"])
+    site.broker.start()
+    site.wait_for("the link", lambda: site.up()["link"] and site.backend_ready())
+    assert ending(site, JAMES) == ("approved", "approved")
+
+
+def test_backend_that_never_answers_is_unknown_and_the_payment_is_not_lost(site: Site) -> None:
+    def kill_backend(event: object) -> None:
+        if getattr(event, "stage", "") == "prompt" and getattr(event, "reason", "") == "look":
+            site.kill_backend()
+        if getattr(event, "stage", "") == "outcome":
+            site.start_backend()
+
+    visit = pay(site, JAMES, PAYER, "7.30", on_event=kill_backend)
+    assert visit.reason == "no_receipt"
+    assert "do not retry" in visit.text.lower()
+    site.wait_for("the register", lambda: site.state(visit.intent)[0] == "approved", 15)
