@@ -41,15 +41,15 @@ class RingError(Exception):
 
 
 class _Header(NamedTuple):
-    """First bytes of a slot. `ir_bytes`, `ambient_bytes`: bytes per pixel, 0 for no ambient image."""
+    """First bytes of a slot. `pixel_bytes`: of `ir`, and of `ambient` if `has_ambient`, which is 0 or 1."""
 
     version: int
     sequence: int
     timestamp_ns: int
     width: int
     height: int
-    ir_bytes: int
-    ambient_bytes: int
+    pixel_bytes: int
+    has_ambient: int
 
     def is_sane(self) -> bool:
         """Whether the slot is complete and every size lies within it."""
@@ -58,8 +58,8 @@ class _Header(NamedTuple):
             and self.version % 2 == 0
             and 1 <= self.width <= MAX_WIDTH
             and 1 <= self.height <= MAX_HEIGHT
-            and self.ir_bytes in (1, 2)
-            and self.ambient_bytes in (0, 1, 2)
+            and self.pixel_bytes in (1, 2)
+            and self.has_ambient in (0, 1)
         )
 
 
@@ -113,10 +113,8 @@ class RingWriter:
         offset = slot * _SLOT_BYTES
         version = int.from_bytes(self._memory[offset : offset + 8], "little") | 1
         struct.pack_into("<Q", self._memory, offset, version)
-        ambient_bytes = 0 if frames.ambient is None else frames.ambient.itemsize
-        header = _Header(
-            version, frames.sequence, frames.timestamp_ns, width, height, frames.ir.itemsize, ambient_bytes
-        )
+        has_ambient = int(frames.ambient is not None)
+        header = _Header(version, frames.sequence, frames.timestamp_ns, width, height, frames.ir.itemsize, has_ambient)
         depth, ir, ambient = _images(self._memory, offset, header)
         depth[:] = frames.depth_mm
         ir[:] = frames.ir
@@ -180,13 +178,12 @@ def _images(memory: mmap.mmap, offset: int, header: _Header) -> tuple[NDArray[np
     """Return views of a slot's depth, infrared and ambient images. `header` has been checked."""
     shape = (header.height, header.width)
     pixels = header.height * header.width
-    depth_at = offset + _HEADER_BYTES
-    # two bytes are kept for every pixel of an image of either type, which keeps them all aligned
-    ir_at = depth_at + 4 * pixels
-    ambient_at = ir_at + 2 * pixels
-    depth = np.frombuffer(memory, np.float32, pixels, depth_at).reshape(shape)
-    ir = _image(memory, header.ir_bytes, ir_at, shape)
-    return depth, ir, _image(memory, header.ambient_bytes, ambient_at, shape) if header.ambient_bytes else None
+    start = offset + _HEADER_BYTES
+    depth = np.frombuffer(memory, np.float32, pixels, start).reshape(shape)
+    ir = _image(memory, header.pixel_bytes, start + 4 * pixels, shape)
+    if not header.has_ambient:
+        return depth, ir, None
+    return depth, ir, _image(memory, header.pixel_bytes, start + (4 + header.pixel_bytes) * pixels, shape)
 
 
 def _image(memory: mmap.mmap, pixel_bytes: int, start: int, shape: tuple[int, int]) -> _Image:

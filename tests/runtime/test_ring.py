@@ -33,7 +33,7 @@ def frame(sequence: int, value: int = 7, size: tuple[int, int] = (48, 64), ambie
         exposure_us=100,
         gain=1.0,
         camera=CAMERA,
-        ambient=np.full(size, value % 256, np.uint8) if ambient else None,
+        ambient=np.full(size, value + 1, np.uint16) if ambient else None,
     )
 
 
@@ -67,6 +67,8 @@ def test_a_frame_arrives_whole_and_owned(ring: Ring, size: tuple[int, int], ambi
     np.testing.assert_array_equal(got.ir, sent.ir)
     np.testing.assert_array_equal(got.depth_mm, sent.depth_mm)
     assert (got.ambient is None) == (sent.ambient is None)
+    if got.ambient is not None and sent.ambient is not None:
+        np.testing.assert_array_equal(got.ambient, sent.ambient)
     assert got.ir.dtype == np.uint16
     assert (got.sequence, got.timestamp_ns, got.camera) == (1, 1001, CAMERA)
 
