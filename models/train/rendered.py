@@ -12,8 +12,8 @@ from hil.people import Head, virtual_person
 from hil.sensor.capture import render
 from hil.sensor.scene import INTRINSICS, Placed, Pose, Scene
 
-MEAN_PEOPLE = range(1_000_000, 1_000_200)
-SCORED_PEOPLE = range(1_010_000, 1_010_300)
+MEAN_PEOPLE = range(1_000_000, 1_000_060)
+SCORED_PEOPLE = range(1_010_000, 1_010_340)
 RANGE_PEOPLE = range(1_020_000, 1_020_060)
 AGREEMENT_PEOPLE = range(1_030_000, 1_030_050)
 
