@@ -48,6 +48,14 @@ class Canvas:
     down: F32
     albedo: F32
 
+    def scale(self, change: float, where: F32) -> None:
+        """Brighten (or darken, if negative) by the fraction `change` at full `where` (H, W), 0..1 or noise."""
+        self.albedo[:] *= 1 + np.float32(change) * where
+
+    def blend(self, tone: F32, where: F32) -> None:
+        """Cover with reflectance `tone` (H, W) by the share `where` (H, W)."""
+        self.albedo[:] = self.albedo * (1 - where) + tone * where
+
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, columns)."""

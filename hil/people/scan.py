@@ -1,8 +1,9 @@
 """The real head: the scan `james` of menpo3d (BSD-3-Clause), turned to face the camera, its photograph as texture.
 
-The photograph is a visible one. Its red channel, made linear and scaled so that skin reflects as skin does at
-940 nm, stands in for near infrared: real shape, real features, approximate reflectance. A scan does not move:
-it is evidence of geometry, not of life.
+The photograph is a visible one. Its red channel, scaled so that skin reflects as skin does at 940 nm, stands in for
+near infrared: real shape, real features, approximate reflectance. It is used as coded, not made linear: the
+studio's light is in it, and the steeper curve would count that light twice.
+A scan does not move: it is evidence of geometry, not of life.
 """
 
 from pathlib import Path
@@ -14,7 +15,6 @@ from hil.people.head import NECK_PIVOT_MM, Head, PeopleError
 from hil.sensor.surface import F32, vertex_normals
 
 SKIN_ALBEDO = 0.53
-GAMMA = 1.0
 SKIN_GLOSS = 0.2
 # The file's own order of its 68 points, read off their coordinates: it is not the usual one.
 RIGHT_EYE, LEFT_EYE, NOSE_TIP, RIGHT_MOUTH, LEFT_MOUTH = range(17, 23), range(23, 29), 37, 48, 54
@@ -71,10 +71,10 @@ def _facing(points: F32) -> tuple[F32, F32]:
 
 
 def _near_infrared(image: np.ndarray, uv: F32, vertices: F32, landmarks: F32) -> F32:
-    """Linear red, scaled to skin's reflectance by the median over the cheeks between eyes and mouth."""
-    linear = (image[:, :, 2].astype(np.float32) / 255) ** GAMMA
+    """Red, scaled to skin's reflectance by the median over the cheeks between eyes and mouth."""
+    red = image[:, :, 2].astype(np.float32)
     cheeks = (landmarks[:2] + landmarks[3:]) / 2
     near = np.min(np.linalg.norm(vertices[:, None] - cheeks[None], axis=2), axis=1) < 15
     rows = (uv[near, 1] * image.shape[0]).astype(int)
     columns = (uv[near, 0] * image.shape[1]).astype(int)
-    return np.asarray(np.clip(linear * (SKIN_ALBEDO / np.median(linear[rows, columns])), 0.02, 0.9), np.float32)
+    return np.asarray(np.clip(red * (SKIN_ALBEDO / np.median(red[rows, columns])), 0.02, 0.9), np.float32)

@@ -15,6 +15,7 @@ from hil.people.atlas import EYE_PATCH, EYE_RADIUS_MM, ROWS, SIZE, Canvas, blank
 from hil.sensor.surface import F32
 
 SKIN = (0.47, 0.60)
+MOUTH_MM, MOUTH_HALF_MM = 67.0, 21.0  # of the base mesh: below the eyes, and half its width of arc
 # size of the patches in mm, and how strong they may be: fine mottling stays weak, or distance would average it away
 MOTTLE = ((1.6, 0.01, 0.025), (4.0, 0.01, 0.03), (9.0, 0.015, 0.04), (22.0, 0.02, 0.06), (50.0, 0.02, 0.06))
 
@@ -67,122 +68,113 @@ def step(distance_mm: NDArray[np.floating[Any]], softness_mm: float) -> F32:
     return np.asarray(1 / (1 + np.exp(np.clip(-4 * distance_mm / softness_mm, -40, 40))), np.float32)
 
 
+def ridge(distance: NDArray[np.floating[Any]], width: float) -> F32:
+    """1 where `distance` is zero, fading over `width`."""
+    return np.asarray(np.exp(-((distance / width) ** 2)), np.float32)
+
+
 def _regions(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Nose, cheeks, forehead, chin and eye sockets differ from the rest, and between people."""
-    spots = [
-        (0, 30, 12, 22), (0, -55, 45, 22), (0, 95, 22, 14), (0, 52, 20, 8),
-        (-45, 30, 22, 20), (45, 30, 22, 20), (-25, 10, 16, 7), (25, 10, 16, 7), (-25, -12, 18, 8), (25, -12, 18, 8),
-    ]  # fmt: skip
-    left = 0.0
-    for index, (across, down, wide, high) in enumerate(spots):
-        if index < 4 or index % 2 == 0:
-            left = float(rng.normal(0, 0.1))
-        canvas.albedo[:] *= 1 + np.float32(left + rng.normal(0, 0.02)) * blob(canvas, across, down, wide, high)
+    """Nose, forehead, chin, upper lip, cheeks and eye sockets differ from the rest, and between people."""
+    for across, down, wide, high in ((0, 30, 12, 22), (0, -55, 45, 22), (0, 95, 22, 14), (0, 52, 20, 8)):
+        canvas.scale(rng.normal(0, 0.1), blob(canvas, across, down, wide, high))
+    for across, down, wide, high in ((45, 30, 22, 20), (25, 10, 16, 7), (25, -12, 18, 8)):
+        both = rng.normal(0, 0.1)
+        for side in (-1, 1):
+            canvas.scale(both + rng.normal(0, 0.02), blob(canvas, side * across, down, wide, high))
 
 
 def _mottle(canvas: Canvas, rng: np.random.Generator) -> None:
     for scale_mm, weakest, strongest in MOTTLE:
-        canvas.albedo[:] *= 1 + np.float32(rng.uniform(weakest, strongest)) * noise(canvas, rng, scale_mm)
+        canvas.scale(rng.uniform(weakest, strongest), noise(canvas, rng, scale_mm))
 
 
 def _folds(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Forehead lines, the fold from nose to mouth, and bags under the eyes; more in some."""
-    age = float(rng.beta(1.3, 1.6))
-    for _ in range(int(rng.integers(0, 5))):
-        height = float(rng.uniform(-72, -38))
-        wave = height + rng.uniform(-4, 4) * np.cos(canvas.across / rng.uniform(15, 30) + rng.uniform(0, 6))
-        line = np.exp(-(((canvas.down - wave) / 1.1) ** 2) - (canvas.across / rng.uniform(25, 42)) ** 4)
-        canvas.albedo[:] *= 1 - np.float32(0.3 * age) * line.astype(np.float32)
+    """Forehead lines, the fold from nose to mouth, and bags under the eyes; deeper with age."""
+    age = rng.beta(1.3, 1.6)
+    for _ in range(rng.integers(0, 5)):
+        wave = rng.uniform(-72, -38) + rng.uniform(-4, 4) * np.cos(
+            canvas.across / rng.uniform(15, 30) + rng.uniform(0, 6)
+        )
+        line = ridge(canvas.down - wave, 1.1) * np.exp(-((canvas.across / rng.uniform(25, 42)) ** 4))
+        canvas.scale(-0.3 * age, line)
     for side in (-1, 1):
-        fold = 19 + (canvas.down - 40) * np.float32(rng.uniform(0.25, 0.4))
-        inside = step(canvas.down - 36, 8) * step(72 - canvas.down, 12)
-        line = np.exp(-(((canvas.across * side - fold) / rng.uniform(1.2, 2.5)) ** 2)).astype(np.float32) * inside
-        canvas.albedo[:] *= 1 - np.float32(rng.uniform(0.05, 0.35) * age) * line
-        bag = blob(canvas, side * 26, 13, 14, 2.0)
-        canvas.albedo[:] *= 1 - np.float32(rng.uniform(0.05, 0.35) * age) * bag
+        fold = 19 + (canvas.down - 40) * rng.uniform(0.25, 0.4)
+        beside_mouth = step(canvas.down - 36, 8) * step(72 - canvas.down, 12)
+        canvas.scale(
+            -rng.uniform(0.05, 0.35) * age, ridge(canvas.across * side - fold, rng.uniform(1.2, 2.5)) * beside_mouth
+        )
+        canvas.scale(-rng.uniform(0.05, 0.35) * age, blob(canvas, side * 26, 13, 14, 2))
 
 
 def _moles(canvas: Canvas, rng: np.random.Generator) -> None:
-    for _ in range(int(rng.integers(2, 28))):
-        size = float(rng.uniform(0.7, 2.2))
-        spot = blob(canvas, float(rng.uniform(-75, 75)), float(rng.uniform(-75, 110)), size, size)
-        canvas.albedo[:] *= 1 - np.float32(rng.uniform(0.15, 0.55)) * spot
+    for _ in range(rng.integers(2, 28)):
+        size = rng.uniform(0.7, 2.2)
+        canvas.scale(-rng.uniform(0.15, 0.55), blob(canvas, rng.uniform(-75, 75), rng.uniform(-75, 110), size, size))
 
 
 def _lips(canvas: Canvas, rng: np.random.Generator) -> None:
-    half_mm = 21.0
-    bow = np.sqrt(np.clip(1 - (canvas.across / half_mm) ** 2, 0, 1))
-    upper = step(canvas.down - (67 - 9 * bow), 2) * step(67 - canvas.down, 1)
-    lower = step(canvas.down - 67, 1) * step((67 + 12.5 * bow) - canvas.down, 2)
-    inside = step(half_mm - np.abs(canvas.across), 2)
-    tone = float(rng.uniform(0.68, 1.08))
-    canvas.albedo[:] *= 1 - np.float32(1 - tone * rng.uniform(0.92, 1.0)) * upper * inside
-    canvas.albedo[:] *= 1 - np.float32(1 - tone) * lower * inside
-    mouth_line = np.exp(-(((canvas.down - 67) / 1.0) ** 2)) * inside
-    canvas.albedo[:] *= 1 - np.float32(rng.uniform(0.3, 0.6)) * mouth_line.astype(np.float32)
+    """In the near infrared lips are hardly darker than skin, in some brighter; the line between them is dark."""
+    bow = np.sqrt(np.clip(1 - (canvas.across / MOUTH_HALF_MM) ** 2, 0, 1))
+    inside = step(MOUTH_HALF_MM - np.abs(canvas.across), 2)
+    upper = step(canvas.down - (MOUTH_MM - 9 * bow), 2) * step(MOUTH_MM - canvas.down, 1)
+    lower = step(canvas.down - MOUTH_MM, 1) * step(MOUTH_MM + 12.5 * bow - canvas.down, 2)
+    tone = rng.uniform(0.68, 1.08)
+    canvas.scale(tone * rng.uniform(0.92, 1) - 1, upper * inside)
+    canvas.scale(tone - 1, lower * inside)
+    canvas.scale(-rng.uniform(0.3, 0.6), ridge(canvas.down - MOUTH_MM, 1) * inside)
 
 
 def _beard(canvas: Canvas, rng: np.random.Generator) -> None:
     """None, stubble, moustache, goatee or full, each as dense as it comes."""
-    style = rng.choice(["none", "stubble", "moustache", "goatee", "full"], p=[0.5, 0.17, 0.08, 0.1, 0.15])
-    density = float(rng.uniform(0.25, 0.7)) * (0.45 if style == "stubble" else 1)
-    moustache = blob(canvas, 0, 54, 24, 5.5)
-    chin = (
-        blob(canvas, 0, 96, 24, 18)
-        + blob(canvas, 0, 84, 5, 6)
-        + blob(canvas, -27, 75, 6, 18)
-        + blob(canvas, 27, 75, 6, 18)
-    )
-    cheek_line = 20 + 42 * np.exp(-(((np.abs(canvas.across) - 75) / 34) ** 2) * -1).clip(0, 1)
-    jaw = step(canvas.down - (62 - (np.abs(canvas.across) / 80) ** 2 * (cheek_line - 10)), 8)
-    jaw = jaw * step(100 - np.abs(canvas.across), 10) * step(135 - canvas.down, 15)
-    where = {
-        "none": 0 * moustache, "moustache": moustache, "goatee": moustache + chin,
-        "stubble": moustache + chin + jaw, "full": moustache + chin + jaw,
-    }[str(style)]  # fmt: skip
-    lips = blob(canvas, 0, 68, 20, 8)
-    cover = np.clip(where, 0, 1) * (1 - np.clip(1.3 * lips, 0, 1))
-    strands = np.clip(0.75 + 0.3 * noise(canvas, rng, 1.2, 2.5) + 0.15 * noise(canvas, rng, 8), 0, 1.3)
-    canvas.albedo[:] *= 1 - np.clip(np.float32(density) * cover * strands, 0, 0.9)
+    style = str(rng.choice(["none", "stubble", "moustache", "goatee", "full"], p=[0.5, 0.17, 0.08, 0.1, 0.15]))
+    density = rng.uniform(0.25, 0.7) * (0.45 if style == "stubble" else 1)
+    where = np.zeros(canvas.shape, np.float32)
+    if style != "none":
+        where += blob(canvas, 0, 54, 24, 5.5)
+    if style in ("goatee", "stubble", "full"):
+        for across, down, wide, high in ((0, 96, 24, 18), (0, 84, 5, 6), (-27, 75, 6, 18), (27, 75, 6, 18)):
+            where += blob(canvas, across, down, wide, high)
+    if style in ("stubble", "full"):
+        below_cheek = step(canvas.down - (62 - 52 * (canvas.across / 80) ** 2), 8)
+        where += below_cheek * step(100 - np.abs(canvas.across), 10) * step(135 - canvas.down, 15)
+    cover = np.clip(where, 0, 1) * (1 - np.clip(1.3 * blob(canvas, 0, MOUTH_MM + 1, 20, 8), 0, 1))
+    strands = 0.75 + 0.3 * noise(canvas, rng, 1.2, 2.5) + 0.15 * noise(canvas, rng, 8)
+    canvas.scale(-density, cover * np.clip(strands, 0, 1.3))
 
 
 def _brows(canvas: Canvas, rng: np.random.Generator) -> None:
-    inner, outer = float(rng.uniform(7, 13)), float(rng.uniform(40, 52))
-    height, arch, tilt = float(rng.uniform(-27, -20)), float(rng.uniform(0, 6)), float(rng.normal(0, 3))
-    thick, dark = float(rng.uniform(2.2, 5.5)), float(rng.uniform(0.3, 0.75))
-    strands = np.clip(0.85 + 0.25 * noise(canvas, rng, 1.3, 1.0), 0, 1.3)
+    inner, outer = rng.uniform(7, 13), rng.uniform(40, 52)
+    height, arch, tilt = rng.uniform(-27, -20), rng.uniform(0, 6), rng.normal(0, 3)
+    thick, dark = rng.uniform(2.2, 5.5), rng.uniform(0.3, 0.75)
+    strands = np.clip(0.85 + 0.25 * noise(canvas, rng, 1.3), 0, 1.3)
     for side in (-1, 1):
-        along = (canvas.across * side - inner) / (outer - inner)
+        along = np.clip((canvas.across * side - inner) / (outer - inner), -1, 2)
         middle = height + rng.normal(0, 0.7) - arch * np.sin(np.pi * np.clip(along, 0, 1)) + tilt * along
-        width = thick * (1.15 - 0.75 * np.clip(along, 0, 1))
-        body = np.exp(-(np.abs((canvas.down - middle) / width) ** 3)).astype(np.float32)
-        ends = step(along * (outer - inner), 4) * step(((1 - along) * (outer - inner)).astype(np.float32), 6)
-        canvas.albedo[:] *= 1 - np.clip(np.float32(dark) * body * ends * strands, 0, 0.9)
+        body = np.exp(-(np.abs((canvas.down - middle) / (thick * (1.15 - 0.75 * np.clip(along, 0, 1)))) ** 3))
+        ends = step(along * (outer - inner), 4) * step((1 - along) * (outer - inner), 6)
+        canvas.scale(-dark, np.asarray(body * ends * strands, np.float32))
 
 
 def _eye_rims(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Lashes and lid edges: a dark almond line round each eye."""
-    dark = float(rng.uniform(0.25, 0.6))
+    """Lashes and lid edges: an almond line round each eye, darker above."""
+    dark = rng.uniform(0.25, 0.6)
+    lids = np.where(canvas.down < 1, 1.0, 0.5).astype(np.float32)
     for side in (-1, 1):
-        x, y = (canvas.across - side * 24.5) / 13.5, canvas.down / 5.5
-        ring = np.exp(-(((np.sqrt(x * x + y * y) - 1) / 0.28) ** 2)).astype(np.float32)
-        upper = np.where(canvas.down < 1, 1.0, 0.5).astype(np.float32)
-        canvas.albedo[:] *= 1 - np.float32(dark) * ring * upper
+        radius = np.hypot((canvas.across - side * 24.5) / 13.5, canvas.down / 5.5)
+        canvas.scale(-dark, ridge(radius - 1, 0.28) * lids)
 
 
 def _hair(canvas: Canvas, rng: np.random.Generator, hairline: F32) -> None:
-    tone = float(rng.uniform(0.1, 0.36))
-    strands = 1 + 0.16 * noise(canvas, rng, 2.0, 9.0) + 0.12 * noise(canvas, rng, 7.0, 5.0)
-    canvas.albedo[:] = canvas.albedo * (1 - hairline) + np.float32(tone) * strands * hairline
+    tone = np.float32(rng.uniform(0.1, 0.36))
+    canvas.blend(tone * (1 + 0.16 * noise(canvas, rng, 2, 9) + 0.12 * noise(canvas, rng, 7, 5)), hairline)
 
 
 def _clothes(canvas: Canvas, rng: np.random.Generator) -> None:
     """Fabric from the neck down; dyes mostly vanish in the near infrared, so it is rather bright."""
-    collar = float(rng.uniform(150, 190)) + float(rng.uniform(0, 45)) * np.exp(-((canvas.across / 35) ** 2))
-    cloth = step(canvas.down - collar, 3)
-    tone = float(rng.uniform(0.25, 0.65))
-    weave = 1 + 0.05 * noise(canvas, rng, 2.5) + 0.1 * noise(canvas, rng, 35, 2.0)
-    canvas.albedo[:] = canvas.albedo * (1 - cloth) + np.float32(tone) * weave * cloth
+    collar = rng.uniform(150, 190) + rng.uniform(0, 45) * np.exp(-((canvas.across / 35) ** 2))
+    tone = np.float32(rng.uniform(0.25, 0.65))
+    weave = tone * (1 + 0.05 * noise(canvas, rng, 2.5) + 0.1 * noise(canvas, rng, 35, 2))
+    canvas.blend(weave, step(canvas.down - collar, 3))
 
 
 def _iris(rng: np.random.Generator) -> F32:
