@@ -46,8 +46,8 @@ def face_surface(frames: FrameSet, face: Face) -> FaceSurface:
     # A turned head shortens the eye distance, a nodding one the height: the larger of the two tells the size.
     size = max(float(np.hypot(*(face.points_px[1] - face.points_px[0]))), 0.9 * float(np.hypot(*down)))
     reach = int(np.ceil(size * HALF_HEIGHT)) + 1
-    x0, y0 = (np.maximum(centre.astype(int) - reach, 0)).tolist()
-    x1, y1 = min(k.width, int(centre[0]) + reach + 1), min(k.height, int(centre[1]) + reach + 1)
+    x0, x1 = (min(max(int(centre[0]) + side, 0), k.width) for side in (-reach, reach + 1))
+    y0, y1 = (min(max(int(centre[1]) + side, 0), k.height) for side in (-reach, reach + 1))
     # Some nine pixels per cell are enough, however near the face is.
     step = max(1, int(CELL_MM * k.fx / (3 * face.distance_mm)))
     depth = frames.depth_mm[y0:y1:step, x0:x1:step]

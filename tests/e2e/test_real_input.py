@@ -1,0 +1,143 @@
+"""Real input through the terminal's own steps: a scanned head, librealsense, a D435 file, structured-light depth."""
+
+import itertools
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from drivers.camera import FrameSet, open_camera
+from drivers.camera.recording import RecordingWriter
+from firmware.core.analysis import Analyst, Finding
+from firmware.core.parts import open_analyst
+from firmware.liveness.gates import Freshness, geometry_gates, load_limits
+from firmware.runtime.config import load_profile
+from firmware.vision.face import Face
+from hil.sensor.stage import James, Stage, write_stage
+from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
+
+FRAMES = 20
+
+
+@pytest.fixture(scope="module")
+def analyst(models_dir: Path) -> Analyst:
+    return open_analyst(load_profile("demo"), models_dir)[0]
+
+
+@pytest.fixture(scope="module")
+def james_frames(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[FrameSet]:
+    """The real scan before the virtual sensor, by a clock that needs no waiting."""
+    stage = tmp_path_factory.mktemp("stage") / "stage.json"
+    write_stage(stage, Stage(subject=James()))
+    now_ns = 0
+
+    def wait(seconds: float) -> None:
+        nonlocal now_ns
+        now_ns += round(seconds * 1e9)
+
+    camera = VirtualCamera(VirtualCameraOptions(stage=str(stage), data=str(data_dir)), lambda: now_ns, wait)
+    camera.start()
+    return [camera.read(1.0) for _ in range(FRAMES)]
+
+
+def findings(analyst: Analyst, frames: list[FrameSet]) -> list[Finding]:
+    freshness = Freshness(0.5)
+    return [analyst.look(frame, freshness, frame.timestamp_ns) for frame in frames]
+
+
+def assert_same(before: list[Finding], after: list[Finding]) -> None:
+    assert len(before) == len(after)
+    for one, other in zip(before, after, strict=True):
+        assert (one.reason, one.values) == (other.reason, other.values)
+        assert (one.embedding is None) == (other.embedding is None)
+        if one.embedding is not None and other.embedding is not None:
+            np.testing.assert_array_equal(one.embedding, other.embedding)
+
+
+def test_james_passes_every_gate_in_every_frame(analyst: Analyst, james_frames: list[FrameSet]) -> None:
+    assert [finding.reason for finding in findings(analyst, james_frames)] == [""] * FRAMES
+
+
+def test_same_frames_through_librealsense_give_the_same_result_frame_for_frame(
+    analyst: Analyst, james_frames: list[FrameSet], librealsense: ModuleType, tmp_path: Path
+) -> None:
+    from hil.sensor.software_device import as_replayed, record
+
+    assert record(tmp_path / "james.db3", james_frames, fps=15) == FRAMES
+    camera = open_camera("realsense", {"file": str(tmp_path / "james.db3")})
+    camera.start()
+    replayed = list(camera.frames())
+    camera.close()
+    assert_same(findings(analyst, [as_replayed(frame) for frame in james_frames]), findings(analyst, replayed))
+
+
+def test_same_frames_through_a_recording_give_the_same_result_frame_for_frame(
+    analyst: Analyst, james_frames: list[FrameSet], tmp_path: Path
+) -> None:
+    with RecordingWriter(tmp_path / "james.mcap", consent="test data, BSD-3-Clause") as writer:
+        for frame in james_frames:
+            writer.write(frame)
+    camera = open_camera("recording", {"path": str(tmp_path / "james.mcap")})
+    camera.start()
+    replayed = list(camera.frames())
+    camera.close()
+    assert_same(findings(analyst, james_frames), findings(analyst, replayed))
+
+
+def test_office_wall_of_a_real_d435_holds_no_face(analyst: Analyst, data_dir: Path, librealsense: ModuleType) -> None:
+    camera = open_camera("realsense", {"file": str(data_dir / "realsense" / "single_depth_color_640x480.bag")})
+    camera.start()
+    frames = list(camera.frames())
+    camera.close()
+    assert frames
+    assert {finding.reason for finding in findings(analyst, frames)} == {"no_face"}
+
+
+def face_at(frames: FrameSet, points: NDArray[np.float32]) -> Face:
+    """The face a detector would report for five points (5, 2) px, in images that have no infrared to detect it in."""
+    columns, rows = np.clip(np.round(points).astype(int), 0, [[639, 479]] * 5).T
+    z = frames.depth_mm[rows, columns]
+    k = frames.intrinsics
+    points_mm = np.stack([(points[:, 0] - k.cx) / k.fx * z, (points[:, 1] - k.cy) / k.fy * z, z], axis=1)
+    return Face(
+        box=(float(points[0, 0]), float(points[0, 1]), 100.0, 100.0),
+        points_px=points,
+        score=1.0,
+        distance_mm=float(np.nanmedian(frames.depth_mm)),
+        points_mm=points_mm.astype(np.float32),
+        yaw_deg=0.0,
+        pitch_deg=0.0,
+        roll_deg=0.0,
+        ipd_mm=float(np.linalg.norm(points_mm[1] - points_mm[0])),
+    )
+
+
+def frontal_points(centre: tuple[float, float], size: float) -> NDArray[np.float32]:
+    """Five points of a frontal face, `size` pixels between the eyes."""
+    steps = np.array([[-0.5, -0.5], [0.5, -0.5], [0, 0.05], [-0.4, 0.55], [0.4, 0.55]]) * size
+    return (np.array(centre) + steps).astype(np.float32)
+
+
+def test_real_depth_images_pass_through_the_gates_without_an_exception(real_depth_frames: dict[str, FrameSet]) -> None:
+    limits, _ = load_limits()
+    for frames in real_depth_frames.values():
+        rows, columns = np.nonzero(np.isfinite(frames.depth_mm))
+        centre = (float(np.median(columns)), float(np.median(rows)))
+        for size, (dx, dy) in itertools.product((12.0, 40.0, 90.0), ((0, 0), (-60, -80), (900, 0))):
+            points = frontal_points((centre[0] + dx, centre[1] + dy), size)
+            gates = geometry_gates(frames, face_at(frames, points), limits)
+            assert all(gate.passed or gate.reason for gate in gates)
+
+
+# Where eyes, nose and mouth of the man in profile are in `person_depth_mm.png`, read off the image: he looks right.
+PROFILE_POINTS = np.array([[312, 228], [320, 228], [329, 248], [316, 275], [321, 275]], np.float32)
+
+
+def test_real_profile_view_is_refused_with_a_reason(analyst: Analyst, real_depth_frames: dict[str, FrameSet]) -> None:
+    frames = real_depth_frames["person_depth_mm"]
+    assert findings(analyst, [frames])[0].reason == "no_face"  # there is no infrared to see one in
+    limits, _ = load_limits()
+    gates = geometry_gates(frames, face_at(frames, PROFILE_POINTS), limits)
+    assert "wrong_size" in {gate.reason for gate in gates}

@@ -1,0 +1,87 @@
+"""A configuration that cannot be right is refused, with file, key and reason."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware.runtime.config import PROFILES, Config, ConfigError, load_config, load_profile
+
+GOOD = """
+profile = "demo"
+terminal = "till-1"
+merchant = "CORNER-SHOP"
+state_dir = "state"
+run_dir = "run"
+models_dir = "models"
+[camera]
+source = "virtual"
+[secure_element]
+backend = "software"
+[link]
+host = "127.0.0.1"
+port = 1883
+[backend]
+keys = "keys.json"
+"""
+
+
+def load(tmp_path: Path, text: str) -> Config:
+    (tmp_path / "terminal.toml").write_text(text)
+    return load_config(tmp_path / "terminal.toml")[0]
+
+
+def test_good_configuration_gets_paths_beside_its_file(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).state_dir == str(tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "told"),
+    [
+        ("camra = 1\n", "", "did you mean `camera`"),
+        ("port = 1883000", "port = 1883", r"<= 65535.*\$\.link\.port"),
+        ('port = "1883"', "port = 1883", r"Expected `int`.*\$\.link\.port"),
+        ("port = 18.83", "port = 1883", r"\$\.link\.port"),
+        ('terminal = "../../etc"', 'terminal = "till-1"', r"\$\.terminal"),
+        ('profile = "debug"', 'profile = "demo"', r"\$\.profile"),
+        ('host = "0.0.0.0"', 'host = "127.0.0.1"', "link.tls"),
+        ('profile = "payment"', 'profile = "demo"', "link.tls"),
+        ("stale_s = 60.0\n", "", "unknown field `stale_s`"),
+    ],
+)
+def test_wrong_value_is_told_with_file_key_and_reason(tmp_path: Path, wrong: str, right: str, told: str) -> None:
+    text = GOOD.replace(right, wrong) if right else wrong + GOOD
+    with pytest.raises(ConfigError, match=rf"terminal\.toml: .*{told}"):
+        load(tmp_path, text)
+
+
+def test_production_takes_no_software_key_and_no_virtual_camera(tmp_path: Path) -> None:
+    tls = '[link.tls]\nca = "a"\ncertificate = "b"\nkey = "c"\n'
+    payment = GOOD.replace('"demo"', '"payment"') + tls
+    with pytest.raises(ConfigError, match=r"secure_element\.backend"):
+        load(tmp_path, payment)
+    with pytest.raises(ConfigError, match=r"camera\.source"):
+        load(tmp_path, payment.replace('"software"', '"pkcs11"'))
+    load(tmp_path, payment.replace('"software"', '"pkcs11"').replace('"virtual"', '"realsense"'))
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.toml"):
+        load_config(tmp_path / "nothing.toml")
+
+
+def test_no_shipped_profile_but_demo_and_rig_accepts_static_evidence() -> None:
+    for name in PROFILES:
+        profile = load_profile(name)
+        lax = profile.require_assurance == "geometry" or profile.allow_hil or profile.software_key
+        assert lax == (name in ("demo", "rig"))
+        assert (profile.population == "virtual") == (name in ("demo", "rig"))
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_never_a_configuration(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
+    path = tmp_path_factory.mktemp("config") / "terminal.toml"
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError):
+        load_config(path)
