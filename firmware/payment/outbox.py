@@ -207,7 +207,7 @@ class Outbox:
             if row is None:
                 raise PaymentError("receipt", "the receipt answers nothing that was sent from here")
             kind, intent, outcome, code = row
-            check_binds(receipt, kind, receipt.digest, intent)
+            check_binds(receipt, kind, intent)
             if outcome is not None and (outcome, code) != (receipt.outcome, receipt.code):
                 raise PaymentError("receipt", f"the receipt says {receipt.outcome}, an earlier one {outcome}")
             if outcome is None:

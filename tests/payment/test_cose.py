@@ -121,7 +121,7 @@ def test_an_unknown_key_is_named() -> None:
     "data",
     [
         *("f6", "f97e00", "c11a514b67b0", "d82363282829", "9fff", "5f4100ff"),
-        *("1c", "a1616100", "a11818f4", "61ff", "", "8181818181818100"),
+        *("1c", "a1616100", "a11818f4", "61ff", "", "8181818181818100", "1c" + 16 * "00"),
     ],
 )
 def test_cbor_outside_our_subset_is_malformed(data: str) -> None:

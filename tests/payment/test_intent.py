@@ -17,7 +17,7 @@ from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent, accept_intent
 from firmware.payment.mandate import sign_erasure, verify_erasure, verify_mandate
 from firmware.payment.messages import Intent, Mandate
-from firmware.payment.trust import Trust, load_trust
+from firmware.payment.trust import Trust, key_id, load_trust
 from firmware.runtime.config import load_profile
 from hil.backend.keys import create_backend_key, load_backend_key, signer
 from hil.backend.shop import CONSENT, START, Shop
@@ -156,7 +156,19 @@ def test_pinned_keys_are_read_and_a_wrong_file_names_itself(tmp_path: Path) -> N
     good = pinned.read_text()
     other = ec.generate_private_key(ec.SECP384R1()).public_key()
     pem = other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    for text in ("", "[]", "{}", "{", '{"aa": "x"}', json.dumps({kid: pem}), good.replace(kid, "00" * 8), " " * 70_000):
+    pinned.write_text(json.dumps({key_id(other).hex(): pem}))
+    with pytest.raises(PaymentError, match="not a P-256 key"):
+        load_trust(pinned)
+    for text in (
+        "",
+        "[]",
+        "{}",
+        "{",
+        '{"aa": "x"}',
+        json.dumps({kid: pem}),
+        good.replace(kid, "00" * 8),
+        good + 70_000 * " ",
+    ):
         pinned.write_text(text)
         with pytest.raises(PaymentError, match=r"trust: .*keys\.json"):
             load_trust(pinned)

@@ -250,9 +250,10 @@ def test_a_damaged_file_is_named_and_not_repaired(shop: Shop, tmp_path: Path) ->
     path.write_bytes(b"x" * 4096 + whole[4096:])
     with pytest.raises(OutboxError, match=r"till-1\.db: .*keep the file"):
         Outbox(path)
-    path.write_bytes(whole[:4096] + bytes(len(whole) - 4096))
-    with pytest.raises(OutboxError, match=r"till-1\.db: .*keep the file"):
-        Outbox(path)
+    for page in range(4096, len(whole), 4096):
+        path.write_bytes(whole[:page] + b"x" * 4096 + whole[page + 4096 :])
+        with pytest.raises(OutboxError, match=r"till-1\.db: .*keep the file"):
+            Outbox(path)
     path.write_bytes(whole)
     shop.restart_terminal()
 
