@@ -24,7 +24,7 @@ from firmware.payment.mandate import verify_erasure
 from firmware.runtime.messages import Erase, Event
 from hil.rig.contact_sheet import Panel, draw
 from hil.rig.customer import Visit, enrol, fingerprint, pay
-from hil.rig.site import Site
+from hil.rig.site import Site, SiteError
 from hil.sensor.stage import Person, Stage
 
 PAYER = "payer-ada"
@@ -66,7 +66,10 @@ def demo(
 ) -> None:
     """Enrol, pay, refuse prints, a replay and a stranger, withdraw. Exit 0 only if all ends as it must."""
     folder = (out or Path("run") / f"demo-{datetime.datetime.now():%Y%m%d-%H%M%S}").resolve()
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise SiteError(f"{folder} exists already; give --out another folder") from error
     console = Console(record=True, highlight=False, soft_wrap=True)
     began = time.monotonic()
     results: list[dict[str, object]] = []

@@ -140,4 +140,4 @@ def test_real_profile_view_is_refused_with_a_reason(analyst: Analyst, real_depth
     assert findings(analyst, [frames])[0].reason == "no_face"  # there is no infrared to see one in
     limits, _ = load_limits()
     gates = geometry_gates(frames, face_at(frames, PROFILE_POINTS), limits)
-    assert "wrong_size" in {gate.reason for gate in gates}
+    assert "depth_missing" in {gate.reason for gate in gates}

@@ -1,0 +1,44 @@
+"""The demo, as a newcomer runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import msgspec
+import pytest
+
+from hil.rig.demo import scenes
+
+
+def run_demo(out: Path, seed: int) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "firmware.cli", "demo", "--seed", str(seed), "--out", str(out)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+
+
+@pytest.mark.parametrize("seed", [1, 17])
+def test_demo_ends_as_it_must_and_leaves_its_evidence(tmp_path: Path, models_dir: Path, seed: int) -> None:
+    ran = run_demo(tmp_path / "run", seed)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    summary = msgspec.json.decode((tmp_path / "run" / "summary.json").read_bytes())
+    assert summary["all_as_they_must"] is True
+    assert "simulated" in summary["evidence"]
+    assert [scene["got"] for scene in summary["scenes"]] == [
+        "enrolled",
+        *(scene.terminal for scene in scenes(seed)),
+        "erased",
+        "not_enrolled",
+    ]
+    transcript = (tmp_path / "run" / "transcript.txt").read_text()
+    assert "Approved." in transcript
+    assert "simulated" in transcript
+    sheet = cv2.imread(str(tmp_path / "run" / "contact-sheet.png"))
+    assert sheet is not None
+    assert sheet.std() > 10
+
+
+def test_demo_refuses_a_run_directory_that_exists(tmp_path: Path) -> None:
+    ran = run_demo(tmp_path, 1)
+    assert ran.returncode != 0
+    assert str(tmp_path) in ran.stderr
+    assert "Traceback" not in ran.stderr
