@@ -1,6 +1,9 @@
 """Heartbeats come from the loop, and only as often as they are worth."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 from firmware.runtime.child import BEAT_S, Heartbeat
 from firmware.runtime.stop import StopFlag
@@ -37,3 +40,17 @@ def test_without_a_supervisor_nobody_is_told() -> None:
     stop = StopFlag()
     Heartbeat(None, stop).beat()
     assert not stop
+
+
+def test_hardened_process_leaves_no_core_and_dies_with_its_parent() -> None:
+    # 2 is PR_GET_PDEATHSIG, 3 is PR_GET_DUMPABLE (linux/prctl.h)
+    script = """
+import ctypes, resource
+from firmware.runtime.hardening import harden
+harden(die_with_parent=True)
+libc, number = ctypes.CDLL(None), ctypes.c_int()
+libc.prctl(2, ctypes.byref(number), 0, 0, 0)
+print(libc.prctl(3, 0, 0, 0, 0), number.value, *resource.getrlimit(resource.RLIMIT_CORE))
+"""
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.check_output([sys.executable, "-c", script], cwd=root, text=True) == "0 9 0 0\n"
