@@ -20,10 +20,11 @@ from rich.status import Status as Spinner
 
 from drivers.secure_element.software import open_secure_element
 from firmware.core.client import ask
+from firmware.core.reasons import FALLBACK
 from firmware.payment.mandate import verify_erasure
 from firmware.runtime.messages import Erase, Event
 from hil.rig.contact_sheet import Panel, draw
-from hil.rig.customer import Visit, enrol, fingerprint, pay
+from hil.rig.customer import TURNS, Visit, enrol, fingerprint, pay
 from hil.rig.site import Site, SiteError
 from hil.sensor.stage import Person, Stage
 
@@ -129,7 +130,7 @@ class _Story:
         good = (visit.reason, visit.register) == (scene.terminal, scene.register)
         mark = "[green]as it must[/green]" if good else f"[red]expected {scene.terminal}, {scene.register}[/red]"
         self._tell_evidence(visit)
-        self.console.print(f"  terminal: {visit.text}\n  register: {visit.register}  {mark}\n")
+        self.console.print(f"  terminal: {visit.text.removesuffix(FALLBACK)}\n  register: {visit.register}  {mark}\n")
         self._note(scene.title, scene.terminal, visit.reason, good, fingerprint(visit))
         self.panels.append(Panel(scene.title, scene.stage, visit.reason, visit.reason == "approved"))
 
@@ -152,8 +153,8 @@ class _Story:
             self.tell(f"{event.reason}  {values}")
         elif event.stage in ("prompt", "authorization"):
             self.tell(event.text)
-            if event.stage == "authorization" or event.reason in ("tap", "front", "left", "right", "up", "down"):
-                self.console.print(f"  [dim]{event.text}[/dim]")
+            if event.stage == "authorization" or event.reason in ("tap", *TURNS):
+                self.console.print(f"  [dim]{event.text.removesuffix(FALLBACK)}[/dim]")
 
     def _tell_evidence(self, visit: Visit) -> None:
         seen = [event for event in visit.events if event.stage == "evidence"]

@@ -62,7 +62,10 @@ class Site:
     terminal: "subprocess.Popen[bytes] | None" = None
     backend: "subprocess.Popen[bytes] | None" = None
     ready_s: dict[str, float] = field(default_factory=dict)
-    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=10.0))
+    # No connection is kept: an open one would hold up the backend's end.
+    _http: httpx.Client = field(
+        default_factory=lambda: httpx.Client(timeout=10.0, limits=httpx.Limits(max_keepalive_connections=0))
+    )
 
     @classmethod
     @contextlib.contextmanager
