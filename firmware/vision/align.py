@@ -16,6 +16,8 @@ TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float64
 )
 """Where SFace's own aligner (OpenCV's FaceRecognizerSF) puts right eye, left eye, nose tip, mouth corners."""
+LEAST_SCALE = 0.02
+"""Points that fall together have no scale: the matrix stays invertible and the crop is of nothing."""
 DARK, BRIGHT, TAIL_PERCENT = 16.0, 240.0, 2.0
 
 
@@ -27,7 +29,7 @@ def similarity(points_px: NDArray[np.float32]) -> NDArray[np.float64]:
     u, s, vt = np.linalg.svd(b.T @ a / len(a))
     sign = np.array([1.0, math.copysign(1.0, float(np.linalg.det(u @ vt)))])
     rotation = u @ np.diag(sign) @ vt
-    scale = float((s * sign).sum()) / max(float(a.var(0).sum()), 1e-9)
+    scale = max(float((s * sign).sum()) / max(float(a.var(0).sum()), 1e-9), LEAST_SCALE)
     return np.hstack([scale * rotation, (target_mean - scale * rotation @ source_mean)[:, None]])
 
 
