@@ -40,6 +40,7 @@ class CameraPort:
     ) -> None:
         self._ring, self._on_frame, self._on_lost = ring, on_frame, on_lost
         self._peer: Peer[FromCamera] | None = None
+        self._capture = 0
         self.info: CameraInfo | None = None
         self.problem = "the camera process is not connected"
 
@@ -56,7 +57,7 @@ class CameraPort:
                 elif isinstance(message, CameraFault):
                     self.problem = message.detail
                     self._on_lost(message.detail)
-                elif self.info is not None:
+                elif self.info is not None and message.capture == self._capture:
                     self.problem = ""
                     self._on_frame(message)
         finally:
@@ -70,7 +71,8 @@ class CameraPort:
 
     async def start(self) -> bool:
         """Command capture; False where there is nobody to command."""
-        return await self._send(StartCapture())
+        self._capture += 1
+        return await self._send(StartCapture(capture=self._capture))
 
     async def stop(self) -> None:
         """Command the end of capture; a camera that is gone captures nothing."""

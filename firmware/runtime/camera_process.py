@@ -45,6 +45,7 @@ class CameraProcess:
         self._opener = opener
         self._camera: Camera | None = None
         self._capturing = False
+        self._capture = 0
         self._last_frame = 0.0
         self._reopen_at = 0.0
         self._reopen_after_s = _REOPEN_FIRST_S
@@ -96,9 +97,10 @@ class CameraProcess:
             self._stop_capture()
         elif isinstance(order, StartCapture) and self._camera is None:
             core.send(CameraFault(detail=self._fault))
-        elif isinstance(order, StartCapture) and self._camera is not None and not self._capturing:
+        elif isinstance(order, StartCapture) and self._camera is not None:
+            self._stop_capture()
             self._camera.start()
-            self._capturing = True
+            self._capturing, self._capture = True, order.capture
             self._last_frame = time.monotonic()
 
     def _pass_on_a_frame(self, core: ipc.Connection[ToCamera]) -> None:
@@ -113,6 +115,7 @@ class CameraProcess:
         self._reopen_after_s = _REOPEN_FIRST_S
         core.send(
             FrameReady(
+                capture=self._capture,
                 slot=self._ring.write(frames),
                 sequence=frames.sequence,
                 timestamp_ns=frames.timestamp_ns,

@@ -27,7 +27,9 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True
 
 # core -> camera
 class StartCapture(_Message, frozen=True):
-    """Emit and capture from now on."""
+    """Emit and capture from now on. `capture` numbers it, so that late frames of an earlier one are known as such."""
+
+    capture: Annotated[int, Meta(ge=1)]
 
 
 class StopCapture(_Message, frozen=True):
@@ -43,8 +45,9 @@ class CameraHello(_Message, frozen=True):
 
 
 class FrameReady(_Message, frozen=True):
-    """A FrameSet lies in ring slot `slot` under `sequence`; the header's scalars are here."""
+    """A FrameSet of capture number `capture` lies in ring slot `slot` under `sequence`; its scalars are here."""
 
+    capture: Annotated[int, Meta(ge=1)]
     slot: Annotated[int, Meta(ge=0, le=63)]
     sequence: int
     timestamp_ns: int

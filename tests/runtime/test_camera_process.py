@@ -155,7 +155,7 @@ def test_frames_pass_only_between_start_and_stop(rig: Rig, core: Core) -> None:
     rig.run(camera)
     assert core.hears(CameraHello) == CameraHello(info=INFO, intrinsics=INTRINSICS)
     assert not camera.started.is_set()
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     for sequence in range(3):
         camera.script.put(frame(sequence))
         message = core.hears(FrameReady)
@@ -165,7 +165,7 @@ def test_frames_pass_only_between_start_and_stop(rig: Rig, core: Core) -> None:
         np.testing.assert_array_equal(got.ir, frame(sequence).ir)
     core.say(StopCapture())
     assert camera.stopped.wait(WAIT_S)
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     camera.script.put(frame(7))
     assert core.hears(FrameReady).sequence == 7
 
@@ -173,7 +173,7 @@ def test_frames_pass_only_between_start_and_stop(rig: Rig, core: Core) -> None:
 def test_ring_is_empty_once_capture_has_stopped(rig: Rig, core: Core) -> None:
     camera = ObedientCamera()
     rig.run(camera)
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     camera.script.put(frame(0))
     core.hears(FrameReady)
     assert not rig.ring_is_empty()
@@ -187,7 +187,7 @@ def test_camera_stops_when_core_goes_and_waits_for_the_next(rig: Rig) -> None:
     camera = ObedientCamera()
     rig.run(camera)
     with Core(rig.socket, FromCamera) as first:
-        first.say(StartCapture())
+        first.say(StartCapture(capture=1))
         camera.script.put(frame(0))
         first.hears(FrameReady)
     assert camera.stopped.wait(WAIT_S)
@@ -201,7 +201,7 @@ def test_silent_camera_is_a_fault_within_about_a_second(rig: Rig, core: Core) ->
     camera = ObedientCamera()
     rig.run(camera, ObedientCamera())
     core.hears(CameraHello)
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     assert camera.started.wait(WAIT_S)
     since = time.monotonic()
     assert "no frame" in core.hears(CameraFault).detail
@@ -214,13 +214,13 @@ def test_silent_camera_is_a_fault_within_about_a_second(rig: Rig, core: Core) ->
 def test_lost_camera_is_reported_and_found_again(rig: Rig, core: Core) -> None:
     first, second = ObedientCamera(), ObedientCamera()
     rig.run(first, second)
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     first.script.put(CameraLostError("unplugged"))
     assert core.hears(CameraFault).detail == "unplugged"
     assert first.closed.wait(WAIT_S)
     core.hears(CameraHello)
     assert not second.started.is_set()
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     second.script.put(frame(1))
     core.hears(FrameReady)
 
@@ -228,7 +228,7 @@ def test_lost_camera_is_reported_and_found_again(rig: Rig, core: Core) -> None:
 def test_no_camera_is_told_again_when_asked(rig: Rig, core: Core) -> None:
     rig.run()
     assert core.hears(CameraFault).detail == "no camera is plugged in"
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     assert core.hears(CameraFault).detail == "no camera is plugged in"
     rig.cameras.put(ObedientCamera())
     core.hears(CameraHello)
@@ -247,14 +247,14 @@ def test_wrong_serial_is_refused_and_both_are_named(rig: Rig, core: Core) -> Non
 def test_end_of_a_recording_is_told_and_it_can_be_played_again(rig: Rig, core: Core) -> None:
     camera = ObedientCamera()
     rig.run(camera)
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     camera.script.put(frame(0))
     camera.script.put(RecordingEndError("end"))
     core.hears(FrameReady)
     assert core.hears(CameraFault).detail == "recording ended"
     assert camera.stopped.is_set()
     assert not camera.closed.is_set()
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     camera.script.put(frame(0))
     core.hears(FrameReady)
 
@@ -262,6 +262,6 @@ def test_end_of_a_recording_is_told_and_it_can_be_played_again(rig: Rig, core: C
 def test_frame_too_large_for_the_ring_is_a_fault(rig: Rig, core: Core) -> None:
     camera = ObedientCamera()
     rig.run(camera)
-    core.say(StartCapture())
+    core.say(StartCapture(capture=1))
     camera.script.put(frame(0, size=(801, 1280)))
     assert "1280x801" in core.hears(CameraFault).detail

@@ -39,6 +39,7 @@ def frame(sequence: int, value: int = 7, size: tuple[int, int] = (48, 64), ambie
 
 def ready(frames: FrameSet, slot: int) -> FrameReady:
     return FrameReady(
+        capture=1,
         slot=slot,
         sequence=frames.sequence,
         timestamp_ns=frames.timestamp_ns,
