@@ -43,7 +43,7 @@ async def run(me: child.Child) -> None:
         me.log.info("ready")
         try:
             stopped = asyncio.create_task(me.beat_until_stopped())
-            done, _ = await asyncio.wait({stopped, delivery}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({stopped, delivery, terminal.failed}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:

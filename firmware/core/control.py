@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 
 from drivers.secure_element.interface import SecureElementError
+from firmware.core.enrolment import EnrolmentError
 from firmware.core.inbox import Cancelled, Tapped
 from firmware.core.terminal import BusyError, Terminal
 from firmware.gallery.consent import ConsentError
@@ -46,7 +47,7 @@ async def attend(terminal: Terminal, peer: Peer[ToCore]) -> None:
 async def _answer(terminal: Terminal, request: ToCore) -> msgspec.Struct:
     try:
         return await _do(terminal, request)
-    except (BusyError, ConsentError, GalleryError, PaymentError) as error:
+    except (BusyError, ConsentError, EnrolmentError, GalleryError, PaymentError) as error:
         return Failed(reason=error.code, text=str(error))
     except SecureElementError as error:
         return Failed(reason="secure_element", text=str(error))

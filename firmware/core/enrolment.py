@@ -12,11 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware.core.analysis import Finding
+from firmware.core.reasons import SENTENCES
 from firmware.vision.calibration import Calibration
 from firmware.vision.match import is_match, make_template, score
 
 FRAMES_PER_POSE = 3
 POSE_S = 10.0
+
+
+class EnrolmentError(Exception):
+    """The enrolment ended without a template; `code` is one of `reasons.SENTENCES`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(SENTENCES[code])
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ SENTENCES = {
     "offline": "The terminal has no connection.",
     "clock": "The terminal's clock cannot be trusted.",
     "store": "The terminal cannot store the payment.",
+    "key": "The terminal cannot sign.",
     "amount_limit": "The amount is above the limit for paying with a face.",
     "interrupted": "The terminal was interrupted.",
     "person_changed": "The face changed during enrolment.",

@@ -13,6 +13,7 @@ from firmware.payment.authorize import (
     sign_authorization,
     sign_decline,
 )
+from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent
 from firmware.payment.mandate import sign_erasure
 from firmware.payment.messages import Evidence
@@ -35,7 +36,7 @@ class Signer:
         authorization only commits to them.
 
         Raises:
-            PaymentError: nothing was stored.
+            PaymentError, SecureElementError: nothing was stored.
         """
         parts = self._parts
         salt = parts.element.random(SALT_BYTES)
@@ -69,9 +70,12 @@ class Signer:
         parts.outbox.authorize(accepted.intent.id, make, audit=salt + audit)
 
     def decline(self, intent: bytes, digest: bytes, reason: str) -> None:
-        """Sign and store the decline of an open intent. Raises PaymentError."""
+        """Sign and store the decline of an open intent. Raises PaymentError, SecureElementError."""
         parts = self._parts
-        now = parts.clock.now()
+        try:
+            now = parts.clock.now()
+        except PaymentError:
+            now = parts.outbox.time_floor  # a no must not wait for the clock; the backend signed this time itself
 
         def make(counter: int) -> bytes:
             return sign_decline(

@@ -13,7 +13,8 @@ import logging
 import time
 from collections.abc import Coroutine
 
-from firmware.core.enrolment import Enrolment
+from drivers.secure_element.interface import SecureElementError
+from firmware.core.enrolment import Enrolment, EnrolmentError
 from firmware.core.inbox import CameraGone, Cancelled, Inbox, Settled, Tapped
 from firmware.core.parts import Parts
 from firmware.core.ports import CameraPort, LinkPort, Subscribers
@@ -60,6 +61,7 @@ class Terminal:
         self._active: asyncio.Task[None] | None = None
         self._doing = "idle"
         self._deliver = asyncio.Event()
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -113,12 +115,13 @@ class Terminal:
             self.inbox.put(Settled(settled.intent, settled.outcome == "approved", settled.code))
 
     def _on_intent(self, envelope: bytes) -> None:
+        now = self.parts.clock.now()
         accepted = accept_intent(
             envelope,
             self.parts.trust,
             terminal=self.parts.config.terminal,
             merchant=self.parts.config.merchant,
-            now=self.parts.clock.now(),
+            now=now,
             profile=self.parts.profile,
         )
         try:
@@ -128,7 +131,7 @@ class Terminal:
                 return  # delivered twice: the first delivery goes on
             raise
         try:
-            self._begin(self._pay(accepted), "payment")
+            self._begin(self._pay(accepted, now), "payment")
         except BusyError:
             self._decline(accepted.intent.id, accepted.digest, "busy")
 
@@ -137,11 +140,11 @@ class Terminal:
 
     # -- one payment --------------------------------------------------------------------------------------------
 
-    async def _pay(self, accepted: AcceptedIntent) -> None:
+    async def _pay(self, accepted: AcceptedIntent, now: int) -> None:
         intent = accepted.intent
         shown = display_text(intent.amount_minor, intent.currency, intent.merchant)
         session = Session.begin(self.parts.profile, time.monotonic_ns())
-        enrolled = self._find(intent.payer)
+        enrolled = self.parts.gallery.find(intent.payer, "payment", now)
         if enrolled is None:
             session = session.refused("not_enrolled")
         else:
@@ -159,13 +162,6 @@ class Terminal:
         if session.outcome == "refused":
             self._decline(intent.id, accepted.digest, session.reason)
         self._say("outcome", session.reason or "approved", _outcome_text(session), {})
-
-    def _find(self, payer: str) -> Enrolled | None:
-        try:
-            return self.parts.gallery.find(payer, "payment", self.parts.clock.now())
-        except PaymentError as error:
-            _log.warning("%s", error)
-            return None
 
     async def _look(self, session: Session, enrolled: Enrolled) -> tuple[Session, dict[str, float]]:
         """Tap, then frames, until decided or over. Capture ends whatever happens."""
@@ -213,6 +209,9 @@ class Terminal:
         except OutboxError as error:
             _log.error("%s", error)
             return session.refused("store")
+        except SecureElementError as error:
+            _log.error("%s", error)
+            return session.refused("key")
         except PaymentError as error:
             _log.error("%s", error)
             return session.refused(error.code if error.code in SENTENCES else "store")
@@ -224,10 +223,10 @@ class Terminal:
         try:
             self.signer.decline(intent, digest, reason)
             self._wake_delivery()
-        except PaymentError as error:
+        except (PaymentError, SecureElementError) as error:
             # It stays open in the outbox and is declined as interrupted at the next start.
             _log.error("decline not stored: %s", error)
-            self._say("notice", error.code, f"The refusal could not be stored: {error.text}")
+            self._say("notice", "store", f"The refusal could not be stored: {error}")
 
     # -- enrolment ----------------------------------------------------------------------------------------------
 
@@ -235,7 +234,7 @@ class Terminal:
         """Enrol whoever stands in front; returns the person's id.
 
         Raises:
-            BusyError, ConsentError, PaymentError, GalleryError: with nothing enrolled.
+            BusyError, ConsentError, EnrolmentError, PaymentError, GalleryError: with nothing enrolled.
         """
         now = self.parts.clock.now()
         consent = parse_consent(consent_bytes)
@@ -256,13 +255,13 @@ class Terminal:
             try:
                 enrolment = await self._pose()
                 if enrolment.reason:
-                    raise GalleryError(enrolment.reason, SENTENCES[enrolment.reason])
+                    raise EnrolmentError(enrolment.reason)
                 result.set_result(
                     self.parts.gallery.enrol(
                         consent, mandate.payer, mandate.id, enrolment.template, self.parts.clock.now()
                     )
                 )
-            except (GalleryError, PaymentError) as error:
+            except (EnrolmentError, GalleryError, PaymentError, SecureElementError) as error:
                 result.set_exception(error)
 
         self._begin(poses(), "enrolment")
@@ -272,7 +271,7 @@ class Terminal:
         watch = Watch(self.camera, self.parts, None)
         problem = await watch.begin()
         if problem:
-            raise GalleryError(problem, SENTENCES[problem])
+            raise EnrolmentError(problem)
         enrolment = Enrolment.begin(self.parts.calibration, time.monotonic_ns())
         asked = ""
         try:
@@ -282,11 +281,11 @@ class Terminal:
                     self._say("prompt", pose.name, asked)
                 happening = await self.inbox.take(enrolment.deadline_ns)
                 if happening is None:
-                    raise GalleryError("pose_timeout", SENTENCES["pose_timeout"])
+                    raise EnrolmentError("pose_timeout")
                 if isinstance(happening, Cancelled):
-                    raise GalleryError("cancelled", SENTENCES["cancelled"])
+                    raise EnrolmentError("cancelled")
                 if isinstance(happening, CameraGone):
-                    raise GalleryError("camera_lost", SENTENCES["camera_lost"])
+                    raise EnrolmentError("camera_lost")
                 if not isinstance(happening, (Settled, Tapped)):
                     finding = watch.look(happening)
                     if finding is not None:
@@ -303,9 +302,13 @@ class Terminal:
         return self.parts.gallery.erase(person, self.signer.erasure)
 
     def _purge(self) -> None:
-        for person in self.parts.gallery.expired(self.parts.clock.now()):
-            self.parts.gallery.erase(person, self.signer.erasure)
-            _log.info("%s: retention has ended, erased", person)
+        try:
+            for person in self.parts.gallery.expired(self.parts.clock.now()):
+                self.parts.gallery.erase(person, self.signer.erasure)
+                _log.info("%s: retention has ended, erased", person)
+        except (PaymentError, SecureElementError, GalleryError) as error:
+            # Nobody is matched after their retention, erased or not; erasure is tried again at the next session.
+            _log.error("retention: %s", error)
 
     # -- one thing at a time ------------------------------------------------------------------------------------
 
@@ -313,16 +316,18 @@ class Terminal:
         if self._active is not None:
             work.close()
             raise BusyError
+        self._purge()
         self._scene += 1
         self._doing = doing
         self.inbox.clear()
-        self._active = asyncio.create_task(self._run(work))
+        self._active = asyncio.create_task(work)
+        self._active.add_done_callback(self._end)
 
-    async def _run(self, work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        finally:
-            self._active, self._doing = None, "idle"
+    def _end(self, work: "asyncio.Task[None]") -> None:
+        self._active, self._doing = None, "idle"
+        # A defect ends the process: the supervisor starts it again, and what was in hand is declined.
+        if not work.cancelled() and (defect := work.exception()) is not None and not self.failed.done():
+            self.failed.set_exception(defect)
 
     def _say(self, stage: str, reason: str, text: str, values: dict[str, float] | None = None) -> None:
         shown = values if values and self.parts.profile.allow_hil else {}

@@ -51,7 +51,7 @@ class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     who: PlainName
     purpose: Literal["payment", "door"]
-    notice_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    notice_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     retention_days: Annotated[int, Meta(ge=1, le=1095)]
     date_of_birth: datetime.date
     given_at: Annotated[int, Meta(ge=0)]

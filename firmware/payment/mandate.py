@@ -1,6 +1,6 @@
 """Payer mandates and erasure receipts: how a face comes to be bound to an account, and the proof that it no longer is.
 
-A mandate is used once: `Outbox.use_mandate` remembers it.
+A mandate is used once: the gallery remembers it, in the same transaction as the enrolment it allows.
 """
 
 import hmac

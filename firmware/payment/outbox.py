@@ -28,7 +28,7 @@ import msgspec
 
 from firmware.payment.errors import OutboxError, PaymentError
 from firmware.payment.intent import AcceptedIntent
-from firmware.payment.messages import Mandate, Outcome
+from firmware.payment.messages import Outcome
 from firmware.payment.receipt import check_binds, verify_receipt
 from firmware.payment.trust import Trust
 
@@ -62,7 +62,6 @@ CREATE TRIGGER written_once BEFORE UPDATE OF counter, kind, intent, envelope, di
     BEGIN SELECT RAISE(ABORT, 'an envelope is written once'); END;
 CREATE TRIGGER settled_once BEFORE UPDATE ON outbox WHEN OLD.outcome IS NOT NULL
     BEGIN SELECT RAISE(ABORT, 'a receipt is final'); END;
-CREATE TABLE mandates (id BLOB PRIMARY KEY CHECK (length(id) = 16), expires_at INTEGER NOT NULL) STRICT;
 """
 
 
@@ -150,7 +149,6 @@ class Outbox:
             gone = db.execute(settled, (floor,)).fetchall()
             db.executemany("DELETE FROM outbox WHERE intent = ?", gone)
             db.executemany("DELETE FROM intents WHERE id = ?", gone)
-            db.execute("DELETE FROM mandates WHERE expires_at < ?", (floor,))
         self._time_floor = floor
 
     def authorize(self, intent: bytes, make: Make, audit: bytes) -> bytes:
@@ -216,19 +214,6 @@ class Outbox:
                     (receipt.outcome, receipt.code, envelope, receipt.digest),
                 )
         return Settled(kind, intent, receipt.outcome, receipt.code)
-
-    def use_mandate(self, mandate: Mandate) -> None:
-        """Note the one use of a mandate, before the enrolment it allows.
-
-        Raises:
-            PaymentError: `mandate`, it was used before.
-            OutboxError: the store failed; the mandate is unused.
-        """
-        with self._transaction() as db:
-            try:
-                db.execute("INSERT INTO mandates VALUES (?, ?)", (mandate.id, mandate.expires_at))
-            except sqlite3.IntegrityError as error:
-                raise PaymentError("mandate", "this mandate was used before") from error
 
     def _answer(self, kind: Kind, intent: bytes, make: Make, audit: bytes) -> bytes:
         with self._transaction() as db:

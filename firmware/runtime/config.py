@@ -20,7 +20,7 @@ from msgspec import Meta
 PROFILES = ("demo", "payment", "rig")
 MAX_CONFIG_BYTES = 64 * 1024
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
 
 
 class ConfigError(Exception):

@@ -38,7 +38,9 @@ def test_late_frame_of_an_earlier_capture_is_not_taken(tmp_path: Path) -> None:
         camera.send(CameraHello(info=CameraInfo("S", "1", "", True), intrinsics=INTRINSICS))
         while port.info is None:
             await asyncio.sleep(0)
-        for sequence in (75, 0):
+        for sequence, before in ((75, 0), (0, 2)):
+            while len(taken) < before:
+                await asyncio.sleep(0)
             assert await port.start()
             order = await asyncio.to_thread(camera.receive, 5.0)
             assert isinstance(order, StartCapture)

@@ -183,15 +183,6 @@ def test_a_rejection_of_bytes_the_backend_could_not_read_settles(shop: Shop) -> 
     assert settled.intent == shop.till.read(envelope).intent
 
 
-def test_a_mandate_is_used_once(shop: Shop) -> None:
-    mandate = shop.new_mandate()
-    shop.till.outbox.use_mandate(mandate)
-    shop.restart_terminal()
-    with pytest.raises(PaymentError) as error:
-        shop.till.outbox.use_mandate(mandate)
-    assert refused(error) == "mandate"
-
-
 def test_the_time_floor_survives_a_restart(shop: Shop) -> None:
     shop.open()
     shop.restart_terminal()
