@@ -1,1 +1,1 @@
-"""The test rig: virtual people, a virtual camera, attacks, brokers and the reference backend. Never installed in the field."""
+"""The test rig: virtual people, a virtual camera, attacks, brokers, the reference backend. Never in the field."""
