@@ -165,8 +165,11 @@ def _shade(
             total = np.float32(0)
             for k in range(4):
                 qx, qy = px + quarter * np.float32(2 * (k & 1) - 1), py + quarter * np.float32((k & 2) - 1)
-                vb = (qx * acy - qy * acx) * scale
-                vc = (abx * qy - aby * qx) * scale
+                # a sample beyond the triangle is taken at its rim: slivers would throw it to infinity
+                vb = max((qx * acy - qy * acx) * scale, np.float32(0))
+                vc = max((abx * qy - aby * qx) * scale, np.float32(0))
+                over = max(vb + vc, np.float32(1))
+                vb, vc = vb / over, vc / over
                 za = (np.float32(1) - vb - vc) * image[a, 2]
                 zb, zc = vb * image[b, 2], vc * image[c, 2]
                 near = np.float32(1) / (za + zb + zc)
