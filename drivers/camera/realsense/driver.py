@@ -51,6 +51,7 @@ class RealSenseCamera(Camera):
             CameraNotFoundError: no such device or file, or it lacks the streams.
         """
         self._source, self._clock_ns = source, clock_ns
+        self._pipeline: Any = None
         device = source.find()
         depth = find_stream(device, rs.stream.depth, 0, rs.format.z16, source.mode)
         infrared = find_stream(device, rs.stream.infrared, 1, rs.format.y8, source.mode)
@@ -69,7 +70,6 @@ class RealSenseCamera(Camera):
             calibration_digest=hashlib.sha256(msgspec.json.encode((self._intrinsics, unit_um))).hexdigest(),
             flood=False,
         )
-        self._pipeline: Any = None
 
     @property
     def info(self) -> CameraInfo:
@@ -94,7 +94,11 @@ class RealSenseCamera(Camera):
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             with suppress(RuntimeError):
-                pipeline.stop()
+                self._source.stop(pipeline)
+
+    def __del__(self) -> None:
+        """Stop a camera nobody closed: librealsense crashes where a device goes before its pipeline."""
+        self.stop()
 
     def close(self) -> None:
         """Stop; librealsense releases the device with this object."""

@@ -84,6 +84,10 @@ class Source(ABC):
     def start(self, streams: Sequence[Stream]) -> Any:
         """Begin to stream and return the pipeline. Raises CameraLostError."""
 
+    def stop(self, pipeline: Any) -> None:
+        """Stop streaming. librealsense throws RuntimeError where the device has gone."""
+        pipeline.stop()
+
     def ended(self) -> bool:
         """Whether no further frame can come."""
         return False
@@ -134,6 +138,11 @@ class File(Attached):
         """Play from the beginning."""
         self.find()
         return super().start(streams)
+
+    def stop(self, pipeline: Any) -> None:
+        """Stop, and wait for the reader thread: librealsense crashes if the device is dropped while it finishes."""
+        pipeline.stop()
+        self._device.pause()  # returns when that thread has done all it was given
 
     def ended(self) -> bool:
         """Whether the file has been read to its end."""
