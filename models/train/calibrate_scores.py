@@ -33,7 +33,8 @@ REAL_EVIDENCE = (
 VIRTUAL_EVIDENCE = (
     "Int8 SFace on rendered infrared through the terminal's own detector and aligner: templates of {scored} made-up "
     "people (five guided poses) against {probes} probes of each at 0.38-0.85 m; the mean of {mean} other people is "
-    "subtracted. Simulated: it tells virtual people apart and says nothing of real ones."
+    "subtracted. A usable face in {found} of {asked} frames, the others take no part. Simulated: it tells virtual "
+    "people apart and says nothing of real ones."
 )
 
 
@@ -111,7 +112,9 @@ def calibrate_virtual(console: Console) -> tuple[Calibration, Scores, Scores]:
     """Fit on rendered people."""
     measured = measure()
     console.print(f"a usable face in {measured.found} of {measured.asked} rendered frames")
-    evidence = VIRTUAL_EVIDENCE.format(scored=len(SCORED_PEOPLE), mean=len(MEAN_PEOPLE), probes=PROBES)
+    evidence = VIRTUAL_EVIDENCE.format(
+        scored=len(SCORED_PEOPLE), mean=len(MEAN_PEOPLE), probes=PROBES, found=measured.found, asked=measured.asked
+    )
     base: dict[str, object] = {"population": "virtual", "kind": "simulated", "evidence": evidence}
     base["mean"] = [round(float(number), 5) for number in measured.mean]
     fitted = summarise(base, measured.genuine, measured.impostor, measured.first, measured.second)
