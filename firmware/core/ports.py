@@ -75,7 +75,8 @@ class CameraPort:
         return await self._send(StartCapture(capture=self._capture))
 
     async def stop(self) -> None:
-        """Command the end of capture; a camera that is gone captures nothing."""
+        """Command the end of capture; a camera that is gone captures nothing. Frames still on their way are dropped."""
+        self._capture += 1
         await self._send(StopCapture())
 
     async def _send(self, message: msgspec.Struct) -> bool:

@@ -179,6 +179,8 @@ class Terminal:
                 elif isinstance(happening, CameraGone):
                     session = session.refused("camera_lost") if session.phase is Phase.LOOK else session
                 elif isinstance(happening, Tapped):
+                    if session.phase is not Phase.TAP:
+                        continue  # tapped twice
                     problem = await watch.begin()
                     session = session.refused(problem) if problem else session.tapped(time.monotonic_ns())
                     self._say("prompt", "look", "Please look at the terminal.")
