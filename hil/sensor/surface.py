@@ -1,9 +1,11 @@
 """What the sensor can see: a triangle mesh with a reflectance texture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hil.sensor.material import SKIN, Material
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -23,6 +25,7 @@ class Surface:
         albedo: (T, T) float32, diffuse reflectance at 940 nm, 0..1.
         gloss: (V,) float32, 0 matt paper, about 0.3 skin, 1 glass.
         pivot_mm: (3,) float32, the point the surface turns about.
+        material: how it spreads a dot of light; a thing of several materials is several surfaces at one pose.
     """
 
     vertices_mm: F32
@@ -32,6 +35,7 @@ class Surface:
     albedo: F32
     gloss: F32
     pivot_mm: F32
+    material: Material = field(default=SKIN, kw_only=True)
 
 
 def vertex_normals(vertices: F32, faces: I32) -> F32:
