@@ -57,7 +57,7 @@ def face_surface(frames: FrameSet, face: Face) -> FaceSurface:
     across, along = du * np.cos(tilt) + dv * np.sin(tilt), dv * np.cos(tilt) - du * np.sin(tilt)
     inside = (across / (size * HALF_WIDTH)) ** 2 + (along / (size * HALF_HEIGHT)) ** 2 <= 1
     total = int(inside.sum())
-    valid = inside & np.isfinite(depth)
+    valid = inside & np.isfinite(depth) & (depth > 0)
     # The far side of a silhouette is not the face: nothing of a face lies 150 mm behind its nearest part.
     if valid.any():
         valid &= depth < np.percentile(depth[valid], 2) + 150

@@ -20,6 +20,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from firmware.core.errors import TerminalError
 from hil.rig.certificates import Authority, Identity
 
 HOST = "127.0.0.1"
@@ -86,7 +87,7 @@ dynamic_filters = true
 """
 
 
-class BrokerError(Exception):
+class BrokerError(TerminalError):
     """A broker that cannot be started; the message says why and what to do."""
 
 
