@@ -1,5 +1,6 @@
 """What stands before the camera: surfaces at poses, and perhaps a wall."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,3 +64,7 @@ class Scene:
 
     placed: tuple[Placed, ...] = ()
     wall_mm: float | None = WALL_MM
+
+
+# Whatever stands before the sensor, over time (seconds): the same time always shows the same thing.
+Performance = Callable[[float], tuple[Placed, ...]]
