@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 
 from drivers.npu.interface import NetworkError
@@ -9,6 +10,7 @@ from drivers.plugins import PluginError
 from drivers.secure_element.interface import SecureElementError
 from firmware.core import control
 from firmware.core.client import CONTROL_SOCKET
+from firmware.core.errors import TerminalError
 from firmware.core.parts import open_parts
 from firmware.core.terminal import Terminal
 from firmware.gallery.gallery import GalleryError
@@ -19,6 +21,9 @@ from firmware.runtime.messages import FromCamera, FromLink, ToCore
 from firmware.runtime.ring import RingReader
 from firmware.vision.calibration import CalibrationError
 
+CANNOT_START = (
+    CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError, TerminalError,
+)  # fmt: skip
 CAMERA_SOCKET, LINK_SOCKET = "camera.sock", "link.sock"
 
 
@@ -28,8 +33,9 @@ async def run(me: child.Child) -> None:
         raise SystemExit("tessera-core: needs the frame ring; start the terminal with `tessera run`")
     try:
         parts = open_parts(me.config, me.profile)
-    except (CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError) as error:
-        raise SystemExit(f"tessera-core: {error}") from error
+    except CANNOT_START as error:
+        me.log.critical("%s", error)
+        raise SystemExit(os.EX_CONFIG) from error
     with contextlib.closing(parts):
         terminal = Terminal(parts, RingReader(me.ring_fd))
         terminal.recover()

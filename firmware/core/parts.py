@@ -13,6 +13,7 @@ from pathlib import Path
 from drivers import plugins
 from drivers.secure_element.interface import SecureElement
 from firmware.core.analysis import Analyst
+from firmware.core.errors import TerminalError
 from firmware.gallery.gallery import Gallery
 from firmware.liveness.gates import load_limits
 from firmware.payment.clock import TrustedClock
@@ -65,7 +66,8 @@ def open_parts(config: Config, profile: Profile) -> Parts:
     """Open everything, in order of what fails most often.
 
     Raises:
-        NetworkError, PaymentError, SecureElementError, GalleryError, PluginError: each says what and what to do.
+        GalleryError, NetworkError, PaymentError, PluginError, SecureElementError, TerminalError: each says what and
+            what to do.
     """
     analyst, calibration, thresholds_digest = open_analyst(profile, Path(config.models_dir))
     trust = load_trust(Path(config.backend.keys))
@@ -73,7 +75,10 @@ def open_parts(config: Config, profile: Profile) -> Parts:
         config.secure_element.options
     )
     state = Path(config.state_dir)
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise TerminalError(f"{state}: cannot be used as state_dir: {error.strerror}") from error
     outbox = Outbox(state / "outbox.db")
     return Parts(
         config=config,

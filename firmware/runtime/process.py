@@ -5,6 +5,8 @@ Rules kept here:
   other signal. Before its first beat it may take `start_s`, for slow imports and cameras.
 - It comes back after a back-off that doubles up to a ceiling, and falls back to its first value once the child
   has lived for `healthy_s`.
+- One that says before its first beat that it cannot start (exit status `EX_CONFIG`: a missing key, a damaged store)
+  ends the whole terminal: starting it again would not help, and one clear reason is worth more than a loop.
 - Whoever wants its pid finds it in `<run_dir>/<name>.pid`; the file goes when the child does.
 """
 
@@ -19,6 +21,10 @@ from pathlib import Path
 from typing import Literal
 
 _log = logging.getLogger("tessera.supervisor")
+
+
+class SupervisorError(Exception):
+    """The terminal cannot be started here; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,9 @@ class ManagedProcess:
         _log.info("%s: started, pid %d", self.spec.name, popen.pid)
 
     def _bury(self, life: _Life, now: float) -> None:
+        if life.popen.returncode == os.EX_CONFIG and not life.has_beaten:
+            self._forget(life)
+            raise SupervisorError(f"{self.spec.name} cannot start; its reason stands above; see `tessera doctor`")
         lived_s = now - life.born
         if lived_s >= self._limits.healthy_s:
             self._backoff_s = self._limits.backoff_first_s

@@ -7,7 +7,8 @@ import typer
 
 from firmware.runtime import logs
 from firmware.runtime.config import ConfigError, load_config
-from firmware.runtime.supervisor import SupervisorError, supervise
+from firmware.runtime.process import SupervisorError
+from firmware.runtime.supervisor import supervise
 
 
 def run(config: Annotated[Path, typer.Option("--config", help="The terminal's TOML file.")]) -> None:

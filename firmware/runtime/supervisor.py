@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from firmware.runtime.hardening import harden
-from firmware.runtime.process import Limits, ManagedProcess, ProcessSpec
+from firmware.runtime.process import Limits, ManagedProcess, ProcessSpec, SupervisorError
 from firmware.runtime.ring import Ring
 from firmware.runtime.stop import StopFlag
 
@@ -30,10 +30,6 @@ PROCESSES = (
 )
 
 _log = logging.getLogger("tessera.supervisor")
-
-
-class SupervisorError(Exception):
-    """The terminal cannot be started here; the message says why and what to do."""
 
 
 def supervise(
@@ -48,7 +44,7 @@ def supervise(
         limits: patience; None takes the defaults.
 
     Raises:
-        SupervisorError: another supervisor runs here, or `run_dir` cannot be used.
+        SupervisorError: another supervisor runs here, `run_dir` cannot be used, or a process cannot start.
     """
     limits = limits or Limits()
     with _lock(run_dir), contextlib.closing(Ring()) as ring:
