@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from firmware.runtime import logs
-from firmware.runtime.process import Limits, ProcessSpec
-from firmware.runtime.supervisor import SupervisorError, supervise
+from firmware.runtime.process import Limits, ProcessSpec, SupervisorError
+from firmware.runtime.supervisor import supervise
 
 config, run_dir, *names = sys.argv[1:]
 table = []
