@@ -66,7 +66,7 @@ class Terminal:
     # -- life ---------------------------------------------------------------------------------------------------
 
     def recover(self) -> None:
-        """Decline what was in hand when the process died, and erase whose retention has ended."""
+        """Decline what was left open by a dead process or a full disk, and erase whose retention has ended."""
         for intent in self.parts.outbox.interrupted():
             self._decline(intent.id, intent.digest, "interrupted")
         self._purge()
@@ -124,6 +124,8 @@ class Terminal:
             now=now,
             profile=self.parts.profile,
         )
+        if self._active is None:
+            self.recover()
         try:
             self.parts.outbox.open_intent(accepted)
         except PaymentError as error:
@@ -318,7 +320,6 @@ class Terminal:
         if self._active is not None:
             work.close()
             raise BusyError
-        self._purge()
         self._scene += 1
         self._doing = doing
         self.inbox.clear()
