@@ -7,6 +7,7 @@ real: processes, shared memory, networks, signatures, broker, backend.
 
 import contextlib
 import datetime
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -71,6 +72,8 @@ def demo(
         folder.mkdir(parents=True)
     except FileExistsError as error:
         raise SiteError(f"{folder} exists already; give --out another folder") from error
+    # So that SIGTERM, too, ends everything that was started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console(record=True, highlight=False, soft_wrap=True)
     began = time.monotonic()
     results: list[dict[str, object]] = []
@@ -207,11 +210,15 @@ def _write(
 
 def _keep(console: Console, site: Site) -> None:
     options = f"--config {site.config_path}"
+    register = f"--register {site.register_url} --token {site.folder / 'token'}"
     console.print(
         "\nstill running; Ctrl-C ends it. In another terminal:\n"
         f"  tessera doctor {options}\n"
         f"  tessera people list {options}\n"
-        f"  tessera pay 3.20 EUR --payer {PAYER} --register {site.register_url} --token {site.folder / 'token'}\n"
+        f"  tessera mandate --payer {PAYER} --consent consent.toml {register} --out mandate.cose\n"
+        f"  tessera enrol {options} --consent consent.toml --mandate mandate.cose\n"
+        f"  tessera pay 3.20 EUR --payer {PAYER} {register}\n"
+        f"  tessera tap {options}\n"
         f"and change who stands there by editing {site.folder / 'stage.json'}"
     )
     with contextlib.suppress(KeyboardInterrupt):
