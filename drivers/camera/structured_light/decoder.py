@@ -1,0 +1,133 @@
+"""Dots to depth: where in the reference image does the neighbourhood of each pixel come from?
+
+Rules kept here:
+- Two steps. OpenCV's semi-global matcher on the region finds the whole number of pixels. Then the reference is
+  bent by that number, pixel for pixel, and the zero-mean normalised cross-correlation of 13 x 13 windows at one
+  pixel less, none and one more gives a parabola whose top is the fraction. The window thus follows the slope of
+  the surface, and all of it is box filters: a few milliseconds, no compiled code of our own.
+- No answer is NaN, never a guess: a window without texture, too unlike the reference, half of it unmatched, or
+  whose fraction contradicts the matcher is no answer. No content of an image raises.
+- Rows are compared with the same row of the reference. Half a pixel of vertical misalignment costs some valid
+  pixels, one pixel most of them, two all: it must be rectified away, and the share of valid depth watched.
+"""
+
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.camera.structured_light.calibration import Calibration
+
+F32: TypeAlias = NDArray[np.float32]
+U8: TypeAlias = NDArray[np.uint8]
+Roi: TypeAlias = tuple[int, int, int, int]
+
+BLOCK = 9
+SGBM = {
+    "blockSize": BLOCK, "P1": 4 * BLOCK * BLOCK, "P2": 24 * BLOCK * BLOCK, "disp12MaxDiff": -1, "preFilterCap": 31,
+    "uniquenessRatio": 5, "speckleWindowSize": 150, "speckleRange": 2, "mode": cv2.STEREO_SGBM_MODE_SGBM_3WAY,
+}  # fmt: skip
+STEPS = 16  # the matcher answers in sixteenths of a pixel
+WINDOW = 13
+MARGIN = WINDOW // 2 + BLOCK  # decoded around the region and thrown away, so that its border pixels see whole windows
+MIN_CORRELATION = 0.6
+MIN_VARIANCE = 2.0  # grey levels squared: below it there are no dots in the window
+MIN_MATCHED = 0.6  # share of the window
+MAX_CORRECTION_PX = 0.7  # between the matcher's fraction and ours: more happens where a window straddles an edge
+
+
+class Decoder:
+    """Decodes the dot exposures of one module. Holds OpenCV's scratch memory: one thread at a time."""
+
+    def __init__(self, reference: U8, calibration: Calibration) -> None:
+        """`reference`: (H, W) uint8 image of the pattern on the flat reference plane. Raises ValueError."""
+        self._calibration = calibration
+        self._check("reference", reference)
+        left = calibration.farthest_px + calibration.disparities
+        self._left, self._right = max(left, 0), -calibration.farthest_px
+        # column x of the image is column x + left of this
+        self._reference = _padded(reference, self._left, self._right)
+        self._matcher = cv2.StereoSGBM.create(
+            minDisparity=calibration.farthest_px, numDisparities=calibration.disparities, **SGBM
+        )
+
+    def decode(self, dots: U8, roi: Roi | None = None) -> F32:
+        """Depth of `dots` within `roi`.
+
+        Args:
+            dots: (H, W) uint8 rectified dot exposure.
+            roi: left, top, right, bottom in pixels, the last two excluded; what lies outside the image is ignored.
+                None is the whole image. The face region costs a fraction of it.
+
+        Returns:
+            (H, W) float32 millimetres along the optical axis, NaN where unknown and outside `roi`.
+
+        Raises:
+            ValueError: `dots` has another shape or dtype than the calibration says.
+        """
+        self._check("dots", dots)
+        height, width = dots.shape
+        depth_mm = np.full((height, width), np.nan, np.float32)
+        left, top, right, bottom = roi or (0, 0, width, height)
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+        if left >= right or top >= bottom:
+            return depth_mm
+        x0, x1 = max(left - MARGIN, 0), min(right + MARGIN, width)
+        y0, y1 = max(top - MARGIN, 0), min(bottom + MARGIN, height)
+        disparity = self._disparity(dots[y0:y1, x0:x1], self._reference[y0:y1, x0 : x1 + self._left + self._right])
+        inside = disparity[top - y0 : bottom - y0, left - x0 : right - x0]
+        inverse = inside / np.float32(self._calibration.product) + np.float32(1 / self._calibration.reference_mm)
+        np.divide(1, inverse, out=depth_mm[top:bottom, left:right], where=inverse > 0)
+        return depth_mm
+
+    def _check(self, name: str, image: U8) -> None:
+        expected = (self._calibration.intrinsics.height, self._calibration.intrinsics.width)
+        if image.shape != expected or image.dtype != np.uint8:
+            raise ValueError(f"{name} is {image.shape} {image.dtype}, expected {expected} uint8")
+
+    def _disparity(self, seen: U8, reference: U8) -> F32:
+        """(h, w) float32, NaN where unknown, of a piece `seen` and its rows of the padded reference."""
+        width = seen.shape[1]
+        answer = self._matcher.compute(_padded(seen, self._left, self._right), reference)
+        found = answer[:, self._left : self._left + width].astype(np.float32) / np.float32(STEPS)
+        matched = found >= self._calibration.farthest_px
+        coarse = np.where(matched, found, np.float32(0))
+        return _refine(seen, reference, matched, coarse, self._left)
+
+
+def _refine(image: U8, reference: U8, matched: NDArray[np.bool_], coarse: F32, offset: int) -> F32:
+    """(h, w) disparity, NaN where unknown; column x of `image` at disparity d is x + offset - d in `reference`."""
+    whole = np.rint(coarse)
+    weight = matched.astype(np.float32)
+    count = np.maximum(_sum(weight), 1)
+    seen = weight * image
+    seen_sum = _sum(seen)
+    variance = _sum(seen * seen) - seen_sum * seen_sum / count
+    columns = np.arange(seen.shape[1], dtype=np.float32) + np.float32(offset) - whole
+    rows = np.repeat(np.arange(seen.shape[0], dtype=np.float32)[:, None], seen.shape[1], axis=1)
+
+    def correlation(step: int) -> F32:
+        bent = weight * cv2.remap(reference, columns - np.float32(step), rows, cv2.INTER_NEAREST)
+        bent_sum = _sum(bent)
+        bent_variance = _sum(bent * bent) - bent_sum * bent_sum / count
+        together = _sum(bent * seen) - bent_sum * seen_sum / count
+        return np.asarray(together / np.sqrt(np.maximum(variance, 1) * np.maximum(bent_variance, 1)), np.float32)
+
+    below, here, above = correlation(-1), correlation(0), correlation(1)
+    curvature = np.minimum(below - 2 * here + above, -1e-6)
+    # the parabola's top is the window's mean correction, so it adds to the window's mean disparity
+    refined = _sum(whole * weight) / count + (below - above) / (2 * curvature)
+    good = matched & (variance > MIN_VARIANCE * count) & (here > MIN_CORRELATION)
+    good &= (count > MIN_MATCHED * WINDOW * WINDOW) & (np.abs(refined - coarse) <= MAX_CORRECTION_PX)
+    return np.where(good, refined, np.float32(np.nan))
+
+
+def _padded(image: U8, left: int, right: int) -> U8:
+    """With black columns on both sides: the matcher leaves as many undefined as it searches."""
+    return cv2.copyMakeBorder(image, 0, 0, left, right, cv2.BORDER_CONSTANT).astype(np.uint8, copy=False)
+
+
+def _sum(values: F32) -> F32:
+    """Sum over the window about every pixel."""
+    return cv2.boxFilter(values, cv2.CV_32F, (WINDOW, WINDOW), normalize=False).astype(np.float32, copy=False)
