@@ -10,6 +10,7 @@ import numpy as np
 
 from drivers.camera import Intrinsics
 from hil.sensor.jit import compiled
+from hil.sensor.material import Material
 from hil.sensor.scene import WALL_ALBEDO, Scene
 from hil.sensor.surface import F32, I32
 
@@ -28,6 +29,8 @@ class View:
         gloss: (H, W) float32.
         camera_points: per surface its vertices (V, 3) float32 mm in camera axes.
         faces: per surface its faces (F, 3) int32.
+        owner: (H, W) int32, which surface, `NOTHING` where the wall or open space is.
+        materials: per surface what it is made of.
     """
 
     inverse_depth: F32
@@ -36,6 +39,8 @@ class View:
     gloss: F32
     camera_points: tuple[F32, ...]
     faces: tuple[I32, ...]
+    owner: I32
+    materials: tuple[Material, ...]
 
 
 def view(scene: Scene, intrinsics: Intrinsics) -> View:
@@ -63,7 +68,9 @@ def view(scene: Scene, intrinsics: Intrinsics) -> View:
             left, top, right, bottom, inverse_depth, owner, triangle, normal, albedo, gloss,
         )  # fmt: skip
     points = tuple(points for points, _ in in_camera)
-    return View(inverse_depth, normal, albedo, gloss, points, tuple(placed.surface.faces for placed in scene.placed))
+    faces = tuple(placed.surface.faces for placed in scene.placed)
+    materials = tuple(placed.surface.material for placed in scene.placed)
+    return View(inverse_depth, normal, albedo, gloss, points, faces, owner, materials)
 
 
 def project(points_mm: F32, intrinsics: Intrinsics) -> F32:
