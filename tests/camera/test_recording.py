@@ -29,6 +29,7 @@ from drivers.camera import (
 )
 from drivers.camera.recording import RecordingCamera, RecordingWriteError, RecordingWriter, layout, open_camera
 from drivers.camera.recording.schemas import schema
+from drivers.camera.recording.session import SESSION, TRUTH
 
 Make = Callable[[int], list[FrameSet]]
 CONSENT = "synthetic scene: nobody is in it"
@@ -129,11 +130,15 @@ def test_a_plain_mcap_reader_finds_foxglove_messages_and_the_consent(tmp_path: P
             "/camera/dots": ("foxglove.RawImage", "protobuf"),
             "/camera/depth": ("foxglove.RawImage", "protobuf"),
             "/camera/frame": ("tessera.FrameRecord", "json"),
+            "/session": ("tessera.SessionEvent", "json"),
+            "/truth": ("tessera.Truth", "json"),
         }
         assert summary.statistics.message_count == 3 * 5
         assert [m.metadata for m in reader.iter_metadata()] == [{"consent": CONSENT}]
         schemas = {s.name: msgspec.json.decode(s.data) for s in summary.schemas.values() if s.encoding == "jsonschema"}
-        assert schemas["tessera.FrameRecord"]["type"] == "object"
+        assert {name: data["type"] for name, data in schemas.items()} == dict.fromkeys(
+            ("tessera.FrameRecord", "tessera.SessionEvent", "tessera.Truth"), "object"
+        )
 
 
 @pytest.mark.parametrize("name", ["RawImage", "CameraCalibration"])
@@ -234,12 +239,16 @@ def test_a_missing_file_and_an_empty_recording_are_no_camera(tmp_path: Path) -> 
         RecordingCamera(write(tmp_path / "empty.mcap", []))
 
 
+def encoding_of(topic: str) -> str:
+    return "json" if topic in (layout.FRAME, SESSION, TRUTH) else "protobuf"
+
+
 def hand_made(path: Path, messages: list[tuple[str, bytes]]) -> Path:
     """A recording of one writer's own channels, with whatever messages."""
     with path.open("wb") as file:
         writer = Writer(file, chunk_size=1)
         writer.start(layout.PROFILE, "test")
-        channels = {t: writer.register_channel(t, "protobuf", 0) for t in dict(messages)}
+        channels = {t: writer.register_channel(t, encoding_of(t), 0) for t in dict(messages)}
         for topic, data in messages:
             writer.add_message(channels[topic], 1, data, 1)
         writer.finish()  # type: ignore[no-untyped-call]

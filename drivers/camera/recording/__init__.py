@@ -1,4 +1,7 @@
-"""Recordings of FrameSets as MCAP files: `RecordingWriter` makes them, `RecordingCamera` replays them exactly."""
+"""Recordings of FrameSets as MCAP files: `RecordingWriter` makes them, `RecordingCamera` replays them exactly.
+
+`read_recording` yields everything in a file; the format is in docs/recording.md.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +9,39 @@ from pathlib import Path
 import msgspec
 
 from drivers.camera.recording.camera import RecordingCamera
+from drivers.camera.recording.reader import (
+    DamagedError,
+    RecordingFileError,
+    RecordingReader,
+    TruncatedError,
+    read_recording,
+    read_session,
+    read_truth,
+)
+from drivers.camera.recording.session import Clock, Code, Command, Note, Prompt, SessionEvent, Truth
 from drivers.camera.recording.writer import RecordingWriteError, RecordingWriter
 
-__all__ = ["Options", "RecordingCamera", "RecordingWriteError", "RecordingWriter", "open_camera"]
+__all__ = [
+    "Clock",
+    "Code",
+    "Command",
+    "DamagedError",
+    "Note",
+    "Options",
+    "Prompt",
+    "RecordingCamera",
+    "RecordingFileError",
+    "RecordingReader",
+    "RecordingWriteError",
+    "RecordingWriter",
+    "SessionEvent",
+    "TruncatedError",
+    "Truth",
+    "open_camera",
+    "read_recording",
+    "read_session",
+    "read_truth",
+]
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

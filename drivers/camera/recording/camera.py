@@ -22,7 +22,7 @@ from drivers.camera.interface import (
     Intrinsics,
     RecordingEndError,
 )
-from drivers.camera.recording.reader import FrameReader, RecordingFileError
+from drivers.camera.recording.reader import RecordingFileError, RecordingReader
 
 
 class RecordingCamera(Camera):
@@ -52,13 +52,13 @@ class RecordingCamera(Camera):
             raise CameraNotFoundError(f"{path}: a recording without frames")
         self.consent = reader.consent
         self._first = first
-        self._reader: FrameReader | None = None
+        self._reader: RecordingReader | None = None
         self._waiting: FrameSet | None = None
         self._shift_ns = 0
 
-    def _open(self) -> FrameReader:
+    def _open(self) -> RecordingReader:
         try:
-            return FrameReader(self._path)
+            return RecordingReader(self._path)
         except OSError as error:
             raise CameraNotFoundError(f"{self._path}: cannot be opened: {error.strerror}") from error
         except RecordingFileError as error:

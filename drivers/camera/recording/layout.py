@@ -9,12 +9,13 @@ One frame is a run of messages that share a log time, `timestamp_ns`:
     /camera/depth         foxglove.RawImage: 32FC1, millimetres, NaN where unknown
     /camera/frame         tessera.FrameRecord (JSON): everything else, and which images belong to it
 
-`/camera/frame` comes last: a frame is whole exactly when its record is there. Every message is a chunk of its own,
-zstd, with a CRC, so a file cut anywhere keeps every whole frame before the cut. Values pass through bit for bit.
-Times are the terminal's monotonic clock: a viewer shows them as a date near 1970.
+`/camera/frame` comes last: a frame is whole exactly when its record is there. `/session` and `/truth` (`session.py`)
+stand between frames. Every message is a chunk of its own, zstd, with a CRC, so a file cut anywhere keeps every whole
+frame before the cut. Values pass through bit for bit. Times are the terminal's monotonic clock: a viewer shows them as
+a date near 1970. docs/recording.md says all this to whoever writes such a file with another program.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -26,11 +27,16 @@ from drivers.camera.recording.schemas import CameraCalibration, RawImage
 
 PROFILE = "tessera"
 CONSENT = "tessera.consent"  # name of the metadata record; its one key is `consent`
+MAX_CONSENT_CHARS = 1024
 CALIBRATION, FRAME = "/camera/calibration", "/camera/frame"
-IMAGES = ("ir", "ambient", "dots", "depth")
+Image = Literal["ir", "ambient", "dots", "depth"]
+IMAGES: tuple[Image, ...] = ("ir", "ambient", "dots", "depth")
 ENCODINGS: dict[str, np.dtype[Any]] = {"mono8": np.dtype("u1"), "mono16": np.dtype("<u2"), "32FC1": np.dtype("<f4")}
 MAX_SIDE_PX = 4096
 MAX_MESSAGE_BYTES = MAX_SIDE_PX * MAX_SIDE_PX * 4 + 4096
+MAX_CALIBRATION_BYTES = 4096
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 _OPTICAL_FRAME = "camera"
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -39,13 +45,13 @@ _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 class FrameRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a FrameSet says besides its images and intrinsics; `images` lists those recorded with it."""
 
-    sequence: int
-    timestamp_ns: Annotated[int, Meta(ge=0)]
+    sequence: Count
+    timestamp_ns: Count
     emitter: Emitter
     exposure_us: int
     gain: float
     camera: CameraInfo
-    images: tuple[str, ...]
+    images: tuple[Image, ...]
 
 
 def topic(image: str) -> str:
@@ -59,9 +65,14 @@ def record_schema() -> bytes:
     return msgspec.json.encode(parts.pop("FrameRecord") | {"$defs": parts})
 
 
-def images_of(frames: FrameSet) -> dict[str, NDArray[Any]]:
+def images_of(frames: FrameSet) -> dict[Image, NDArray[Any]]:
     """Return the images a FrameSet has, in the order of `IMAGES`."""
-    every = {"ir": frames.ir, "ambient": frames.ambient, "dots": frames.dots, "depth": frames.depth_mm}
+    every: dict[Image, NDArray[Any] | None] = {
+        "ir": frames.ir,
+        "ambient": frames.ambient,
+        "dots": frames.dots,
+        "depth": frames.depth_mm,
+    }
     return {name: image for name, image in every.items() if image is not None}
 
 
@@ -78,16 +89,20 @@ def encode_image(image: NDArray[Any], timestamp_ns: int) -> bytes:
     return data
 
 
-def decode_image(data: bytes) -> NDArray[Any]:
-    """Decode a foxglove.RawImage; the result is read-only. Raises ValueError, or protobuf's DecodeError."""
+def decode_image(data: bytes, shape: tuple[int, int]) -> NDArray[Any]:
+    """Decode a foxglove.RawImage of `shape` (H, W); the result is read-only.
+
+    Raises:
+        ValueError, or protobuf's DecodeError.
+    """
     message = RawImage.FromString(data)
     dtype = ENCODINGS.get(message.encoding)
     if dtype is None:
         raise ValueError(f"image encoding {message.encoding!r} is none of {', '.join(ENCODINGS)}")
     step = message.width * dtype.itemsize
-    if message.step != step or len(message.data) != step * message.height:
-        raise ValueError(f"image of {message.width}x{message.height} has {len(message.data)} bytes")
-    return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
+    if (message.height, message.width) != shape or message.step != step or len(message.data) != step * message.height:
+        raise ValueError(f"image of {message.width}x{message.height} has {len(message.data)} bytes, expected {shape}")
+    return np.frombuffer(message.data, dtype).reshape(shape)
 
 
 def encode_calibration(intrinsics: Intrinsics, timestamp_ns: int) -> bytes:

@@ -1,42 +1,38 @@
-"""Reading a recording back, frame by frame, from a file nobody vouches for.
+"""Reading a recording back, item by item, from a file nobody vouches for.
 
 Rules kept here:
 - Only whole frames come out. A file that ends early gives every whole frame before the cut and then one
   `TruncatedError`; any other fault is a `DamagedError`. Only a file with its footer ends without an error.
-- Every length is checked before it is believed: records, decompressed chunks, image sides.
+- Images are measured against the calibration before them; JSON is bounded, then decoded strictly.
 """
 
+import logging
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import zstandard
 from google.protobuf.message import DecodeError
-from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
-from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, Header, Message, Metadata
-from mcap.stream_reader import CRCValidationError, breakup_chunk
-from mcap.writer import MCAP0_MAGIC
 
-from drivers.camera.interface import CameraError, FrameSet, Intrinsics
+from drivers.camera.interface import CameraError, FrameSet
 from drivers.camera.recording import layout
+from drivers.camera.recording.messages import CutShortError, Message, Note, read_messages, read_profile
+from drivers.camera.recording.session import MAX_JSON_BYTES, SESSION, TRUTH, SessionEvent, Truth
 
-_MAX_RECORD_BYTES = layout.MAX_MESSAGE_BYTES + 1024 * 1024
-_FAULTS = (
-    McapError,
-    CRCValidationError,
-    DecodeError,
-    msgspec.MsgspecError,
-    struct.error,
-    OverflowError,
-    zstandard.ZstdError,
-    ValueError,
+Item = FrameSet | SessionEvent | Truth
+
+_LIMITS = (
+    dict.fromkeys((layout.FRAME, SESSION, TRUTH), ("json", MAX_JSON_BYTES))
+    | {layout.CALIBRATION: ("protobuf", layout.MAX_CALIBRATION_BYTES)}
+    | dict.fromkeys(map(layout.topic, layout.IMAGES), ("protobuf", layout.MAX_MESSAGE_BYTES))
 )
+_FAULTS = (
+    McapError, DecodeError, msgspec.MsgspecError, struct.error, OverflowError, zstandard.ZstdError, ValueError,
+)  # fmt: skip
 
 
 class RecordingFileError(CameraError):
@@ -51,8 +47,13 @@ class DamagedError(RecordingFileError):
     """The file holds something a recording cannot hold."""
 
 
-class FrameReader:
-    """Reads FrameSets in file order. After an error it gives that error again, for ever."""
+class RecordingReader:
+    """Reads FrameSets, session events and ground truth in file order. After an error it gives that error for ever.
+
+    Attributes:
+        count: whole frames so far.
+        consent: whose consent covers the recording; known once the first item is read.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file and read its header.
@@ -64,24 +65,21 @@ class FrameReader:
         self.path = path
         self.count = 0
         self.consent = ""
-        self._topics: dict[int, str] = {}
         self._parts: dict[str, bytes] = {}
+        self._last: int | None = None  # the frame that ground truth may now speak of
         self._error: RecordingFileError | None = None
-        self._ended = False
         self._file = path.open("rb")
         try:
             with self._faults():
-                self._open()
+                profile = read_profile(self._file)
+                if profile is None:
+                    raise DamagedError(f"{path}: not an MCAP file")
+                if profile != layout.PROFILE:
+                    raise DamagedError(f"{path}: an MCAP file, but not a Tessera recording")
         except RecordingFileError:
             self._file.close()
             raise
-
-    def _open(self) -> None:
-        if self._file.read(len(MCAP0_MAGIC)) != MCAP0_MAGIC:
-            raise DamagedError(f"{self.path}: not an MCAP file")
-        opcode, content = self._record()
-        if opcode != Opcode.HEADER or Header.read(_stream(content)).profile != layout.PROFILE:
-            raise DamagedError(f"{self.path}: an MCAP file, but not a Tessera recording")
+        self._messages = read_messages(self._file)
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -93,6 +91,9 @@ class FrameReader:
         except RecordingFileError as error:
             self._error = error
             raise
+        except CutShortError as error:
+            self._error = TruncatedError(f"{self.path}: truncated after {self.count} whole frames")
+            raise self._error from error
         except _FAULTS as error:
             self._error = DamagedError(f"{self.path}: damaged after {self.count} whole frames: {error}")
             raise self._error from error
@@ -101,78 +102,71 @@ class FrameReader:
         """Close the file. Idempotent."""
         self._file.close()
 
-    def next_frame(self) -> FrameSet | None:
-        """Return the next whole frame, or None at the end of a whole file.
+    def next_item(self) -> Item | None:
+        """Return the next whole frame, event or ground truth, or None at the end of a whole file.
 
         Raises:
             TruncatedError: the file ends early.
             DamagedError: the file is damaged here.
         """
         with self._faults():
-            while not self._ended:
-                opcode, content = self._record()
-                if opcode == Opcode.CHUNK:
-                    frames = self._chunk(Chunk.read(_stream(content)))
-                    if frames is not None:
-                        self.count += 1
-                        return frames
-                elif opcode == Opcode.METADATA:
-                    metadata = Metadata.read(_stream(content))
-                    if metadata.name == layout.CONSENT:
-                        self.consent = metadata.metadata.get("consent", "")
-                elif opcode == Opcode.FOOTER:
-                    if self._parts or self._exactly(len(MCAP0_MAGIC)) != MCAP0_MAGIC:
-                        raise ValueError("it ends inside a frame")
-                    self._ended = True
+            for message in self._messages:
+                if isinstance(message, Note):
+                    self._note(message)
+                elif (item := self._message(message)) is not None:
+                    return item
+            if self._parts:
+                raise ValueError("it ends inside a frame")
         return None
 
-    def _record(self) -> tuple[int, bytes]:
-        opcode, length = struct.unpack("<BQ", self._exactly(9))
-        if length > _MAX_RECORD_BYTES:
-            raise ValueError(f"a record of {length} bytes")
-        return opcode, self._exactly(length)
+    def next_frame(self) -> FrameSet | None:
+        """Return the next whole frame, passing over the rest. As `next_item` otherwise."""
+        while not isinstance(item := self.next_item(), FrameSet):
+            if item is None:
+                return None
+        return item
 
-    def _exactly(self, length: int) -> bytes:
-        data = self._file.read(length)
-        if len(data) < length:
-            raise TruncatedError(f"{self.path}: truncated after {self.count} whole frames")
-        return data
+    def _note(self, note: Note) -> None:
+        if note.name == layout.CONSENT:
+            self.consent = note.values.get("consent", "")
 
-    def _chunk(self, chunk: Chunk) -> FrameSet | None:
-        """Take in a chunk's messages; return the frame its last one completes, if it does."""
-        if chunk.compression != "zstd":
-            raise ValueError(f"a chunk compressed with {chunk.compression!r}, expected zstd")
-        # the size inside the zstd frame is what decompression believes
-        size = zstandard.get_frame_parameters(chunk.data).content_size
-        if size != chunk.uncompressed_size or size > _MAX_RECORD_BYTES:
-            raise ValueError(f"a chunk of {size} bytes, stated as {chunk.uncompressed_size}")
-        frames = None
-        for record in breakup_chunk(chunk, validate_crc=True):
-            if isinstance(record, Channel):
-                self._topics[record.id] = record.topic
-            elif isinstance(record, Message):
-                if frames is not None:
-                    raise ValueError("a frame's record is not the last message of its chunk")
-                frames = self._message(self._topics.get(record.channel_id, ""), record.data)
-        return frames
-
-    def _message(self, topic: str, data: bytes) -> FrameSet | None:
-        if topic in self._parts:
-            raise ValueError(f"two messages on {topic} in one frame")
+    def _message(self, message: Message) -> Item | None:
+        topic, data = message.topic, message.data
+        if topic not in _LIMITS:
+            return None  # other channels belong to others
+        encoding, limit = _LIMITS[topic]
+        if message.encoding != encoding or len(data) > limit:
+            raise ValueError(f"{len(data)} bytes of {message.encoding!r} on {topic}: expected {encoding}, {limit}")
+        if topic == SESSION:
+            event: SessionEvent = msgspec.json.decode(data, type=SessionEvent)
+            return event
+        if topic == TRUTH:
+            return self._truth(msgspec.json.decode(data, type=Truth))
         if topic != layout.FRAME:
-            if topic.startswith("/camera/"):  # other channels belong to others
-                self._parts[topic] = data
+            if topic in self._parts:
+                raise ValueError(f"two messages on {topic} in one frame")
+            self._parts[topic] = data
             return None
         parts, self._parts = self._parts, {}
-        return _assemble(parts, msgspec.json.decode(data, type=layout.FrameRecord))
+        frames = _assemble(parts, msgspec.json.decode(data, type=layout.FrameRecord))
+        self.count += 1
+        self._last = frames.sequence
+        return frames
+
+    def _truth(self, truth: Truth) -> Truth:
+        if truth.sequence != self._last:
+            raise ValueError(f"ground truth of frame {truth.sequence} does not follow that frame, or comes twice")
+        self._last = None
+        return truth
 
 
 def _assemble(parts: dict[str, bytes], record: layout.FrameRecord) -> FrameSet:
     expected = {layout.CALIBRATION, *map(layout.topic, record.images)}
     if parts.keys() != expected or not {"ir", "depth"} <= set(record.images):
         raise ValueError(f"frame {record.sequence} lists {sorted(expected)}, the file has {sorted(parts)}")
-    intrinsics: Intrinsics = layout.decode_calibration(parts[layout.CALIBRATION])
-    images: dict[str, Any] = {name: layout.decode_image(parts[layout.topic(name)]) for name in record.images}
+    intrinsics = layout.decode_calibration(parts[layout.CALIBRATION])
+    shape = (intrinsics.height, intrinsics.width)
+    images: dict[str, Any] = {name: layout.decode_image(parts[layout.topic(name)], shape) for name in record.images}
     return FrameSet(
         sequence=record.sequence,
         timestamp_ns=record.timestamp_ns,
@@ -188,6 +182,28 @@ def _assemble(parts: dict[str, bytes], record: layout.FrameRecord) -> FrameSet:
     )
 
 
-def _stream(content: bytes) -> ReadDataStream:
-    file: IO[bytes] = BytesIO(content)
-    return ReadDataStream(file)
+def read_recording(path: Path) -> Iterator[Item]:
+    """Yield every whole item of a recording; a file that ends early costs one warning in the log, and its last frame.
+
+    Raises:
+        OSError: the file cannot be opened.
+        DamagedError: it is not a recording, or damaged; what stood before the damage was yielded.
+    """
+    reader = RecordingReader(path)
+    try:
+        while (item := reader.next_item()) is not None:
+            yield item
+    except TruncatedError as error:
+        logging.getLogger(__name__).warning("%s", error)
+    finally:
+        reader.close()
+
+
+def read_session(path: Path) -> list[SessionEvent]:
+    """Return the session's events in file order. Raises as `read_recording`."""
+    return [item for item in read_recording(path) if isinstance(item, SessionEvent)]
+
+
+def read_truth(path: Path) -> dict[int, Truth]:
+    """Return the ground truth by frame sequence. Raises as `read_recording`."""
+    return {item.sequence: item for item in read_recording(path) if isinstance(item, Truth)}
