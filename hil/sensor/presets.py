@@ -184,7 +184,10 @@ def _d4xx(width: int) -> Preset:
         baseline_mm=50.2,  # the same one
         projector=Projector(count=_dots(width, 5_000), power_uw=60.0, sigma_px=0.9),
         lens=Lens(psf_px=0.8, distortion=(-0.05, 0.06, 0.0, 0.0)),
-        pixel=Pixel(quantum_efficiency=0.45),
+        # 640 x 480 is the whole sensor scaled down: each of its pixels sums 2.8 of the sensor's
+        pixel=Pixel(quantum_efficiency=0.45)
+        if width == 1280
+        else Pixel(quantum_efficiency=0.45, pitch_um=5.0, full_well_e=20_000.0, read_noise_e=6.7),
         ambient=Ambient(sun_w_m2=SUN_850_W_M2),
         depth="stereo",
         max_mm=3000.0,

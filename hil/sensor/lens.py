@@ -1,0 +1,61 @@
+"""Blur and distortion of the lens, and the rectification that takes the distortion away again.
+
+The optics of this package are computed on the rectified grid. `Glass.bend` carries an image to where a distorting lens
+would put it, the sensor adds its noise there, and `Glass.rectify` brings it back as a calibrated camera does: bilinear,
+so that noise comes out slightly smoothed, and off by the preset's misalignment.
+"""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.sensor.presets import Preset
+from hil.sensor.surface import F32
+
+
+class Glass:
+    """The lens of one preset."""
+
+    def __init__(self, preset: Preset) -> None:
+        """Work out the two maps, once."""
+        lens, camera = preset.lens, preset.intrinsics
+        self._sigma_px = lens.psf_px
+        self._straight = not any(lens.distortion) and not any(lens.misaligned_px)
+        if self._straight:
+            return
+        matrix = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
+        coefficients = np.array(lens.distortion)
+        grid = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), axis=-1).astype(np.float32)
+        ideal = cv2.undistortPoints(grid.reshape(-1, 1, 2), matrix, coefficients, P=matrix).reshape(grid.shape)
+        self._bend = cv2.convertMaps(ideal[..., 0], ideal[..., 1], cv2.CV_16SC2)
+        column, row = cv2.initUndistortRectifyMap(
+            matrix, coefficients, np.eye(3), matrix, (camera.width, camera.height), cv2.CV_32FC1
+        )
+        shift = lens.misaligned_px
+        self._rectify = cv2.convertMaps(column + np.float32(shift[0]), row + np.float32(shift[1]), cv2.CV_16SC2)
+
+    def blurred(self, image: F32) -> F32:
+        """`image` (H, W) float32 as sharp as the lens makes it."""
+        return np.asarray(cv2.GaussianBlur(image, (5, 5), self._sigma_px), np.float32)
+
+    def bend(self, image: F32) -> F32:
+        """`image` (H, W) float32 where the distorting lens puts it."""
+        if self._straight:
+            return image
+        bent = cv2.remap(image, *self._bend, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(bent, np.float32)
+
+    def rectify(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """`image` (H, W) of the sensor, brought back to the pinhole grid."""
+        if self._straight:
+            return image
+        straight = cv2.remap(image, *self._rectify, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(straight, np.uint8)
+
+
+@lru_cache(maxsize=8)
+def glass(preset: Preset) -> Glass:
+    """The lens of `preset`, made once."""
+    return Glass(preset)

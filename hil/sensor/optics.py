@@ -1,0 +1,126 @@
+"""From a geometry image to electrons: the flood, the sun and the lamps on surfaces, seen through a preset's lens.
+
+    E_flood = P_opt g(theta) / (Omega d^2),  g = cos^1.5          irradiance on the surface, W/m2
+    L  = E (rho/pi cos + f_GGX cos)                               radiance towards the lens
+    Ne = pi L / (4 N^2 + 1) tau A_pix t QE lambda/(h c) cos^4     electrons per pixel
+
+Not modelled: shadows that surfaces cast in sunlight, light between surfaces, polarisation, lens flare.
+"""
+
+from dataclasses import dataclass
+from math import cos, pi, radians
+
+import numpy as np
+
+from hil.sensor.flood import EMITTER_MM
+from hil.sensor.jit import compiled
+from hil.sensor.presets import Preset
+from hil.sensor.rasteriser import View
+from hil.sensor.surface import F32
+
+CONE_SR = 2 * pi * (1 - cos(radians(38)))  # 76 degrees across: 1 W gives 3.0 W/m2 at 0.5 m
+HC_J_M = 6.62607015e-34 * 299792458
+F0 = 0.04  # mirrored share at normal incidence, refractive index 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """Electrons per pixel and millisecond by source, each (H, W) float32, sharp and without noise.
+
+    Attributes:
+        flood: the flood at full level.
+        sun: direct and scattered.
+        lamps: mean over the flicker.
+    """
+
+    flood: F32
+    sun: F32
+    lamps: F32
+
+
+def electrons_per_joule_m2(preset: Preset) -> float:
+    """Electrons in an axial pixel per joule of light on a square metre of a white, matt surface."""
+    area_m2 = (preset.pixel.pitch_um * 1e-6) ** 2
+    return area_m2 * electrons_per_joule(preset) / (4 * preset.lens.f_number**2 + 1)
+
+
+def electrons_per_joule(preset: Preset) -> float:
+    """Electrons per joule of light that reaches the lens."""
+    return preset.lens.transmission * preset.pixel.quantum_efficiency * preset.wavelength_nm * 1e-9 / HC_J_M
+
+
+def light(view: View, preset: Preset) -> Light:
+    """What each source contributes to every pixel of `view`."""
+    shape = view.albedo.shape
+    flood, sun, lamps = (np.zeros(shape, np.float32) for _ in range(3))
+    camera, ambient = preset.intrinsics, preset.ambient
+    per_ms = electrons_per_joule_m2(preset) * 1e-3
+    towards = np.array(ambient.towards_sun, np.float32)
+    towards /= np.linalg.norm(towards)
+    sunlight = ambient.sun * ambient.sun_w_m2 * per_ms
+    _light(
+        view.inverse_depth, view.normal, view.albedo, view.gloss, camera.fx, camera.fy, camera.cx, camera.cy,
+        preset.flood_w / CONE_SR * 1e6 * per_ms, towards, sunlight * ambient.direct, sunlight * (1 - ambient.direct),
+        ambient.indoor_w_m2 * per_ms, flood, sun, lamps,
+    )  # fmt: skip
+    return Light(flood, sun, lamps)
+
+
+@compiled
+def mirrored(
+    nx: float, ny: float, nz: float, lx: float, ly: float, lz: float, vx: float, vy: float, vz: float, gloss: float
+) -> float:
+    """`pi f_GGX cos` of a surface between unit light and view directions; smoother the glossier."""
+    incident, seen = nx * lx + ny * ly + nz * lz, nx * vx + ny * vy + nz * vz
+    if incident <= 0 or seen <= 0.02:
+        return 0.0
+    hx, hy, hz = lx + vx, ly + vy, lz + vz
+    half = np.sqrt(hx * hx + hy * hy + hz * hz)
+    facing = (nx * hx + ny * hy + nz * hz) / half
+    alpha = (0.6 - 0.5 * gloss) ** 2
+    spread = facing * facing * (alpha * alpha - 1) + 1
+    lobe = alpha * alpha / (np.pi * spread * spread)
+    fresnel = F0 + (1 - F0) * (1 - (lx * hx + ly * hy + lz * hz) / half) ** 5
+    k = alpha / 2
+    masked = incident / (incident * (1 - k) + k) * (seen / (seen * (1 - k) + k))
+    return np.pi * lobe * fresnel * masked / (4 * seen) * gloss  # type: ignore[no-any-return]
+
+
+@compiled
+def _light(
+    inverse_depth: F32, normal: F32, albedo: F32, gloss: F32, fx: float, fy: float, cx: float, cy: float,
+    power: float, towards: F32, direct: float, scattered: float, indoor: float, flood: F32, sun: F32, lamps: F32,
+) -> None:  # fmt: skip
+    height, width = inverse_depth.shape
+    for j in range(height):
+        for i in range(width):
+            if inverse_depth[j, i] <= 0:
+                continue
+            z = 1 / inverse_depth[j, i]
+            rx, ry = (i - cx) / fx, (j - cy) / fy
+            x, y = rx * z, ry * z
+            axial = 1 / np.sqrt(1 + rx * rx + ry * ry)  # cosine of the pixel's own angle off the axis
+            vignette = axial * axial * axial * axial
+            nx, ny, nz = normal[j, i, 0], normal[j, i, 1], normal[j, i, 2]
+            vx, vy, vz = -rx * axial, -ry * axial, -axial
+            lx, ly, lz = EMITTER_MM[0] - x, EMITTER_MM[1] - y, EMITTER_MM[2] - z
+            squared = lx * lx + ly * ly + lz * lz
+            distance = np.sqrt(squared)
+            lx, ly, lz = lx / distance, ly / distance, lz / distance
+            incident = nx * lx + ny * ly + nz * lz
+            if incident > 0:
+                back = albedo[j, i] * incident
+                if gloss[j, i] > 0:
+                    back += mirrored(nx, ny, nz, lx, ly, lz, vx, vy, vz, gloss[j, i])
+                emitted = max(-lz, 0.0)
+                flood[j, i] = back * power * emitted * np.sqrt(emitted) / squared * vignette
+            lamps[j, i] = albedo[j, i] * indoor * vignette
+            if direct > 0 or scattered > 0:
+                back = albedo[j, i] * scattered
+                incident = nx * towards[0] + ny * towards[1] + nz * towards[2]
+                if incident > 0:
+                    back += albedo[j, i] * incident * direct
+                    if gloss[j, i] > 0:
+                        sx, sy, sz = towards[0], towards[1], towards[2]
+                        back += direct * mirrored(nx, ny, nz, sx, sy, sz, vx, vy, vz, gloss[j, i])
+                sun[j, i] = back * vignette
