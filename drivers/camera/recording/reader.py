@@ -31,7 +31,8 @@ _LIMITS = (
     | dict.fromkeys(map(layout.topic, layout.IMAGES), ("protobuf", layout.MAX_MESSAGE_BYTES))
 )
 _FAULTS = (
-    McapError, DecodeError, msgspec.MsgspecError, struct.error, OverflowError, zstandard.ZstdError, ValueError,
+    McapError, DecodeError, msgspec.MsgspecError, struct.error, OverflowError, RecursionError, zstandard.ZstdError,
+    ValueError,
 )  # fmt: skip
 
 
