@@ -8,6 +8,7 @@ import numpy as np
 
 from hil.artefacts.toner import sheet_mesh
 from hil.people.head import Head
+from hil.sensor.material import GLASS
 from hil.sensor.surface import Surface, vertex_normals
 
 GLASS_ALBEDO = 0.035
@@ -34,4 +35,5 @@ def phone_screen(victim: Head, seed: int) -> Surface:
         albedo=albedo,
         gloss=np.ones(len(vertices), np.float32),
         pivot_mm=np.zeros(3, np.float32),
+        material=GLASS,
     )
