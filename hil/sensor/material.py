@@ -1,10 +1,17 @@
 """What a surface does with a dot of near infrared: how far it carries the light inside before letting it go again.
 
-Radii at 940 nm: facts measured by Monte Carlo transport over published scattering and absorption coefficients;
-they are inputs of the simulation, so nothing simulated can prove that a sensor tells these materials apart.
+The radii at 940 nm come from Monte Carlo transport over published scattering and absorption coefficients. They are
+inputs of the simulation: nothing simulated can prove that a sensor tells these materials apart.
 """
 
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+_SIGMAS = np.array([0.2, 0.45, 1.0, 2.2, 4.0])  # of the half-light radius
 
 
 @dataclass(frozen=True)
@@ -14,8 +21,8 @@ class Material:
     Attributes:
         name: as printed beside figures.
         spread_mm: radii within which a quarter, a half and three quarters of the light that went inside leaves again.
-        sharp: share of a dot's returned light, 0..1, that the surface itself sent back, unspread. On skin it is the
-            sheen of its oil film, facts give 0-0.35 over people; without it dots on skin would nearly vanish.
+        sharp: share of a dot's returned light, 0..1, that the surface itself sent back, unspread. On skin 0-0.35,
+            the sheen of its oil film: without it dots on skin would nearly vanish.
     """
 
     name: str
@@ -40,3 +47,15 @@ PAINT = Material("titanium white paint", (0.04, 0.08, 0.18), 0.0)
 GLASS = Material("glass", (0.0, 0.0, 0.0), 1.0)  # nothing enters: what little returns is mirrored
 HAIR = Material("hair", (0.1, 0.3, 1.0), 0.1)  # guess: light wanders between strands, most of it is absorbed
 CLOTH = Material("cloth", (0.1, 0.25, 0.6), 0.0)  # guess: between paper and opaque plastic
+
+
+@cache
+def gaussians(material: Material) -> NDArray[np.float64]:
+    """(5, 2): weight and sigma in mm of each Gaussian of a sum with the material's three radii; weights sum to 1."""
+    radii = np.array(material.spread_mm)
+    if radii[1] == 0:
+        return np.stack([np.eye(len(_SIGMAS))[0], np.zeros(len(_SIGMAS))], axis=1)
+    sigmas = _SIGMAS * radii[1]
+    within = 1 - np.exp(-(radii[:, None] ** 2) / (2 * sigmas**2))
+    weights, _ = nnls(np.vstack([within, np.full(len(sigmas), 10.0)]), np.array([0.25, 0.5, 0.75, 10.0]))
+    return np.stack([weights / weights.sum(), sigmas], axis=1)
