@@ -29,12 +29,12 @@ class Glass:
         coefficients = np.array(lens.distortion)
         grid = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), axis=-1).astype(np.float32)
         ideal = cv2.undistortPoints(grid.reshape(-1, 1, 2), matrix, coefficients, P=matrix).reshape(grid.shape)
-        self._bend = cv2.convertMaps(ideal[..., 0], ideal[..., 1], cv2.CV_16SC2)
+        self._bend = np.ascontiguousarray(ideal[..., 0]), np.ascontiguousarray(ideal[..., 1])
         column, row = cv2.initUndistortRectifyMap(
             matrix, coefficients, np.eye(3), matrix, (camera.width, camera.height), cv2.CV_32FC1
         )
         shift = lens.misaligned_px
-        self._rectify = cv2.convertMaps(column + np.float32(shift[0]), row + np.float32(shift[1]), cv2.CV_16SC2)
+        self._rectify = column + np.float32(shift[0]), row + np.float32(shift[1])
 
     def blurred(self, image: F32) -> F32:
         """`image` (H, W) float32 as sharp as the lens makes it."""

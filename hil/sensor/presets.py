@@ -116,7 +116,7 @@ class Preset(msgspec.Struct, frozen=True):
         pixel: the image sensor.
         ambient: light that is not ours.
         exposure_us: shortest and longest exposure of the flood and the dark; the control loop picks within.
-        dot_exposure_us: exposure that `expose_dots` integrates over.
+        dot_exposure_us: exposure that `expose_dots` integrates over; the control loop scales it.
         gain: smallest and largest.
         exposure_gap_us: from one exposure's middle to the next.
         scattering: whether light spreads under surfaces; off only in `ideal`.

@@ -1,0 +1,204 @@
+"""One cycle of a preset's sensor: dark, flood and dots of whatever moves before it, and the depth that follows.
+
+Rules kept here:
+- Everything follows from the performance, the time and the generator: the same arguments give the same bytes.
+- Light adds up before the lens blurs it; noise comes after the lens has bent it; rectification comes last.
+- The control loop picks one exposure and gain for dark and flood, as if the flood were at full level, so that a
+  commanded level shows in the picture; the dots have their own time at the same gain.
+- What moves less than `STILL_PX` between two exposures is drawn once for all three. What moves more is drawn for
+  each exposure, as often as its motion blurs it there, `MAX_SUBFRAMES` times at most.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.camera import Intrinsics
+from drivers.camera.structured_light import Decoder
+from hil.sensor import stereo
+from hil.sensor.dots import calibration, expose_dots, reference
+from hil.sensor.lens import glass
+from hil.sensor.optics import Light, light
+from hil.sensor.pixels import read_out
+from hil.sensor.presets import Preset
+from hil.sensor.rasteriser import NEAR_MM, View, project, view
+from hil.sensor.scene import Performance, Placed, Scene
+from hil.sensor.surface import F32
+
+STILL_PX = 0.1
+BLUR_STEP_PX = 0.5  # motion within one exposure that is worth another sub-frame
+MAX_SUBFRAMES = 4
+TARGET = 0.72  # of full well: where the control loop brings the bright part of the middle
+TARGET_PERCENTILE = 93.0
+DOT_TARGET = 0.85
+DOT_PERCENTILE = 99.5
+DOT_EXPOSURE_US = (50, 3000)
+FLICKER_HZ = 100.0
+FACE_MM = (95.0, 95.0, 95.0, 130.0)  # the region decoded: left, up, right, down of the point between the eyes
+_SAMPLE = 37  # every so many vertices tell how far things moved
+
+
+@dataclass(frozen=True, eq=False)
+class Cycle:
+    """Three exposures and their depth, on the rectified grid.
+
+    Attributes:
+        ambient: (H, W) uint8, emitters off, as long as `ir`.
+        ir: (H, W) uint8, flood-lit.
+        dots: (H, W) uint8, dot exposure.
+        depth_mm: (H, W) float32, NaN where unknown.
+        exposure_us: of `ir` and `ambient`.
+        dot_exposure_us: of `dots`.
+        gain: of all three.
+    """
+
+    ambient: NDArray[np.uint8]
+    ir: NDArray[np.uint8]
+    dots: NDArray[np.uint8]
+    depth_mm: F32
+    exposure_us: int
+    dot_exposure_us: int
+    gain: float
+
+
+def take(
+    performance_at: Performance, time_s: float, preset: Preset, rng: np.random.Generator, flood_level: float = 1.0
+) -> Cycle:
+    """Take dark, flood and dots, the flood's middle at `time_s` seconds, the flood at `flood_level` 0..1."""
+    lens, film = glass(preset), _Film(performance_at, preset, time_s)
+    gap_s = preset.exposure_gap_us * 1e-6
+    exposure_us, gain = _control(film.light(time_s), preset)
+    exposure_ms = exposure_us / 1000
+
+    def ambience(lit: Light, at_s: float) -> F32:
+        return lit.sun + lit.lamps * np.float32(1 + preset.ambient.flicker * np.sin(2 * np.pi * FLICKER_HZ * at_s))
+
+    def shoot(electrons: F32) -> NDArray[np.uint8]:
+        return lens.rectify(read_out(lens.bend(electrons), preset, gain, rng))
+
+    dark_s, dots_s = time_s - gap_s, time_s + gap_s
+    dark = _mean([ambience(film.light(at), dark_s) for at in film.moments(dark_s, exposure_ms)])
+    ambient = shoot(lens.blurred(dark) * np.float32(exposure_ms))
+    lit = [film.light(at) for at in film.moments(time_s, exposure_ms)]
+    flood = _mean([ambience(one, time_s) + one.flood * np.float32(flood_level) for one in lit])
+    ir = shoot(lens.blurred(flood) * np.float32(exposure_ms))
+
+    moments = film.moments(dots_s, preset.dot_exposure_us / 1000)
+    speckle = int(rng.integers(2**63))
+    sharp = _mean([expose_dots(film.view(at), preset, np.random.default_rng(speckle)) for at in moments])
+    rate = lens.blurred(sharp) * np.float32(1000 / preset.dot_exposure_us)
+    background = lens.blurred(_mean([ambience(film.light(at), dots_s) for at in moments]))
+    dot_us = _dot_control(rate, background, preset, gain)
+    dot_ms = np.float32(dot_us / 1000)
+    dots = shoot((rate + background) * dot_ms)
+
+    seen = film.view(moments[len(moments) // 2])
+    if preset.depth == "stereo":
+        depth_mm = stereo.measure(seen, background * dot_ms, dot_us / 1000, preset, rng)
+    else:
+        region = _region(performance_at(dots_s), preset.intrinsics)
+        depth_mm = _decoder(preset).decode(dots, region)
+        depth_mm[depth_mm > preset.max_mm] = np.nan
+    return Cycle(ambient, ir, dots, depth_mm, exposure_us, dot_us, gain)
+
+
+class _Film:
+    """Draws and lights each moment once."""
+
+    def __init__(self, performance_at: Performance, preset: Preset, time_s: float) -> None:
+        self._performance_at, self._preset, self._time_s = performance_at, preset, time_s
+        gap_s = preset.exposure_gap_us * 1e-6
+        now = performance_at(time_s)
+        moved_px = _moved_px(performance_at(time_s - gap_s), now, preset.intrinsics)
+        self._still = moved_px < STILL_PX
+        self._px_per_ms = moved_px / (gap_s * 1000)
+        self._views = {time_s: view(Scene(now), preset.intrinsics)}
+        self._lights: dict[float, Light] = {}
+
+    def moments(self, middle_s: float, exposure_ms: float) -> list[float]:
+        """The times whose mean is an exposure of `exposure_ms` about `middle_s`."""
+        if self._still:
+            return [self._time_s]
+        wanted = self._px_per_ms * exposure_ms / BLUR_STEP_PX
+        count = MAX_SUBFRAMES if wanted > MAX_SUBFRAMES else max(1, int(np.ceil(wanted)))
+        return [middle_s + exposure_ms / 1000 * ((k + 0.5) / count - 0.5) for k in range(count)]
+
+    def view(self, at_s: float) -> View:
+        if at_s not in self._views:
+            self._views[at_s] = view(Scene(self._performance_at(at_s)), self._preset.intrinsics)
+        return self._views[at_s]
+
+    def light(self, at_s: float) -> Light:
+        if at_s not in self._lights:
+            self._lights[at_s] = light(self.view(at_s), self._preset)
+        return self._lights[at_s]
+
+
+def _moved_px(before: tuple[Placed, ...], after: tuple[Placed, ...], camera: Intrinsics) -> float:
+    """How far the fastest vertex went in the image; infinite where different things stand there."""
+    if len(before) != len(after):
+        return float("inf")
+    farthest = 0.0
+    for one, other in zip(before, after, strict=True):
+        if one.surface.vertices_mm.shape != other.surface.vertices_mm.shape:
+            return float("inf")
+        there, here = (project(_sampled(placed), camera) for placed in (one, other))
+        drawn = (there[:, 2] > 0) & (here[:, 2] > 0)
+        if drawn.any():
+            farthest = max(farthest, float(np.abs(there - here)[drawn, :2].max()))
+    return farthest
+
+
+def _sampled(placed: Placed) -> F32:
+    """Some of the vertices of `placed` in camera axes."""
+    pose, pivot = placed.pose, placed.surface.pivot_mm
+    origin = np.array([pose.x_mm, pose.y_mm, pose.z_mm], np.float32)
+    return (placed.surface.vertices_mm[::_SAMPLE] - pivot) @ pose.rotation().T + (pivot + origin)
+
+
+def _control(lit: Light, preset: Preset) -> tuple[int, float]:
+    """(microseconds, gain) that bring the bright part of the picture's middle to `TARGET`, longest time first."""
+    bright = _bright(lit.flood + lit.sun + lit.lamps, TARGET_PERCENTILE)
+    wanted_us = TARGET * preset.pixel.full_well_e / bright * 1000
+    exposure_us = int(np.clip(wanted_us, *preset.exposure_us))
+    return exposure_us, round(float(np.clip(wanted_us / exposure_us, *preset.gain)), 2)
+
+
+def _dot_control(rate: F32, background: F32, preset: Preset, gain: float) -> int:
+    """Microseconds that bring the dots' peaks in the picture's middle to `DOT_TARGET`."""
+    bright = _bright(rate + background, DOT_PERCENTILE)
+    return int(np.clip(DOT_TARGET * preset.pixel.full_well_e / gain / bright * 1000, *DOT_EXPOSURE_US))
+
+
+def _bright(rate: F32, percentile: float) -> float:
+    height, width = rate.shape
+    middle = rate[height // 6 : -height // 6 : 3, width // 4 : -width // 4 : 3]
+    return max(float(np.percentile(middle, percentile)), 1.0)
+
+
+def _mean(images: list[F32]) -> F32:
+    return images[0] if len(images) == 1 else np.mean(images, axis=0, dtype=np.float32)
+
+
+def _region(placed: tuple[Placed, ...], camera: Intrinsics) -> tuple[int, int, int, int]:
+    """The box (left, top, right, bottom; ends excluded) around every face or what stands for one; empty without any.
+
+    A surface's origin is the point between the eyes, or where an artefact shows it.
+    """
+    if not placed:
+        return 0, 0, 0, 0
+    boxes = []
+    for one in placed:
+        pivot, pose = one.surface.pivot_mm, one.pose
+        x, y, z = pivot - pivot @ pose.rotation().T + np.array([pose.x_mm, pose.y_mm, pose.z_mm])
+        mm = np.array([x - FACE_MM[0], y - FACE_MM[1], x + FACE_MM[2], y + FACE_MM[3]]) / max(z, NEAR_MM)
+        boxes.append(mm * np.tile([camera.fx, camera.fy], 2) + np.tile([camera.cx, camera.cy], 2))
+    low, high = np.min(boxes, axis=0)[:2].astype(int), np.max(boxes, axis=0)[2:].astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+@lru_cache(maxsize=8)
+def _decoder(preset: Preset) -> Decoder:
+    return Decoder(reference(preset), calibration(preset))
