@@ -1,7 +1,7 @@
 """The first gates: what must hold before anything is weighed.
 
 Rules kept here:
-- Every gate is mandatory and says its value, its limit, a reason code and a plain sentence.
+- Every gate is mandatory and says its value, its limit and, where it failed, a reason code.
 - A gate that cannot be computed refuses: missing evidence means no.
 - No gate looks at who it is, and no weighing can undo a gate.
 These gates stop flat and bent sheets, wrong sizes and stale or repeated frames. They do not tell a printed
@@ -16,7 +16,7 @@ from importlib.resources import files
 import msgspec
 
 from drivers.camera import FrameSet
-from firmware.liveness.surface import developable_residual_mm, face_surface
+from firmware.liveness.surface import face_surface, relief
 from firmware.vision.face import Face
 
 
@@ -25,19 +25,23 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     depth_coverage_min: float
     relief_min_mm: float
+    solid_relief_min_mm: float
+    solid_relief_min_mm_at_1m: float
     eye_distance_min_mm: float
     eye_distance_max_mm: float
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """What one gate found. `value` is NaN where it could not be computed, and then `passed` is False."""
+    """What one gate found. `value` is NaN where it could not be computed, and then `passed` is False.
+
+    `reason` is a code, empty where it passed; the plain sentence for it stands with all others (`core.reasons`).
+    """
 
     name: str
     value: float
     limit: str
     passed: bool
     reason: str
-    sentence: str
 
 
 def load_limits() -> tuple[Limits, bytes]:
@@ -46,34 +50,28 @@ def load_limits() -> tuple[Limits, bytes]:
     return msgspec.toml.decode(raw, type=Limits, strict=True), hashlib.sha256(raw).digest()
 
 
-def _gate(name: str, value: float, low: float, high: float, unit: str, reason: str, sentence: str) -> Gate:
+def _gate(name: str, value: float, low: float, high: float, unit: str, reason: str) -> Gate:
     """A gate that wants `value` within [low, high]."""
     limit = f"{low:g}..{high:g} {unit}" if math.isfinite(high) else f">= {low:g} {unit}"
     if not math.isfinite(value):
-        return Gate(
-            name, math.nan, limit, False, f"{name}_unknown", f"The {name.replace('_', ' ')} cannot be measured."
-        )
+        return Gate(name, math.nan, limit, False, "gate_unknown")
     passed = low <= value <= high
-    return Gate(name, value, limit, passed, "" if passed else reason, "" if passed else sentence)
+    return Gate(name, value, limit, passed, "" if passed else reason)
 
 
 def geometry_gates(frames: FrameSet, face: Face, limits: Limits) -> tuple[Gate, ...]:
     """Depth coverage, relief and metric size of one face in one frame."""
     surface = face_surface(frames, face)
+    size = limits.eye_distance_min_mm, limits.eye_distance_max_mm
+    found = relief(surface, frames, face)
+    # Depth noise grows with the square of the distance, and what noise alone gives must not pass.
+    solid_min = max(limits.solid_relief_min_mm, limits.solid_relief_min_mm_at_1m * (face.distance_mm / 1000) ** 2)
     return (
-        _gate(
-            "depth_coverage", surface.coverage, limits.depth_coverage_min, math.inf, "of the face",
-            "depth_missing", "Too little of the face has depth.",
-        ),
-        _gate(
-            "relief", developable_residual_mm(surface.points_mm), limits.relief_min_mm, math.inf, "mm",
-            "flat", "This is a flat or bent sheet, not a face.",
-        ),
-        _gate(
-            "eye_distance", face.ipd_mm, limits.eye_distance_min_mm, limits.eye_distance_max_mm, "mm",
-            "wrong_size", "This is not the size of a face.",
-        ),
-    )  # fmt: skip
+        _gate("depth_coverage", surface.coverage, limits.depth_coverage_min, math.inf, "of the face", "depth_missing"),
+        _gate("relief", found.whole_mm, limits.relief_min_mm, math.inf, "mm", "flat"),
+        _gate("solid_relief", found.solid_mm, solid_min, math.inf, "mm", "flat"),
+        _gate("eye_distance", face.ipd_mm, *size, "mm", "wrong_size"),
+    )
 
 
 class Freshness:
@@ -97,7 +95,7 @@ class Freshness:
         self._last_sequence = max(self._last_sequence, frames.sequence)
         limit = f"0..{self._stale_s:g} s"
         if repeated:
-            return Gate("fresh", age_s, limit, False, "repeated_frame", "The camera repeats a frame.")
+            return Gate("fresh", age_s, limit, False, "repeated_frame")
         if not 0 <= age_s <= self._stale_s:
-            return Gate("fresh", age_s, limit, False, "stale_frame", "The camera's picture is too old.")
-        return Gate("fresh", age_s, limit, True, "", "")
+            return Gate("fresh", age_s, limit, False, "stale_frame")
+        return Gate("fresh", age_s, limit, True, "")

@@ -1,9 +1,16 @@
-"""The face's surface as metric points, and how far it is from any bent sheet.
+"""The face's surface as metric points, and how far it is from any sheet of paper.
 
-A photograph, flat or bent, lies on a developable surface: in some direction it is straight. Here every
-direction is tried, with a free profile across it, so that no way of bending or pleating paper along one
-direction earns relief. Depth is first reduced to cell medians, so that a few wild pixels on a flat sheet
-earn none either.
+A sheet of paper bends and folds but does not stretch: around every point it is straight in some direction. A face
+is not: nose, eye sockets and lips curve in two directions at once. So five windows over eyes, nose and mouth are
+each compared with the nearest bent or folded sheet, and the flattest window decides: paper fails however it is bent
+or creased, because each window by itself is nearly a cylinder, and something stuck on or held before the paper
+fails because it cannot be in every window.
+
+- `relief`: RMS distance of all points of a window. Noise and a finger before the paper raise it.
+- `solid relief`: the same over the best three quarters of the points. A finger, an edge or wild pixels do not raise
+  it, but depth noise does, so its limit grows with distance.
+
+Depth is first reduced to cell medians. What these measures do not stop is anything truly shaped like a face.
 """
 
 from dataclasses import dataclass
@@ -16,13 +23,18 @@ from firmware.vision.face import Face
 
 CELL_MM = 5.0
 MIN_PIXELS_PER_CELL = 3
+REACH_MM = 150.0
 KNOT_MM = 10.0
-# Twelve directions, then the best one's neighbourhood halved twice: to within 4 degrees of any bending axis.
-DIRECTIONS, REFINEMENTS = 12, 2
-# An ellipse over eyes, nose and mouth, in units of the eye distance, centred between the eyes and the mouth:
-# wide enough to hold the cheeks, narrow enough that hair, ears and the background stay out.
+DIRECTIONS = 12
+# A window's radius in units of the face's size (eye distance, or 0.9 of eyes to mouth): 45 mm on an adult.
+WINDOW = 0.7
+# Less of a window than this is no evidence.
+MIN_FILLED = 0.5
+SOLID_SHARE = 0.75
+REFITS = 2
+# An ellipse over eyes, nose and mouth, in the same units, centred between the eyes and the mouth: wide enough to hold
+# the cheeks, narrow enough that hair, ears and the background stay out.
 HALF_WIDTH, HALF_HEIGHT = 0.95, 1.25
-MIN_CELLS = 120
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,8 +55,7 @@ def face_surface(frames: FrameSet, face: Face) -> FaceSurface:
     k = frames.intrinsics
     eyes, mouth = face.points_px[:2].mean(axis=0), face.points_px[3:].mean(axis=0)
     centre, down = (eyes + mouth) / 2, mouth - eyes
-    # A turned head shortens the eye distance, a nodding one the height: the larger of the two tells the size.
-    size = max(float(np.hypot(*(face.points_px[1] - face.points_px[0]))), 0.9 * float(np.hypot(*down)))
+    size = _size_px(face.points_px)
     reach = int(np.ceil(size * HALF_HEIGHT)) + 1
     x0, x1 = (min(max(int(centre[0]) + side, 0), k.width) for side in (-reach, reach + 1))
     y0, y1 = (min(max(int(centre[1]) + side, 0), k.height) for side in (-reach, reach + 1))
@@ -57,10 +68,8 @@ def face_surface(frames: FrameSet, face: Face) -> FaceSurface:
     across, along = du * np.cos(tilt) + dv * np.sin(tilt), dv * np.cos(tilt) - du * np.sin(tilt)
     inside = (across / (size * HALF_WIDTH)) ** 2 + (along / (size * HALF_HEIGHT)) ** 2 <= 1
     total = int(inside.sum())
-    valid = inside & np.isfinite(depth) & (depth > 0)
-    # The far side of a silhouette is not the face: nothing of a face lies 150 mm behind its nearest part.
-    if valid.any():
-        valid &= depth < np.percentile(depth[valid], 2) + 150
+    # Nothing of a face lies 150 mm before or behind its middle; what does is another thing, or no measurement at all.
+    valid = inside & (np.abs(depth - face.distance_mm) < REACH_MM)
     z = depth[valid]
     points = np.stack([(u[valid] - k.cx) / k.fx * z, (v[valid] - k.cy) / k.fy * z, z], axis=1)
     return FaceSurface(_cell_medians(points), len(z) / total if total else 0.0)
@@ -84,37 +93,68 @@ def _cell_medians(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return medians
 
 
-def developable_residual_mm(points_mm: NDArray[np.float32]) -> float:
-    """RMS distance in mm, along z, between the points and the nearest bent sheet; NaN where there are too few.
+def _size_px(points_px: NDArray[np.floating]) -> float:
+    """Size of a face with five points (5, 2), in pixels: about the eye distance.
 
-    The sheet is z = g(s) + c t, with (s, t) the plane turned by an angle, g piecewise linear with knots
-    every 10 mm and c a slope: every cylinder, at any tilt, with any profile (do Carmo, Differential Geometry
-    of Curves and Surfaces, section 3-5: a developable surface is ruled, with one tangent plane per ruling).
+    A turned head shortens the eye distance, a nodding one the height: the larger of the two tells the size.
     """
-    if len(points_mm) < MIN_CELLS:
-        return float("nan")
+    eyes, mouth = points_px[:2].mean(axis=0), points_px[3:].mean(axis=0)
+    return max(float(np.hypot(*(points_px[1] - points_px[0]))), 0.9 * float(np.hypot(*(mouth - eyes))))
+
+
+@dataclass(frozen=True, slots=True)
+class Relief:
+    """Of the flattest window, mm: RMS over all of it, and over its best three quarters. NaN where a window is empty."""
+
+    whole_mm: float
+    solid_mm: float
+
+
+def relief(surface: FaceSurface, frames: FrameSet, face: Face) -> Relief:
+    """Compare five windows, in the middle of the face and halfway to eyes and mouth corners, with sheets."""
+    k, points = frames.intrinsics, face.points_px.astype(np.float64)
+    middle = (points[:2].mean(axis=0) + points[3:].mean(axis=0)) / 2
+    centres_px = np.vstack([middle, (points[[0, 1, 3, 4]] + middle) / 2])
+    centres_mm = (centres_px - [k.cx, k.cy]) / [k.fx, k.fy] * face.distance_mm
+    radius_mm = WINDOW * _size_px(points) / k.fx * face.distance_mm
+    apart = np.hypot(*(surface.points_mm[:, None, :2] - centres_mm).transpose(2, 0, 1))
+    inside = apart < radius_mm
+    if not radius_mm > 0 or inside.sum(axis=0).min() < MIN_FILLED * np.pi * (radius_mm / CELL_MM) ** 2:
+        return Relief(float("nan"), float("nan"))
+    whole, solid = zip(*(_from_sheets_mm(surface.points_mm[column]) for column in inside.T), strict=True)
+    return Relief(min(whole), min(solid))
+
+
+def _from_sheets_mm(points_mm: NDArray[np.float32]) -> tuple[float, float]:
+    """RMS distances along z between (N, 3) points and the nearest sheet: of all points, and of the best three quarters.
+
+    A sheet is z = g(s) + c t, with (s, t) the plane turned by an angle, g piecewise linear with knots every 10 mm
+    and c a slope: every cylinder, at any tilt, with any profile (do Carmo, Differential Geometry of Curves and
+    Surfaces, section 3-5: a developable surface has one straight ruling and one tangent plane per ruling).
+    The best three quarters are found by least trimmed squares (Rousseeuw 1984): fit, keep the nearest, fit again.
+    """
     centred = points_mm.astype(np.float64) - points_mm.mean(axis=0, dtype=np.float64)
-    step = np.pi / DIRECTIONS
-    residuals = {k * step: _sheet_residual_mm(centred, k * step) for k in range(DIRECTIONS)}
-    for _ in range(REFINEMENTS):
-        step /= 2
-        best = min(residuals, key=residuals.__getitem__)
-        residuals |= {angle: _sheet_residual_mm(centred, angle) for angle in (best - step, best + step)}
-    return min(residuals.values())
-
-
-def _sheet_residual_mm(centred: NDArray[np.float64], angle: float) -> float:
-    """RMS residual in mm of the best sheet whose profile runs along `angle` (radians); `centred` is (N, 3)."""
     x, y, z = centred.T
-    s, t = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    angles = np.arange(DIRECTIONS)[:, None] * (np.pi / DIRECTIONS)
+    s, t = x * np.cos(angles) + y * np.sin(angles), y * np.cos(angles) - x * np.sin(angles)
     place = (s - s.min()) / KNOT_MM
     left = place.astype(np.intp)
     part = place - left
     knots = int(left.max()) + 2
-    design = np.zeros((len(z), knots + 1))
-    rows = np.arange(len(z))
-    design[rows, left], design[rows, left + 1], design[:, knots] = 1 - part, part, t
-    normal = design.T @ design
-    normal[np.diag_indices_from(normal)] += 1e-6  # a knot beyond the points carries nothing
-    residual = z - design @ np.linalg.solve(normal, design.T @ z)
-    return float(np.sqrt(np.mean(residual**2)))
+    design = np.zeros((DIRECTIONS, len(z), knots + 1))
+    direction, point = np.ogrid[:DIRECTIONS, : len(z)]
+    design[direction, point, left], design[direction, point, left + 1], design[..., knots] = 1 - part, part, t
+    weight = np.ones((DIRECTIONS, len(z)))
+    kept = int(SOLID_SHARE * len(z))
+    whole = 0.0
+    for fit in range(1 + REFITS):
+        weighted = (design * weight[..., None]).transpose(0, 2, 1)
+        normal = weighted @ design
+        normal[:, range(knots + 1), range(knots + 1)] += 1e-3  # a knot without points stays near the mean
+        sheet = design @ np.linalg.solve(normal, weighted @ z[:, None])
+        squares = (z - sheet[..., 0]) ** 2
+        if fit == 0:
+            whole = float(np.sqrt(squares.mean(axis=1).min()))
+        nearest = np.partition(squares, kept, axis=1)
+        weight = (squares <= nearest[:, kept : kept + 1]).astype(float)
+    return whole, float(np.sqrt(nearest[:, :kept].mean(axis=1).min()))

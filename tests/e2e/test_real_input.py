@@ -105,7 +105,7 @@ def face_at(frames: FrameSet, points: NDArray[np.float32]) -> Face:
         box=(float(points[0, 0]), float(points[0, 1]), 100.0, 100.0),
         points_px=points,
         score=1.0,
-        distance_mm=float(np.nanmedian(frames.depth_mm)),
+        distance_mm=float(np.nanmedian(z)) if np.isfinite(z).any() else 700.0,
         points_mm=points_mm.astype(np.float32),
         yaw_deg=0.0,
         pitch_deg=0.0,
