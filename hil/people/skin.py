@@ -5,39 +5,60 @@ real people apart: mottling at several scales, brows, lips, beard, hair, moles, 
 Skin at 940 nm reflects about 0.53 (0.40-0.65); the palette stays inside that.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.people.atlas import EYE_PATCH, EYE_RADIUS_MM, ROWS, SIZE, Canvas, blank_canvas
+from hil.people.atlas import EYE_PATCH, EYE_RADIUS_MM, MOUTH_PATCH, ROWS, SIZE, Canvas, blank_canvas
 from hil.sensor.surface import F32
 
 SKIN = (0.47, 0.60)
+GREY_HAIR = 0.5  # guess: hair without pigment scatters almost as skin does
+MOUTH_ALBEDO = 0.08  # the dark of an open mouth; it is drawn as a lining, so the cavity's shadow is in here
 MOUTH_MM, MOUTH_HALF_MM = 67.0, 21.0  # of the base mesh: below the eyes, and half its width of arc
 # size of the patches in mm, and how strong they may be: fine mottling stays weak, or distance would average it away
 MOTTLE = ((1.6, 0.01, 0.025), (4.0, 0.01, 0.03), (9.0, 0.015, 0.04), (22.0, 0.02, 0.06), (50.0, 0.02, 0.06))
 
 
-def paint(rng: np.random.Generator, hairline: F32) -> F32:
+@dataclass(frozen=True)
+class Looks:
+    """What a life has done to a skin: without it, an adult of any age and a beard by chance.
+
+    Attributes:
+        age: 0 smooth as a child's, 1 lined as at ninety.
+        beard: whether one may grow.
+        grey: share of the hair's pigment lost, which brightens it.
+    """
+
+    age: float
+    beard: bool
+    grey: float
+
+
+def paint(rng: np.random.Generator, hairline: F32, looks: Looks | None = None) -> F32:
     """(1024, 1024) float32 albedo of one person; `hairline` (896, 1024) is 1 where hair grows, soft at its edge."""
     canvas = blank_canvas(float(rng.uniform(*SKIN)))
     _regions(canvas, rng)
     _mottle(canvas, rng)
-    _folds(canvas, rng)
+    _folds(canvas, rng, looks)
     _moles(canvas, rng)
     _lips(canvas, rng)
-    _beard(canvas, rng)
+    if looks is None or looks.beard:
+        _beard(canvas, rng)
     _brows(canvas, rng)
     _eye_rims(canvas, rng)
-    _hair(canvas, rng, hairline)
+    _hair(canvas, rng, hairline, looks)
     _clothes(canvas, rng)
     texture = np.full((SIZE, SIZE), 0.5, np.float32)
     texture[:ROWS] = np.clip(canvas.albedo, 0.02, 0.9)
     iris = _iris(rng)
     for side in (0, 1):
         texture[ROWS + 8 : ROWS + 8 + EYE_PATCH, side * EYE_PATCH : (side + 1) * EYE_PATCH] = iris
+    if looks is not None:
+        texture[ROWS + 8 : ROWS + 8 + EYE_PATCH, slice(*MOUTH_PATCH)] = MOUTH_ALBEDO
     return texture
 
 
@@ -88,9 +109,9 @@ def _mottle(canvas: Canvas, rng: np.random.Generator) -> None:
         canvas.scale(rng.uniform(weakest, strongest), noise(canvas, rng, scale_mm))
 
 
-def _folds(canvas: Canvas, rng: np.random.Generator) -> None:
+def _folds(canvas: Canvas, rng: np.random.Generator, looks: Looks | None) -> None:
     """Forehead lines, the fold from nose to mouth, and bags under the eyes; deeper with age."""
-    age = rng.beta(1.3, 1.6)
+    age = rng.beta(1.3, 1.6) if looks is None else looks.age
     for _ in range(rng.integers(0, 5)):
         wave = rng.uniform(-72, -38) + rng.uniform(-4, 4) * np.cos(
             canvas.across / rng.uniform(15, 30) + rng.uniform(0, 6)
@@ -164,8 +185,10 @@ def _eye_rims(canvas: Canvas, rng: np.random.Generator) -> None:
         canvas.scale(-dark, ridge(radius - 1, 0.28) * lids)
 
 
-def _hair(canvas: Canvas, rng: np.random.Generator, hairline: F32) -> None:
+def _hair(canvas: Canvas, rng: np.random.Generator, hairline: F32, looks: Looks | None) -> None:
     tone = np.float32(rng.uniform(0.1, 0.36))
+    if looks is not None:
+        tone = np.float32(tone * (1 - looks.grey) + GREY_HAIR * looks.grey)
     canvas.blend(tone * (1 + 0.16 * noise(canvas, rng, 2, 9) + 0.12 * noise(canvas, rng, 7, 5)), hairline)
 
 

@@ -1,0 +1,239 @@
+"""An actor made of one mesh: the face at rest, what each movement adds to it, eyes that turn, and things worn.
+
+Only what moves is touched, and normals come from a compiled loop, so an expression costs a few milliseconds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hil.people.actor import NEUTRAL, Actor, Expression
+from hil.people.atlas import Atlas
+from hil.people.head import NECK_PIVOT_MM, Head
+from hil.people.units import Offsets
+from hil.sensor.jit import compiled
+from hil.sensor.material import CLOTH, Material
+from hil.sensor.scene import Pose
+from hil.sensor.surface import F32, I32, Surface
+
+Lashes = tuple[I32, I32]
+"""Vertices on the edge of an upper lid (n,), and where each meets the lower lid (n,)."""
+
+
+def lashes(base: F32, blink: Offsets, skin: np.typing.NDArray[np.bool_]) -> Lashes:
+    """Find them on the mesh of `blink`: what moves most, and the vertex of `skin` (V,) that it lands on."""
+    moved, offsets = blink
+    reach = np.linalg.norm(offsets, axis=1)
+    edge = skin[moved] & (reach > 0.85 * reach.max())
+    upper, landing = moved[edge], base[moved[edge]] + offsets[edge]
+    resting = skin.copy()
+    resting[moved[reach > 0.3 * reach.max()]] = False
+    candidates = np.flatnonzero(resting & (np.linalg.norm(base - landing.mean(axis=0), axis=1) < 25))
+    apart = np.linalg.norm(landing[:, None] - base[candidates][None], axis=2)
+    meets = apart.min(axis=1) < MEETS_MM
+    return upper[meets], candidates[apart.argmin(axis=1)][meets].astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """What all people of one generator share.
+
+    Attributes:
+        faces: (F, 3) int32 over the mesh's vertices (V).
+        layout: the same mesh with texture, some vertices doubled.
+        movements: what each movement adds.
+        eyes: vertices of the right and of the left eyeball, possibly none.
+        lids: vertices of each eye's lids, kept in front of the eyeball.
+        lashes: of the right and of the left eye, see `lashes`.
+        landmarks: (5,) int32 vertices.
+    """
+
+    faces: I32
+    layout: Atlas
+    movements: dict[str, Offsets]
+    eyes: tuple[I32, I32]
+    lids: tuple[I32, I32]
+    lashes: tuple[Lashes, Lashes]
+    landmarks: I32
+
+
+MEETS_MM = 2.5
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """One person on a `Mesh`.
+
+    Attributes:
+        rest: (V, 3) float32 mm, origin between the eyes.
+        albedo: (T, T) float32 texture.
+        gloss: (V,) float32.
+        size: of the movements, 1 for an adult.
+        clothed: (V,) bool, vertices under clothes, which are drawn as cloth.
+    """
+
+    rest: F32
+    albedo: F32
+    gloss: F32
+    size: float
+    clothed: np.typing.NDArray[np.bool_]
+
+
+class Worn:
+    """Something on a head: a surface at rest, and the vertices of the head that carry each of its own.
+
+    Args:
+        surface: in the head's coordinates.
+        carriers: (V, k) int32 vertices of the head whose mean motion moves each vertex, or None if nothing does.
+    """
+
+    def __init__(self, surface: Surface, carriers: I32 | None = None) -> None:
+        self.surface = surface
+        self.carriers = carriers
+
+    def carried(self, motion: F32) -> Surface:
+        """The surface after the head's vertices moved by `motion` (V, 3) mm."""
+        if self.carriers is None:
+            return self.surface
+        vertices = self.surface.vertices_mm + motion[self.carriers].mean(axis=1)
+        return replace(self.surface, vertices_mm=vertices, normals=fast_normals(vertices, self.surface.faces))
+
+
+class Puppet(Actor):
+    """A `Body` on its `Mesh`. `dress` makes what is worn, from the head at rest."""
+
+    def __init__(self, name: str, mesh: Mesh, body: Body, dress: Callable[[Head], tuple[Worn, ...]]) -> None:
+        self.name = name
+        self._mesh = mesh
+        self._body = body
+        self._gloss = body.gloss[mesh.layout.source]
+        clothed = body.clothed[mesh.layout.source][mesh.layout.faces].any(axis=1)
+        self._skin_faces = np.ascontiguousarray(mesh.layout.faces[~clothed])
+        self._cloth_faces = np.ascontiguousarray(mesh.layout.faces[clothed])
+        self._eyes = tuple(_Eye(body.rest, eye) for eye in mesh.eyes)
+        self._closing = {
+            name: self._closes(name, pair)
+            for name, pair in zip(("blink_right", "blink_left"), mesh.lashes, strict=True)
+        }
+        self._worn = dress(self.head(NEUTRAL))
+
+    def head(self, expression: Expression) -> Head:
+        """See `Actor.head`."""
+        return self._head(self._vertices(expression))
+
+    def surfaces(self, expression: Expression) -> tuple[Surface, ...]:
+        """See `Actor.surfaces`."""
+        vertices = self._vertices(expression)
+        whole = self._head(vertices)
+        bare = replace(whole, faces=self._skin_faces)
+        motion = (vertices - self._body.rest)[self._mesh.layout.source]
+        worn = tuple(piece.carried(motion) for piece in self._worn)
+        if not len(self._cloth_faces):
+            return (bare, *worn)
+        return (bare, _part(whole, self._cloth_faces, CLOTH), *worn)
+
+    def _vertices(self, expression: Expression) -> F32:
+        vertices = self._body.rest.copy()
+        for name, weight in expression.weights().items():
+            moved, offsets = self._mesh.movements[name]
+            vertices[moved] += offsets * np.float32(weight * self._body.size * self._closing.get(name, 1.0))
+        if expression.gaze_yaw_deg or expression.gaze_pitch_deg:
+            turn = Pose(yaw_deg=expression.gaze_yaw_deg, pitch_deg=expression.gaze_pitch_deg).rotation()
+            for eye in self._eyes:
+                vertices[eye.vertices] = eye.centred @ turn.T + eye.centre
+        for eye, lids, closed in zip(
+            self._eyes, self._mesh.lids, (expression.blink_right, expression.blink_left), strict=True
+        ):
+            if closed:
+                eye.uncover(vertices, lids, closed)
+        return vertices
+
+    def _closes(self, name: str, pair: Lashes) -> float:
+        """How much more than the mesh's own blink it takes until this person's lids meet."""
+        upper, lower = pair
+        if not len(upper):
+            return 1.0
+        moved, offsets = self._mesh.movements[name]
+        down = offsets[np.searchsorted(moved, upper), 1] * self._body.size
+        gap = self._body.rest[lower, 1] - self._body.rest[upper, 1]
+        return float(np.clip(np.percentile(gap / down, 85), 0.8, 1.6))
+
+    def _head(self, vertices: F32) -> Head:
+        layout = self._mesh.layout
+        return Head(
+            vertices_mm=vertices[layout.source],
+            normals=fast_normals(vertices, self._mesh.faces)[layout.source],
+            faces=layout.faces,
+            uv=layout.uv,
+            albedo=self._body.albedo,
+            gloss=self._gloss,
+            pivot_mm=NECK_PIVOT_MM,
+            landmarks=vertices[self._mesh.landmarks],
+        )
+
+
+LID_MM = 0.6  # a lid's inner side stays this far off the eyeball
+
+
+class _Eye:
+    """An eyeball: it turns about its centre, and a lid that slides over it stays outside."""
+
+    def __init__(self, rest: F32, vertices: I32) -> None:
+        self.vertices = vertices
+        low, high = rest[vertices].min(axis=0), rest[vertices].max(axis=0)
+        # the front bulges, so the centre is taken from the width
+        self.radius = np.float32((high[0] - low[0]) / 2)
+        self.centre = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, high[2] - self.radius], np.float32)
+        self.centred = rest[vertices] - self.centre
+        self.reach = np.float32(np.linalg.norm(self.centred, axis=1).max() + LID_MM)
+
+    def uncover(self, vertices: F32, lids: I32, closed: float) -> None:
+        """Push the `lids` out of the eyeball, in place: wholly when `closed` is 1, so that a lid moves smoothly."""
+        outward = vertices[lids] - self.centre
+        distance = np.linalg.norm(outward, axis=1, keepdims=True)
+        inside = (distance < self.reach) & (outward[:, 2:] < 0)
+        push = outward * (self.reach / np.maximum(distance, 1e-3) - 1)
+        vertices[lids] += np.where(inside, push * np.float32(min(closed, 1.0)), 0)
+
+
+def _part(head: Head, faces: I32, material: Material) -> Surface:
+    return Surface(
+        head.vertices_mm, head.normals, faces, head.uv, head.albedo, np.zeros_like(head.gloss), head.pivot_mm,
+        material=material,
+    )  # fmt: skip
+
+
+def fast_normals(vertices: F32, faces: I32) -> F32:
+    """As `vertex_normals`, in a compiled loop and single precision."""
+    normals = np.zeros_like(vertices)
+    _sum_normals(vertices, faces, normals)
+    return normals
+
+
+@compiled
+def _sum_normals(vertices: F32, faces: I32, normals: F32) -> None:
+    for t in range(faces.shape[0]):
+        a, b, c = faces[t, 0], faces[t, 1], faces[t, 2]
+        ux, uy, uz = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        vx, vy, vz = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for k in range(3):
+            v = faces[t, k]
+            normals[v, 0] += nx
+            normals[v, 1] += ny
+            normals[v, 2] += nz
+    for v in range(normals.shape[0]):
+        squared = normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2
+        unit = np.float32(1) / max(np.sqrt(squared), np.float32(1e-9))
+        normals[v, 0] *= unit
+        normals[v, 1] *= unit
+        normals[v, 2] *= unit
