@@ -1,4 +1,7 @@
-"""`tessera replay`: what the terminal makes of a recording, frame by frame. Nobody is matched, nothing is paid."""
+"""`tessera replay`: what the terminal makes of a recording, frame by frame. Nobody is matched, nothing is paid.
+
+Rule kept here: a recording that ends early is judged as far as it goes, with one warning and an exit code of its own.
+"""
 
 import collections
 from pathlib import Path
@@ -10,6 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from drivers.camera import CameraLostError, CameraNotFoundError, open_camera
+from firmware.commands.inspect_recording import CUT_SHORT
 from firmware.core.analysis import Finding
 from firmware.core.parts import open_analyst
 from firmware.liveness.gates import Freshness
@@ -26,7 +30,7 @@ def replay(
     models: Annotated[Path, typer.Option(help="Folder of the built networks.")] = BUILT_DIR,
     every: Annotated[bool, typer.Option("--every", help="Print a line for every frame.")] = False,
 ) -> None:
-    """Play a recording through detection and the gates, and print what was found."""
+    """Play a recording through detection and the gates; exit code 3 if it ends early, 1 if it holds no frame."""
     console = Console()
     source = SOURCES.get(file.suffix)
     if source is None:
@@ -51,6 +55,8 @@ def replay(
                     shown.add_row(*_row(frames.sequence, finding))
                 progress.update(task, description=f"frame {frames.sequence}: {finding.sentence or 'all gates hold'}")
         except CameraLostError as error:
+            if not counts:
+                raise
             cut_short = str(error)
         finally:
             camera.stop()
@@ -63,7 +69,9 @@ def replay(
     console.print(summary)
     console.print(f"{sum(counts.values())} frames of {file.name}, camera {camera.info.serial}, profile {profile}")
     if cut_short:
-        raise CameraLostError(cut_short)
+        warning = f"tessera: warning: {cut_short}; what stands above is of the frames before that"
+        Console(stderr=True).print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(CUT_SHORT)
 
 
 VALUES = ("depth_coverage", "relief", "eye_distance")

@@ -96,7 +96,9 @@ class RecordingReader:
             self._error = TruncatedError(f"{self.path}: truncated after {self.count} whole frames")
             raise self._error from error
         except _FAULTS as error:
-            self._error = DamagedError(f"{self.path}: damaged after {self.count} whole frames: {error}")
+            # what a terminal would obey must not come out of a file by way of an error
+            why = "".join(letter if letter.isprintable() else "?" for letter in str(error))[:300]
+            self._error = DamagedError(f"{self.path}: damaged after {self.count} whole frames: {why}")
             raise self._error from error
 
     def close(self) -> None:

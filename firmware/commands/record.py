@@ -1,0 +1,149 @@
+"""`tessera record`: film what the camera sees into a recording.
+
+Rules kept here:
+- Only in profile `rig`, only with the flag, and the file says whose consent covers it. Field terminals never record.
+- The camera is opened here, so the terminal must not be running.
+- Nothing is created before the first frame is there; whatever ends the take, the file is finished.
+"""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from drivers.camera import Camera, CameraError, CameraLostError, FrameSet, open_camera
+from drivers.camera.recording import RecordingWriter
+from firmware.commands.people import ConfigOption
+from firmware.core.client import control
+from firmware.core.errors import TerminalError
+from firmware.runtime.config import Config, Profile, load_config
+from firmware.runtime.stop import StopFlag
+
+MAX_SECONDS = 600
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+FRAME_TIMEOUT_S = 5.0
+# Frames carry the time of this machine's monotonic clock; a first frame may be this late (a virtual camera compiles).
+CLOCK_TOLERANCE_S = 60.0
+
+
+def record(
+    config: ConfigOption,
+    out: Annotated[Path, typer.Option(help="The recording to make (.mcap); must not exist.")],
+    seconds: Annotated[float, typer.Option(min=0.1, max=MAX_SECONDS, help="How long, by the camera's clock.")],
+    consent: Annotated[str, typer.Option(help="Whose consent covers this, and where it is kept.")],
+    i_have_consent: Annotated[bool, typer.Option("--i-have-consent", help="Everybody in view has consented.")] = False,
+) -> None:
+    """Record the camera. Profile `rig` only; the terminal must not be running, since the camera is opened here."""
+    loaded, profile = load_config(config)
+    console = Console()
+    refuse(profile, out, consent, i_have_consent)
+    refuse_running(loaded)
+    camera = open_camera(loaded.camera.source, loaded.camera.options)
+    try:
+        if loaded.camera.serial not in (None, camera.info.serial):
+            raise TerminalError(f"camera {camera.info.serial} is there, the configuration wants {loaded.camera.serial}")
+        console.print(f"recording {seconds:g} s from camera {camera.info.serial}; Ctrl-C ends it early", markup=False)
+        with _stoppable() as stop:
+            count, dropped = take(camera, out, seconds, consent, stop, console)
+    finally:
+        camera.close()
+    size = out.stat().st_size
+    console.print(
+        f"{out}: {count} frames, {dropped} cycles dropped, {size / 1e6:.1f} MB ({size / count / 1e3:.0f} kB a frame). "
+        "It shows whoever stood there: keep it, and destroy it, as the consent says.",
+        markup=False,
+    )
+
+
+def refuse(profile: Profile, out: Path, consent: str, i_have_consent: bool) -> None:
+    """Raise TerminalError, with the reason, unless this terminal may record this."""
+    if profile.name != "rig":
+        raise TerminalError(f"profile {profile.name} never records; only a terminal in profile `rig` does")
+    if not consent.strip():
+        raise TerminalError("--consent is empty: say whose consent covers this recording, and where it is kept")
+    if not i_have_consent:
+        raise TerminalError(
+            "a recording shows faces: repeat with --i-have-consent once everybody in view has consented"
+        )
+    if out.suffix != ".mcap":
+        raise TerminalError(f"{out}: a recording's name ends in .mcap")
+    if out.exists():
+        raise TerminalError(f"{out}: exists; a recording never overwrites")
+
+
+def refuse_running(config: Config) -> None:
+    """Raise TerminalError where the terminal of this configuration runs: it holds the camera."""
+    try:
+        with control(config):
+            pass
+    except TerminalError:
+        return
+    raise TerminalError("the terminal is running and holds the camera; stop `tessera run`, then record")
+
+
+def take(camera: Camera, out: Path, seconds: float, consent: str, stop: StopFlag, console: Console) -> tuple[int, int]:
+    """Record for `seconds` by the camera's clock, or until `stop`; return the frames written and the cycles dropped.
+
+    Raises:
+        CameraError: no frame comes, the camera is lost or of another clock, or the file cannot be written. A file that
+            was begun is finished and holds every frame before that.
+    """
+    start_ns = time.monotonic_ns()
+    camera.start()
+    try:
+        first = camera.read(FRAME_TIMEOUT_S)
+        now_ns, unix_ns = time.monotonic_ns(), time.time_ns()
+        if abs(first.age_s(now_ns)) > CLOCK_TOLERANCE_S:
+            raise CameraError(
+                f"camera {camera.info.serial}: its frames carry another clock than this machine's; "
+                "to film a recording, set `realtime = true` in its options"
+            )
+        with RecordingWriter(out, consent) as writer:
+            writer.event("clock", now_ns, unix_ns=unix_ns)
+            writer.event("command", start_ns, command="start", value=seconds)
+            try:
+                counted = _film(camera, writer, first, seconds, stop, console)
+            except CameraLostError as error:
+                writer.event("note", time.monotonic_ns(), text=f"the camera was lost: {error}"[:1024])
+                raise
+            writer.event("command", time.monotonic_ns(), command="stop")
+            return counted
+    finally:
+        camera.stop()
+
+
+def _film(
+    camera: Camera, writer: RecordingWriter, first: FrameSet, seconds: float, stop: StopFlag, console: Console
+) -> tuple[int, int]:
+    writer.write(first)
+    count, dropped, last = 1, 0, first.sequence
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("recording", total=seconds)
+        for frames in camera.frames(FRAME_TIMEOUT_S):
+            elapsed_s = (frames.timestamp_ns - first.timestamp_ns) / 1e9
+            if stop or not elapsed_s < seconds:
+                break
+            writer.write(frames)
+            dropped += max(0, frames.sequence - last - 1)
+            count, last = count + 1, frames.sequence
+            progress.update(task, completed=elapsed_s, description=f"frame {frames.sequence}")
+    return count, dropped
+
+
+@contextmanager
+def _stoppable() -> Iterator[StopFlag]:
+    """A flag that Ctrl-C and SIGTERM raise, so that no frame is cut in half."""
+    stop = StopFlag()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    stop.raise_on(*SIGNALS)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
