@@ -1,14 +1,16 @@
 """Dots to depth: where in the reference image does the neighbourhood of each pixel come from?
 
 Rules kept here:
-- Two steps. OpenCV's semi-global matcher on the region finds the whole number of pixels. Then the reference is
-  bent by that number, pixel for pixel, and the zero-mean normalised cross-correlation of 13 x 13 windows at one
-  pixel less, none and one more gives a parabola whose top is the fraction. The window thus follows the slope of
-  the surface, and all of it is box filters: a few milliseconds, no compiled code of our own.
+- Two steps. OpenCV's semi-global matcher on the region finds the disparity to about a quarter of a pixel. The
+  reference, interpolated to quarter pixels beforehand, is bent by that, pixel for pixel, and the zero-mean normalised
+  cross-correlation (ZNCC) of 13 x 13 windows at half a pixel less, none and half a pixel more gives a parabola whose
+  top is the fraction. The window thus follows the slope of the surface, the parabola is asked only near its top,
+  where it is true, and all of it is box filters: a few milliseconds, no compiled code of our own.
 - No answer is NaN, never a guess: a window without texture, too unlike the reference, half of it unmatched, or
   whose fraction contradicts the matcher is no answer. No content of an image raises.
-- Rows are compared with the same row of the reference. Half a pixel of vertical misalignment costs some valid
-  pixels, one pixel most of them, two all: it must be rectified away, and the share of valid depth watched.
+- Rows are compared with the same row of the reference. Half a pixel of vertical misalignment costs little, one pixel
+  up to two thirds of a face, two all of it (docs/structured-light.md): rectify it away and watch the share of valid
+  depth, for what is left still looks right.
 """
 
 from typing import TypeAlias
@@ -29,6 +31,8 @@ SGBM = {
     "uniquenessRatio": 5, "speckleWindowSize": 150, "speckleRange": 2, "mode": cv2.STEREO_SGBM_MODE_SGBM_3WAY,
 }  # fmt: skip
 STEPS = 16  # the matcher answers in sixteenths of a pixel
+FINE = 4  # columns of the interpolated reference per pixel
+STEP_PX = 0.5  # between the three points of the parabola
 WINDOW = 13
 MARGIN = WINDOW // 2 + BLOCK  # decoded around the region and thrown away, so that its border pixels see whole windows
 MIN_CORRELATION = 0.6
@@ -48,6 +52,7 @@ class Decoder:
         self._left, self._right = max(left, 0), -calibration.farthest_px
         # column x of the image is column x + left of this
         self._reference = _padded(reference, self._left, self._right)
+        self._fine = _interpolated(self._reference)
         self._matcher = cv2.StereoSGBM.create(
             minDisparity=calibration.farthest_px, numDisparities=calibration.disparities, **SGBM
         )
@@ -75,7 +80,7 @@ class Decoder:
             return depth_mm
         x0, x1 = max(left - MARGIN, 0), min(right + MARGIN, width)
         y0, y1 = max(top - MARGIN, 0), min(bottom + MARGIN, height)
-        disparity = self._disparity(dots[y0:y1, x0:x1], self._reference[y0:y1, x0 : x1 + self._left + self._right])
+        disparity = self._disparity(dots[y0:y1, x0:x1], slice(y0, y1), slice(x0, x1 + self._left + self._right))
         inside = disparity[top - y0 : bottom - y0, left - x0 : right - x0]
         inverse = inside / np.float32(self._calibration.product) + np.float32(1 / self._calibration.reference_mm)
         np.divide(1, inverse, out=depth_mm[top:bottom, left:right], where=inverse > 0)
@@ -86,38 +91,39 @@ class Decoder:
         if image.shape != expected or image.dtype != np.uint8:
             raise ValueError(f"{name} is {image.shape} {image.dtype}, expected {expected} uint8")
 
-    def _disparity(self, seen: U8, reference: U8) -> F32:
-        """(h, w) float32, NaN where unknown, of a piece `seen` and its rows of the padded reference."""
+    def _disparity(self, seen: U8, rows: slice, columns: slice) -> F32:
+        """(h, w) float32, NaN where unknown, of a piece `seen` and its place in the padded reference."""
         width = seen.shape[1]
+        reference = self._reference[rows, columns]
         answer = self._matcher.compute(_padded(seen, self._left, self._right), reference)
         found = answer[:, self._left : self._left + width].astype(np.float32) / np.float32(STEPS)
         matched = found >= self._calibration.farthest_px
-        coarse = np.where(matched, found, np.float32(0))
-        return _refine(seen, reference, matched, coarse, self._left)
+        fine = self._fine[rows, columns.start * FINE : columns.stop * FINE]
+        return _refined(seen, fine, matched, np.where(matched, found, np.float32(0)), self._left)
 
 
-def _refine(image: U8, reference: U8, matched: NDArray[np.bool_], coarse: F32, offset: int) -> F32:
-    """(h, w) disparity, NaN where unknown; column x of `image` at disparity d is x + offset - d in `reference`."""
-    whole = np.rint(coarse)
+def _refined(image: U8, fine: U8, matched: NDArray[np.bool_], coarse: F32, offset: int) -> F32:
+    """(h, w) disparity, NaN where unknown; column x of `image` at disparity d is FINE (x + offset - d) of `fine`."""
+    start = np.rint(coarse * np.float32(FINE)) / np.float32(FINE)
     weight = matched.astype(np.float32)
     count = np.maximum(_sum(weight), 1)
     seen = weight * image
     seen_sum = _sum(seen)
     variance = _sum(seen * seen) - seen_sum * seen_sum / count
-    columns = np.arange(seen.shape[1], dtype=np.float32) + np.float32(offset) - whole
+    columns = (np.arange(seen.shape[1], dtype=np.float32) + np.float32(offset) - start) * np.float32(FINE)
     rows = np.repeat(np.arange(seen.shape[0], dtype=np.float32)[:, None], seen.shape[1], axis=1)
 
-    def correlation(step: int) -> F32:
-        bent = weight * cv2.remap(reference, columns - np.float32(step), rows, cv2.INTER_NEAREST)
+    def correlation(step_px: float) -> F32:
+        bent = weight * cv2.remap(fine, columns - np.float32(step_px * FINE), rows, cv2.INTER_NEAREST)
         bent_sum = _sum(bent)
         bent_variance = _sum(bent * bent) - bent_sum * bent_sum / count
         together = _sum(bent * seen) - bent_sum * seen_sum / count
         return np.asarray(together / np.sqrt(np.maximum(variance, 1) * np.maximum(bent_variance, 1)), np.float32)
 
-    below, here, above = correlation(-1), correlation(0), correlation(1)
+    below, here, above = correlation(-STEP_PX), correlation(0.0), correlation(STEP_PX)
     curvature = np.minimum(below - 2 * here + above, -1e-6)
     # the parabola's top is the window's mean correction, so it adds to the window's mean disparity
-    refined = _sum(whole * weight) / count + (below - above) / (2 * curvature)
+    refined = _sum(start * weight) / count + np.float32(STEP_PX / 2) * (below - above) / curvature
     good = matched & (variance > MIN_VARIANCE * count) & (here > MIN_CORRELATION)
     good &= (count > MIN_MATCHED * WINDOW * WINDOW) & (np.abs(refined - coarse) <= MAX_CORRECTION_PX)
     return np.where(good, refined, np.float32(np.nan))
@@ -126,6 +132,15 @@ def _refine(image: U8, reference: U8, matched: NDArray[np.bool_], coarse: F32, o
 def _padded(image: U8, left: int, right: int) -> U8:
     """With black columns on both sides: the matcher leaves as many undefined as it searches."""
     return cv2.copyMakeBorder(image, 0, 0, left, right, cv2.BORDER_CONSTANT).astype(np.uint8, copy=False)
+
+
+def _interpolated(image: U8) -> U8:
+    """Column x of `image` at column `FINE` x; cubic along the rows, which are left alone."""
+    height, width = image.shape
+    columns = np.broadcast_to(np.arange(width * FINE, dtype=np.float32) / np.float32(FINE), (height, width * FINE))
+    rows = np.broadcast_to(np.arange(height, dtype=np.float32)[:, None], columns.shape)
+    between = cv2.remap(image, np.ascontiguousarray(columns), np.ascontiguousarray(rows), cv2.INTER_CUBIC)
+    return np.asarray(between, np.uint8)
 
 
 def _sum(values: F32) -> F32:
