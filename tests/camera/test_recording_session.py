@@ -1,6 +1,8 @@
 import logging
 import math
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +217,31 @@ def test_a_closed_recording_takes_no_events(tmp_path: Path) -> None:
     writer.close()
     with pytest.raises(RecordingWriteError, match="closed"):
         writer.event("note", 0, text="late")
+
+
+def test_reading_and_writing_hold_few_frames_at_a_time(tmp_path: Path, synthetic_frames: Make) -> None:
+    frame, path = synthetic_frames(1)[0], tmp_path / "long.mcap"
+    bytes_each = frame.ir.nbytes * 2 + frame.depth_mm.nbytes
+    tracemalloc.start()
+    try:
+        with RecordingWriter(path, CONSENT) as writer:
+            for n in range(30):
+                writer.write(replace(frame, sequence=n))
+        assert tracemalloc.get_traced_memory()[1] < 5 * bytes_each
+        tracemalloc.reset_peak()
+        assert sum(1 for _ in read_recording(path)) == 30
+        assert tracemalloc.get_traced_memory()[1] < 5 * bytes_each
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_recording_is_full_at_some_point(
+    tmp_path: Path, synthetic_frames: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivers.camera.recording.writer.MAX_FRAMES", 1)
+    first, second = synthetic_frames(2)
+    with RecordingWriter(tmp_path / "a.mcap", CONSENT) as writer:
+        writer.write(first)
+        with pytest.raises(RecordingWriteError, match="full"):
+            writer.write(second)
+    assert kinds(tmp_path / "a.mcap") == ["FrameSet"]

@@ -1,4 +1,4 @@
-"""One picture of a recording: infrared above, depth below, for a few frames spread over it.
+"""One picture of a recording: infrared above, depth below, number, time and last prompt of a few frames.
 
 It shows a face: like the recording, the file is readable by its owner only.
 """
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.camera.interface import CameraError
+from drivers.camera.recording.session import Prompt
 from drivers.camera.recording.summary import TILE_WIDTH_PX, Summary, Tile
 
 TILES, COLUMNS, BAND_PX, EDGE_PX = 12, 4, 24, 2
@@ -45,7 +46,7 @@ def draw(summary: Summary) -> NDArray[np.uint8]:
     tiles = [summary.tiles[i] for i in chosen]
     white = max(1.0, float(np.percentile(np.concatenate([tile.ir.ravel() for tile in tiles]), 99.8)))
     near_mm, far_mm = _range(tiles)
-    drawn = [_panel(tile, summary.timestamps_ns[0], white, near_mm, far_mm) for tile in tiles]
+    drawn = [_panel(tile, _label(tile, summary), white, near_mm, far_mm) for tile in tiles]
     drawn += [np.full_like(drawn[0], BACK)] * (-len(drawn) % COLUMNS)
     sheet = np.vstack([np.hstack(drawn[i : i + COLUMNS]) for i in range(0, len(drawn), COLUMNS)])
     head = _band(sheet.shape[1], f"{summary.path.name}: {_source(summary)}", WHITE)
@@ -82,15 +83,19 @@ def _range(tiles: list[Tile]) -> tuple[float, float]:
     return float(near_mm), max(float(far_mm), float(near_mm) + 1.0)
 
 
-def _panel(tile: Tile, start_ns: int, white: float, near_mm: float, far_mm: float) -> NDArray[np.uint8]:
+def _label(tile: Tile, summary: Summary) -> str:
+    seconds = (tile.timestamp_ns - summary.timestamps_ns[0]) / 1e9
+    asked = [event.prompt for event in summary.events if isinstance(event, Prompt) and event.at_ns <= tile.timestamp_ns]
+    return "  ".join([f"#{tile.sequence}", f"{seconds:.2f} s", f"depth {tile.valid:.0%}", *asked[-1:]])
+
+
+def _panel(tile: Tile, label: str, white: float, near_mm: float, far_mm: float) -> NDArray[np.uint8]:
     infrared = cv2.cvtColor(np.clip(tile.ir * (255 / white), 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR)
     known = np.isfinite(tile.depth_mm)
     scaled = np.clip((far_mm - np.where(known, tile.depth_mm, far_mm)) / (far_mm - near_mm), 0, 1)
     depth = cv2.applyColorMap((scaled * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
     depth[~known] = UNKNOWN
-    seconds = (tile.timestamp_ns - start_ns) / 1e9
-    label = _band(TILE_WIDTH_PX, f"#{tile.sequence}  {seconds:.2f} s  depth {tile.valid:.0%}", WHITE)
-    panel = np.vstack([infrared, depth, label])
+    panel = np.vstack([infrared, depth, _band(TILE_WIDTH_PX, label, WHITE)])
     return np.pad(panel, ((EDGE_PX, EDGE_PX), (EDGE_PX, EDGE_PX), (0, 0)), constant_values=BACK)
 
 

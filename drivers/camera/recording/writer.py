@@ -2,7 +2,9 @@
 
 Rules kept here:
 - A recording shows a face: the file is new, readable by its owner only, and says whose consent covers it.
-- One camera and one geometry per file. Whatever is written is handed to the system before the call returns.
+- One camera and one geometry per file, and at most MAX_FRAMES frames: the index that MCAP wants at the end is kept in
+  memory meanwhile, 2 kB a frame. Nothing else grows.
+- Whatever is written is handed to the system before the call returns.
 - What would not come back the same is not written.
 - Who may record at all is decided above: field profiles never do.
 """
@@ -31,6 +33,8 @@ from drivers.camera.recording.session import (
     truth_schema,
 )
 
+MAX_FRAMES = 65_536  # over an hour at 15 frames a second
+
 
 class RecordingWriteError(CameraError):
     """The recording cannot be written: the file exists, the disk is full, or what was given does not belong in it."""
@@ -53,6 +57,7 @@ class RecordingWriter:
             raise RecordingWriteError(f"{path}: a recording must say whose consent covers it, in some words")
         self._path = path
         self._source: tuple[CameraInfo, Intrinsics] | None = None
+        self._count = 0
         self._last: tuple[int, int] | None = None  # sequence and time of the frame that ground truth may speak of
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -84,11 +89,13 @@ class RecordingWriter:
 
         Raises:
             RecordingWriteError: another camera or geometry than the first frame's, an impossible number,
-                the disk refused, or the file is closed.
+                one frame too many, the disk refused, or the file is closed.
         """
         source = (frames.camera, frames.intrinsics)
         if self._source not in (None, source):
             raise RecordingWriteError(f"{self._path}: a recording holds one camera with one geometry")
+        if self._count >= MAX_FRAMES:
+            raise RecordingWriteError(f"{self._path}: is full with {MAX_FRAMES} frames; begin another")
         images = layout.images_of(frames)
         record = layout.FrameRecord(
             frames.sequence,
@@ -107,6 +114,7 @@ class RecordingWriter:
                 self._add(layout.topic(name), time_ns, layout.encode_image(image, time_ns))
             self._add(layout.FRAME, time_ns, encoded)
         self._source, self._last = source, (frames.sequence, time_ns)
+        self._count += 1
 
     def event(self, kind: str, at_ns: int, **values: object) -> None:
         """Append a session event, between frames: `event("prompt", onset_ns, prompt="smile")`.
