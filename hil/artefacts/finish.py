@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from hil.people.head import Head
-from hil.sensor.material import GLASS, Material
+from hil.sensor.material import CLOTH, GLASS, Material
 from hil.sensor.surface import F32, Surface
 
 
@@ -20,8 +20,8 @@ def skin_tone(head: Head) -> float:
 
 
 def solid(parts: tuple[Surface, ...]) -> tuple[Surface, ...]:
-    """What a cast or a print of a head keeps: everything but glass."""
-    return tuple(part for part in parts if part.material is not GLASS)
+    """What a cast or a print of a head keeps: neither glasses nor clothes."""
+    return tuple(part for part in parts if part.material not in (GLASS, CLOTH))
 
 
 def plain(part: Surface, albedo: float, gloss: float, material: Material) -> Surface:

@@ -47,11 +47,11 @@ _species = partial(Species, kind="complete", access="a video", level="B", cost_e
 LCD = _species(
     name="lcd_replay",
     not_modelled="the mirror image of the terminal in the glass, stray near infrared of old backlights",
-    shape={"width_mm": SIZE, "albedo": Limit(0.02, 0.15, 0.05), "gloss": Limit(0.2, 1.0, 0.9)},  # matt to glossy
+    shape={"width_mm": SIZE, "albedo": Limit(0.01, 0.15, 0.05), "gloss": Limit(0.2, 1.0, 0.9)},  # matt to glossy
 )
 
 OLED = _species(
     name="oled_replay",
     not_modelled="the metal cathode as a mirror: image of the terminal, dots measured at twice the distance",
-    shape={"width_mm": SIZE, "albedo": Limit(0.02, 0.09, 0.03), "gloss": Limit(0.8, 1.0, 1.0)},
+    shape={"width_mm": SIZE, "albedo": Limit(0.005, 0.09, 0.02), "gloss": Limit(0.8, 1.0, 1.0)},
 )

@@ -39,7 +39,7 @@ def worn_silicone(
         expression, pose = attacker.act(hold, time_s)
         parts = victim.surfaces(passed_on(expression, transfer))
         skins = (
-            painted(part, own, tone, contrast, gloss, SILICONE) if part.material is SKIN else part for part in parts
+            painted(part, own, tone, contrast, gloss, SILICONE) if part.material == SKIN else part for part in parts
         )
         return tuple(Placed(scaled(part, scale), pose) for part in skins)
 
