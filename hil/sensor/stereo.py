@@ -4,7 +4,7 @@
 
 Neighbours err together because they share a matching window: the error is a smooth field, never white. Part of it
 changes from frame to frame, part stays where it is. A window also rounds off detail, lets near things grow over their
-edge, and finds nothing where dots are weak, the surface grazes, or only one lens sees it.
+edge, and finds nothing where dots are weak, the surface grazes, or the second lens does not see it.
 
 Error size and smoothness are those of two frames of a real D435 (`python -m hil.sensor.stereo_noise`), so the figure
 that shows both compares shapes and proves nothing.
@@ -21,7 +21,7 @@ from hil.sensor.presets import Preset
 from hil.sensor.rasteriser import View
 from hil.sensor.surface import F32
 
-TEMPORAL_PX = 0.09  # D435 wall patches: 0.08-0.12 between frames
+TEMPORAL_PX = 0.10  # D435: 0.08-0.13 between frames
 FIXED_PX = 0.07  # D435 close surfaces: 0.05-0.09 in both frames alike
 SMOOTH_PX = (4.8, 3.6)  # columns, rows: D435's correlation falls to half after 8 columns and 6 rows
 SIGMA_PER_NOISE_PX = 0.6
@@ -32,6 +32,9 @@ MIN_COSINE = 0.2
 WINDOW_PX = 1.5  # Gaussian the disparity is averaged with
 GROW_PX = 2  # how far a near edge swallows what lies behind it
 EDGE_PX = 1.5  # disparity step that makes an edge
+RAGGED_PX = 4.0  # sigma by which the rim of a hole wanders: D435, most pixels that come and go lie there
+EDGE_LOSS = 0.0  # sigma of the scatter above which a window on an edge finds nothing
+BORDER_PX = 8  # half a window: nearer to the second image's left edge nothing matches
 DOT_AREA_PX = 12.0
 SATURATED = 0.95  # share of full well at which nothing can be told apart
 
@@ -100,9 +103,10 @@ def _match(
         hidden = np.inf  # leftmost column of the second image that anything to the right is already seen at
         for i in range(width - 1, -1, -1):
             column = i - disparity[j, i]
-            occluded = column > hidden + 1
+            # how far into the half-seen strip matches still succeed wanders from frame to frame
+            occluded = column > hidden + max(1 + RAGGED_PX * scatter[j, i], -0.5)
             hidden = min(hidden, column)
-            if occluded or inverse_depth[j, i] <= farthest or background_e[j, i] > full_e:
+            if occluded or column < BORDER_PX or inverse_depth[j, i] <= farthest or background_e[j, i] > full_e:
                 continue
             z = 1 / inverse_depth[j, i]
             x, y = (i - cx) / fx, (j - cy) / fy
@@ -112,6 +116,8 @@ def _match(
                 continue
             diffuse = albedo[j, i] * (1 - 0.7 * gloss[j, i])
             signal = dot_e * diffuse * cosine / (z * z) * np.exp(SNR_SCATTER * scatter[j, i])
+            if matched[j, i] - disparity[j, i] > EDGE_PX and scatter[j, i] > EDGE_LOSS:
+                continue
             snr = signal / np.sqrt(signal + DOT_AREA_PX * (background_e[j, i] + read_squared))
             if snr < MIN_SNR:
                 continue
