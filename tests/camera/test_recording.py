@@ -72,6 +72,7 @@ def read_all(path: Path) -> tuple[list[FrameSet], BaseException]:
 
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+FOCAL_PX = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 
 
 @st.composite
@@ -81,7 +82,7 @@ def frame_lists(draw: st.DrawFn) -> list[FrameSet]:
     image = hnp.arrays(dtype, (height, width))
     # every bit pattern, signalling NaNs too
     depth = hnp.arrays(np.uint32, (height, width)).map(lambda bits: bits.view(np.float32))
-    intrinsics = Intrinsics(width, height, draw(FLOATS), draw(FLOATS), draw(FLOATS), draw(FLOATS))
+    intrinsics = Intrinsics(width, height, draw(FOCAL_PX), draw(FOCAL_PX), draw(FLOATS), draw(FLOATS))
     camera = CameraInfo(
         draw(st.text(max_size=9)), draw(st.text(max_size=9)), draw(st.text(max_size=9)), draw(st.booleans())
     )
@@ -322,6 +323,31 @@ def test_a_recording_holds_one_camera_and_finite_numbers(tmp_path: Path, synthet
             writer.write(replace(frame, gain=math.nan))
     with pytest.raises(RecordingWriteError, match="closed"):
         writer.write(frame)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"fx": 0.0}, {"fy": -1.0}, {"cx": math.nan}, {"fx": math.inf}, {"width": layout.MAX_SIDE_PX + 1}]
+)
+def test_a_geometry_no_camera_has_is_not_written_and_not_believed(
+    tmp_path: Path, synthetic_frames: Make, wrong: dict[str, float]
+) -> None:
+    frame = synthetic_frames(1)[0]
+    intrinsics = msgspec.structs.replace(frame.intrinsics, **wrong)
+    width = intrinsics.width
+    bent = replace(
+        frame,
+        intrinsics=intrinsics,
+        ir=np.zeros((480, width), np.uint8),
+        ambient=None,
+        depth_mm=np.zeros((480, width), np.float32),
+    )
+    with (
+        RecordingWriter(tmp_path / "a.mcap", CONSENT) as writer,
+        pytest.raises(RecordingWriteError, match="impossible"),
+    ):
+        writer.write(bent)
+    with pytest.raises(CameraNotFoundError, match="damaged after 0"):
+        RecordingCamera(hand_made(tmp_path / "b.mcap", list(parts_of(bent).items())))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")

@@ -15,6 +15,7 @@ frame before the cut. Values pass through bit for bit. Times are the terminal's 
 a date near 1970. docs/recording.md says all this to whoever writes such a file with another program.
 """
 
+import math
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -32,8 +33,8 @@ CALIBRATION, FRAME = "/camera/calibration", "/camera/frame"
 Image = Literal["ir", "ambient", "dots", "depth"]
 IMAGES: tuple[Image, ...] = ("ir", "ambient", "dots", "depth")
 ENCODINGS: dict[str, np.dtype[Any]] = {"mono8": np.dtype("u1"), "mono16": np.dtype("<u2"), "32FC1": np.dtype("<f4")}
-MAX_SIDE_PX = 4096
-MAX_MESSAGE_BYTES = MAX_SIDE_PX * MAX_SIDE_PX * 4 + 4096
+MAX_SIDE_PX = 2048
+MAX_MESSAGE_BYTES = MAX_SIDE_PX * MAX_SIDE_PX * 4 + 4096  # a depth image and its header
 MAX_CALIBRATION_BYTES = 4096
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -123,7 +124,16 @@ def decode_calibration(data: bytes) -> Intrinsics:
     message = CameraCalibration.FromString(data)
     if len(message.K) != 9 or any(message.D):
         raise ValueError("calibration is not a plain pinhole model")
-    if not (0 < message.width <= MAX_SIDE_PX and 0 < message.height <= MAX_SIDE_PX):
-        raise ValueError(f"calibration of {message.width}x{message.height} px")
     fx, _, cx, _, fy, cy, *_ = message.K
-    return Intrinsics(width=message.width, height=message.height, fx=fx, fy=fy, cx=cx, cy=cy)
+    intrinsics = Intrinsics(width=message.width, height=message.height, fx=fx, fy=fy, cx=cx, cy=cy)
+    check_intrinsics(intrinsics)
+    return intrinsics
+
+
+def check_intrinsics(intrinsics: Intrinsics) -> None:
+    """Raise ValueError for a geometry that no camera has."""
+    i = intrinsics
+    if not (0 < i.width <= MAX_SIDE_PX and 0 < i.height <= MAX_SIDE_PX):
+        raise ValueError(f"images of {i.width}x{i.height} px: at most {MAX_SIDE_PX} a side")
+    if not (i.fx > 0 and i.fy > 0 and all(map(math.isfinite, (i.fx, i.fy, i.cx, i.cy)))):
+        raise ValueError(f"a pinhole with fx {i.fx}, fy {i.fy}, cx {i.cx}, cy {i.cy} px")

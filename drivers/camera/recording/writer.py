@@ -88,11 +88,16 @@ class RecordingWriter:
         """Append one FrameSet, bit for bit.
 
         Raises:
-            RecordingWriteError: another camera or geometry than the first frame's, an impossible number,
+            RecordingWriteError: another camera or geometry than the first frame's, an impossible one or number,
                 one frame too many, the disk refused, or the file is closed.
         """
         source = (frames.camera, frames.intrinsics)
-        if self._source not in (None, source):
+        if self._source is None:
+            try:
+                layout.check_intrinsics(frames.intrinsics)
+            except ValueError as error:
+                raise RecordingWriteError(f"{self._path}: impossible: {error}") from error
+        elif self._source != source:
             raise RecordingWriteError(f"{self._path}: a recording holds one camera with one geometry")
         if self._count >= MAX_FRAMES:
             raise RecordingWriteError(f"{self._path}: is full with {MAX_FRAMES} frames; begin another")
