@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -21,20 +21,39 @@ from drivers.camera import Camera, CameraInfo, CameraLostError, Emitter, FrameSe
 from hil.people import PeopleError
 from hil.sensor.capture import Capture, capture
 from hil.sensor.cast import Cast, pose_of
+from hil.sensor.cycle import Cycle, take
 from hil.sensor.motion import eased, sway
-from hil.sensor.scene import INTRINSICS, Pose
+from hil.sensor.presets import preset
+from hil.sensor.scene import INTRINSICS, Pose, Scene
 from hil.sensor.stage import Stage, StageError, read_stage
 
 SERIAL = "VIRTUAL-0001"
 
 
 class VirtualCameraOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`stage`: path of the stage file. `seed`: of noise and motion. `data`: folder of the real scan."""
+    """What the camera renders, and how.
+
+    Attributes:
+        stage: path of the stage file.
+        seed: of noise and motion.
+        fps: FrameSets a second.
+        data: folder of the real scan.
+        preset: one of `hil.sensor.presets`, with dark and dot exposures and decoded depth; None is the plain sensor
+            that the virtual calibration was made with.
+        width: of the preset's image, 640 or 1280.
+    """
 
     stage: str
     seed: Annotated[int, Meta(ge=0)] = 0
     fps: Annotated[float, Meta(ge=1, le=60)] = 15.0
     data: str | None = None
+    preset: Literal["ideal", "structured-light", "d4xx", "held-out"] | None = None
+    width: Literal[640, 1280] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together. Raises ValueError."""
+        if self.width is not None and self.preset is None:
+            raise ValueError("`width` needs a `preset`: the plain sensor is 640 pixels wide")
 
 
 def open_camera(options: Mapping[str, object]) -> "VirtualCamera":
@@ -58,7 +77,9 @@ class VirtualCamera(Camera):
         self._period_ns = round(1e9 / options.fps)
         self._path = Path(options.stage)
         self._cast = Cast(Path(options.data) if options.data is not None else None)
-        digest = hashlib.sha256(msgspec.json.encode(INTRINSICS)).hexdigest()
+        self._preset = preset(options.preset, options.width or 640) if options.preset is not None else None
+        calibrated = INTRINSICS if self._preset is None else self._preset
+        digest = hashlib.sha256(msgspec.json.encode(calibrated)).hexdigest()
         self._info = CameraInfo(serial=SERIAL, firmware="simulated", calibration_digest=digest, flood=True)
         self._started_ns: int | None = None
         self._sequence = 0
@@ -66,7 +87,7 @@ class VirtualCamera(Camera):
         self._stage_version: tuple[int, int] | None = None
         self._from = self._goal = Pose()
         self._moved_ns = 0
-        self._last: Capture | None = None
+        self._last: Capture | Cycle | None = None
 
     @property
     def info(self) -> CameraInfo:
@@ -75,8 +96,8 @@ class VirtualCamera(Camera):
 
     @property
     def intrinsics(self) -> Intrinsics:
-        """640 x 480, 56 x 44 degrees."""
-        return INTRINSICS
+        """640 x 480, 56 x 44 degrees, or as the preset has it."""
+        return INTRINSICS if self._preset is None else self._preset.intrinsics
 
     def start(self) -> None:
         """Begin to capture. Raises CameraLostError where the stage cannot be read."""
@@ -149,19 +170,27 @@ class VirtualCamera(Camera):
             timestamp_ns=timestamp_ns,
             ir=self._last.ir,
             depth_mm=self._last.depth_mm,
-            intrinsics=INTRINSICS,
+            intrinsics=self.intrinsics,
             emitter=Emitter(flood=1.0, dots=1.0),
             exposure_us=self._last.exposure_us,
             gain=self._last.gain,
             camera=self._info,
+            ambient=self._last.ambient if isinstance(self._last, Cycle) else None,
+            dots=self._last.dots if isinstance(self._last, Cycle) else None,
         )
 
-    def _capture(self, sequence: int, now_ns: int) -> Capture:
+    def _capture(self, sequence: int, now_ns: int) -> Capture | Cycle:
         seed = self._options.seed
         time_s = sequence / self._options.fps
-        pose = self._pose(now_ns).moved(sway(time_s, seed))
+        rng = np.random.default_rng([seed, sequence])
+
+        def scene(at_s: float) -> Scene:
+            pose = self._pose(now_ns + round((at_s - time_s) * 1e9)).moved(sway(at_s, seed))
+            return self._cast.scene(self._stage, pose, sway(at_s, seed + 1))
+
         try:
-            scene = self._cast.scene(self._stage, pose, sway(time_s, seed + 1))
+            if self._preset is None:
+                return capture(scene(time_s), rng)
+            return take(lambda at_s: scene(at_s).placed, time_s, self._preset, rng)
         except PeopleError as error:
             raise CameraLostError(f"camera {SERIAL}: {error}") from error
-        return capture(scene, np.random.default_rng([seed, sequence]))

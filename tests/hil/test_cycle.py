@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from hil.people import Head
+from hil.sensor import cycle
 from hil.sensor.cycle import Cycle, take
 from hil.sensor.presets import HELD_OUT, PRESETS, Preset, preset
 from hil.sensor.rasteriser import view
 from hil.sensor.scene import Performance, Placed, Pose, Scene
+from hil.sensor.stage import Person, Stage, write_stage
 from hil.sensor.surface import Surface
+from hil.sensor.virtual_camera import open_camera
 
 Board = Callable[[float], Surface]
 SENSOR = preset("structured-light")
@@ -131,8 +135,6 @@ def test_what_moves_between_exposures_is_seen_where_it_was(board: Board) -> None
 
 
 def test_a_still_world_is_drawn_once(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hil.sensor import cycle
-
     drawn = []
 
     def counted(*arguments: object) -> object:
@@ -160,3 +162,40 @@ def test_an_empty_stage_has_no_depth() -> None:
     taken = shot(lambda _: ())
     assert not np.isfinite(taken.depth_mm).any()
     assert taken.ir.mean() < 60
+
+
+def options(stage: Path, **chosen: object) -> dict[str, object]:
+    write_stage(stage, Stage(subject=Person(3)))
+    return {"stage": str(stage), **chosen}
+
+
+@pytest.mark.parametrize(("chosen", "shape"), [({}, (480, 640)), ({"width": 1280}, (800, 1280))])
+def test_the_virtual_camera_has_every_exposure_of_its_preset(
+    tmp_path: Path, chosen: dict[str, object], shape: tuple[int, int]
+) -> None:
+    camera = open_camera(options(tmp_path / "stage.json", preset="structured-light", **chosen))
+    camera.start()
+    frames = camera.read(1.0)
+    assert frames.ambient is not None
+    assert frames.dots is not None
+    assert frames.ir.shape == frames.dots.shape == frames.ambient.shape == shape
+    assert (camera.intrinsics.height, camera.intrinsics.width) == shape
+    assert np.isfinite(frames.depth_mm).mean() > 0.03
+    camera.close()
+
+
+def test_virtual_cameras_of_different_sensors_have_different_calibrations(tmp_path: Path) -> None:
+    chosen: tuple[dict[str, object], ...] = (
+        {},
+        {"preset": "ideal"},
+        {"preset": "held-out"},
+        {"preset": "held-out", "width": 1280},
+    )
+    digests = {open_camera(options(tmp_path / "stage.json", **one)).info.calibration_digest for one in chosen}
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize("wrong", [{"width": 1280}, {"preset": "webcam"}, {"preset": "ideal", "width": 800}])
+def test_the_virtual_camera_refuses_sensors_that_do_not_exist(tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        open_camera(options(tmp_path / "stage.json", **wrong))
