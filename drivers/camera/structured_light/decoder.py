@@ -4,8 +4,8 @@ Rules kept here:
 - Two steps. OpenCV's semi-global matcher on the region finds the disparity to about a quarter of a pixel. The
   reference, interpolated to quarter pixels beforehand, is bent by that, pixel for pixel, and the zero-mean normalised
   cross-correlation (ZNCC) of 13 x 13 windows at half a pixel less, none and half a pixel more gives a parabola whose
-  top is the fraction. The window thus follows the slope of the surface, the parabola is asked only near its top,
-  where it is true, and all of it is box filters: a few milliseconds, no compiled code of our own.
+  top is the fraction; then once more from there. The window thus follows the slope of the surface, the parabola is
+  asked only near its top, where it is true, and all is box filters: a few milliseconds, no compiled code of our own.
 - No answer is NaN, never a guess: a window without texture, too unlike the reference, half of it unmatched, or
   whose fraction contradicts the matcher is no answer. No content of an image raises.
 - Rows are compared with the same row of the reference. Half a pixel of vertical misalignment costs little, one pixel
@@ -33,6 +33,7 @@ SGBM = {
 STEPS = 16  # the matcher answers in sixteenths of a pixel
 FINE = 4  # columns of the interpolated reference per pixel
 STEP_PX = 0.5  # between the three points of the parabola
+PASSES = 2  # the second takes a quarter off the error, a third would take a twentieth
 WINDOW = 13
 MARGIN = WINDOW // 2 + BLOCK  # decoded around the region and thrown away, so that its border pixels see whole windows
 MIN_CORRELATION = 0.6
@@ -104,28 +105,31 @@ class Decoder:
 
 def _refined(image: U8, fine: U8, matched: NDArray[np.bool_], coarse: F32, offset: int) -> F32:
     """(h, w) disparity, NaN where unknown; column x of `image` at disparity d is FINE (x + offset - d) of `fine`."""
-    start = np.rint(coarse * np.float32(FINE)) / np.float32(FINE)
     weight = matched.astype(np.float32)
     count = np.maximum(_sum(weight), 1)
     seen = weight * image
     seen_sum = _sum(seen)
     variance = _sum(seen * seen) - seen_sum * seen_sum / count
-    columns = (np.arange(seen.shape[1], dtype=np.float32) + np.float32(offset) - start) * np.float32(FINE)
+    columns = np.arange(seen.shape[1], dtype=np.float32) + np.float32(offset)
     rows = np.repeat(np.arange(seen.shape[0], dtype=np.float32)[:, None], seen.shape[1], axis=1)
 
-    def correlation(step_px: float) -> F32:
-        bent = weight * cv2.remap(fine, columns - np.float32(step_px * FINE), rows, cv2.INTER_NEAREST)
+    def correlation(disparity: F32) -> F32:
+        bent = weight * cv2.remap(fine, (columns - disparity) * np.float32(FINE), rows, cv2.INTER_NEAREST)
         bent_sum = _sum(bent)
         bent_variance = _sum(bent * bent) - bent_sum * bent_sum / count
         together = _sum(bent * seen) - bent_sum * seen_sum / count
         return np.asarray(together / np.sqrt(np.maximum(variance, 1) * np.maximum(bent_variance, 1)), np.float32)
 
-    below, here, above = correlation(-STEP_PX), correlation(0.0), correlation(STEP_PX)
-    curvature = np.minimum(below - 2 * here + above, -1e-6)
-    # the parabola's top is the window's mean correction, so it adds to the window's mean disparity
-    refined = _sum(start * weight) / count + np.float32(STEP_PX / 2) * (below - above) / curvature
-    good = matched & (variance > MIN_VARIANCE * count) & (here > MIN_CORRELATION)
-    good &= (count > MIN_MATCHED * WINDOW * WINDOW) & (np.abs(refined - coarse) <= MAX_CORRECTION_PX)
+    good = matched & (variance > MIN_VARIANCE * count) & (count > MIN_MATCHED * WINDOW * WINDOW)
+    refined, step = coarse, np.float32(STEP_PX)
+    for _ in range(PASSES):
+        start = np.rint(refined * np.float32(FINE)) / np.float32(FINE)
+        below, here, above = correlation(start - step), correlation(start), correlation(start + step)
+        curvature = np.minimum(below - 2 * here + above, np.float32(-1e-6))
+        # the parabola's top is the window's mean correction, so it adds to the window's mean disparity
+        top = _sum(start * weight) / count + step / 2 * (below - above) / curvature
+        good &= (here > MIN_CORRELATION) & (np.abs(top - coarse) <= MAX_CORRECTION_PX)
+        refined = np.where(good, top, coarse)
     return np.where(good, refined, np.float32(np.nan))
 
 
