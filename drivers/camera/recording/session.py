@@ -34,7 +34,7 @@ class Clock(_Event, frozen=True, tag="clock"):
 class Code(_Event, frozen=True, tag="code"):
     """The emitter code drawn: flood levels 0..1; a frame's `emitter.code_index` points into the latest one."""
 
-    levels: Annotated[tuple[Level, ...], Meta(min_length=1, max_length=1024)]
+    levels: Annotated[tuple[Level, ...], Meta(min_length=1, max_length=16_384)]
 
 
 class Prompt(_Event, frozen=True, tag="prompt"):

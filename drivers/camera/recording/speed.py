@@ -10,7 +10,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from drivers.camera.interface import FrameSet
+from drivers.camera.interface import CameraError, FrameSet
 from drivers.camera.recording.layout import images_of
 from drivers.camera.recording.reader import RecordingReader, read_recording
 from drivers.camera.recording.writer import RecordingWriter
@@ -50,4 +50,7 @@ def measure(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(measure(Path(sys.argv[1])))
+    try:
+        sys.stdout.write(measure(Path(sys.argv[1])))
+    except (OSError, CameraError, ValueError) as problem:
+        sys.exit(str(problem))
