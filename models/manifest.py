@@ -7,18 +7,12 @@ Rules kept here:
 
 import hashlib
 import hmac
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 BUILT_DIR = Path(__file__).parent / "weights" / "built"
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -89,10 +83,8 @@ class Entry(_Table, frozen=True):
 def decode_manifest(raw: bytes, where: str = "models/manifest.toml") -> dict[str, Entry]:
     """Decode a manifest strictly: networks by name. Raises ModelError naming `where`, key and reason."""
     try:
-        return msgspec.convert(tomllib.loads(raw.decode()), dict[str, Entry], strict=True)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{where}: not TOML: {error}") from error
-    except msgspec.ValidationError as error:
+        return msgspec.toml.decode(raw, type=dict[str, Entry], strict=True)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{where}: {error}") from error
 
 

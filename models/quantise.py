@@ -17,7 +17,6 @@ from onnxruntime.quantization.calibrate import TensorData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 OPERATORS = ("Conv", "Gemm")
-MAX_RANGES_BYTES = 64 * 1024
 
 
 class Ranges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ Rule kept here: a test that lacks one of these says why it skips; under `TESSERA
 
 import importlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +43,13 @@ def models_dir() -> Path:
     if not any(path.glob("*.onnx")):
         _absent(f"no built networks in {path}: run `make setup`")
     return path
+
+
+@pytest.fixture(scope="session")
+def mosquitto_installed() -> None:
+    """For tests that run the real broker."""
+    if shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin") is None:
+        _absent("mosquitto is not installed: apt-get install mosquitto")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from drivers import plugins
 from drivers.camera.interface import (
     Camera,
@@ -35,12 +37,14 @@ def open_camera(source: str, options: Mapping[str, object]) -> Camera:
     """Open the camera plug-in `source` with its own options (its factory checks them strictly).
 
     Raises:
-        CameraNotFoundError: no such plug-in or no such device.
-        msgspec.ValidationError: an option is unknown or impossible.
+        CameraNotFoundError: no such plug-in, no such device, or an option is unknown or impossible.
     """
     try:
         factory = plugins.load(plugins.CAMERAS, source)
     except plugins.PluginError as error:
         raise CameraNotFoundError(str(error)) from error
-    camera: Camera = factory(options)
+    try:
+        camera: Camera = factory(options)
+    except msgspec.ValidationError as error:
+        raise CameraNotFoundError(f"camera.options of `{source}`: {error}") from error
     return camera

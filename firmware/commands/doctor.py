@@ -1,5 +1,6 @@
 """`tessera doctor`: camera, models, keys, stores, broker: what is there, what is wrong, what to do."""
 
+import contextlib
 import socket
 import ssl
 import sys
@@ -18,7 +19,8 @@ from drivers.secure_element.interface import SecureElementError
 from firmware.commands.people import ConfigOption
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
-from firmware.core.parts import open_analyst
+from firmware.core.parts import open_analyst, open_parts
+from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.payment.trust import load_trust
 from firmware.runtime.config import Config, Profile, load_config
@@ -27,7 +29,8 @@ from firmware.vision.calibration import CalibrationError
 
 BROKER_TIMEOUT_S = 3.0
 EXPECTED = (
-    CameraError, CalibrationError, NetworkError, OSError, PaymentError, PluginError, SecureElementError, TerminalError,
+    CameraError, CalibrationError, GalleryError, NetworkError, OSError, PaymentError, PluginError, SecureElementError,
+    TerminalError,
 )  # fmt: skip
 
 
@@ -64,8 +67,9 @@ def examine(config: Config, profile: Profile) -> Iterator[Check]:
     yield _check("secure element", lambda: _element(config))
     yield _check("backend keys", lambda: (load_trust(Path(config.backend.keys)), "pinned keys can be read")[1])
     yield _check("broker", lambda: _broker(config))
-    # A running terminal holds the camera: its own word stands above.
+    # A running terminal holds its stores and its camera: its own word stands above.
     if not running.good:
+        yield _check("stores", lambda: _stores(config, profile))
         yield _check("camera", lambda: _camera(config, profile))
 
 
@@ -94,6 +98,11 @@ def _element(config: Config) -> str:
     element = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(config.secure_element.options)
     can = ", ".join(sorted(capability.value for capability in element.capabilities)) or "nothing in hardware"
     return f"{config.secure_element.backend}: opens; it can do: {can}"
+
+
+def _stores(config: Config, profile: Profile) -> str:
+    with contextlib.closing(open_parts(config, profile)) as parts:
+        return f"gallery: {len(parts.gallery)} enrolled; outbox: {parts.outbox.waiting()} waiting"
 
 
 def _broker(config: Config) -> str:

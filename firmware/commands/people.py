@@ -22,9 +22,13 @@ def list_people(config: ConfigOption) -> None:
     """List everybody enrolled: metadata only, never a template."""
     loaded, _ = load_config(config)
     with control(loaded) as core:
-        answer = ask(core, ListPeople(), timeout_s=5)
+        page = ask(core, ListPeople(), timeout_s=5)
+        people = page.people
+        while page.people and len(people) < page.total:
+            page = ask(core, ListPeople(start=len(people)), timeout_s=5)
+            people += page.people
     table = Table("person", "purpose", "payer", "enrolled", "erased by itself")
-    for person in answer.people:
+    for person in people:
         dates = [
             datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%d")
             for at in (person.enrolled_at, person.retain_until)

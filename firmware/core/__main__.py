@@ -16,7 +16,7 @@ from firmware.core.terminal import Terminal
 from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.runtime import child
-from firmware.runtime.ipc import serve
+from firmware.runtime.ipc import IpcError, serve
 from firmware.runtime.messages import FromCamera, FromLink, ToCore
 from firmware.runtime.ring import RingReader
 from firmware.vision.calibration import CalibrationError
@@ -40,11 +40,15 @@ async def run(me: child.Child) -> None:
         terminal = Terminal(parts, RingReader(me.ring_fd))
         terminal.recover()
         run_dir = Path(me.config.run_dir)
-        servers = [
-            await serve(run_dir / CAMERA_SOCKET, FromCamera, terminal.camera.attend),
-            await serve(run_dir / LINK_SOCKET, FromLink, terminal.link.attend),
-            await serve(run_dir / CONTROL_SOCKET, ToCore, lambda peer: control.attend(terminal, peer)),
-        ]
+        try:
+            servers = [
+                await serve(run_dir / CAMERA_SOCKET, FromCamera, terminal.camera.attend),
+                await serve(run_dir / LINK_SOCKET, FromLink, terminal.link.attend),
+                await serve(run_dir / CONTROL_SOCKET, ToCore, lambda peer: control.attend(terminal, peer)),
+            ]
+        except IpcError as error:
+            me.log.critical("%s", error)
+            raise SystemExit(os.EX_CONFIG) from error
         delivery = asyncio.create_task(terminal.deliver_forever())
         me.log.info("ready")
         try:

@@ -7,7 +7,7 @@ Rules kept here:
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from firmware.vision.calibration import Calibration
 from firmware.vision.detect import Detector
 from firmware.vision.embed import Embedder
 from firmware.vision.face import Face, NoFace
-from firmware.vision.match import is_match, score
+from firmware.vision.match import is_match, llr, score
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,17 +29,28 @@ class Finding:
 
     Attributes:
         reason: a code of `reasons.SENTENCES`, or empty.
-        sentence: the plain sentence for it.
-        values: gate values and the match score, for the rig; NaN values are left out.
+        gates: the gates that were computed, in order.
         face: the face, where there is exactly one in the capture volume.
         embedding: (128,) float32, only where every gate held.
+        match: the cosine against the claimed person's template, and the log-likelihood ratio it is worth.
     """
 
     reason: str
-    sentence: str
-    values: dict[str, float] = field(default_factory=dict)
+    gates: tuple[Gate, ...] = ()
     face: Face | None = None
     embedding: NDArray[np.float32] | None = None
+    match: tuple[float, float] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The plain sentence for `reason`; empty without one."""
+        return SENTENCES[self.reason] if self.reason else ""
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Gate values and match by name, for the rig and the local audit record; what is unknown is left out."""
+        values = {gate.name: gate.value for gate in self.gates if math.isfinite(gate.value)}
+        return values if self.match is None else values | {"match": self.match[0], "match_llr": self.match[1]}
 
 
 class Analyst:
@@ -55,27 +66,20 @@ class Analyst:
         """Judge one frame by everything but identity. `now_ns` is the monotonic clock."""
         fresh = freshness.check(frames, now_ns)
         if not fresh.passed:
-            return Finding(fresh.reason, fresh.sentence)
+            return Finding(fresh.reason, (fresh,))
         face = self._detector.find(frames)
         if isinstance(face, NoFace):
-            return Finding(face.reason.value, face.text)
-        gates = geometry_gates(frames, face, self._limits)
-        values = {gate.name: gate.value for gate in gates if math.isfinite(gate.value)}
+            return Finding(face.reason.value, (fresh,))
+        gates = (fresh, *geometry_gates(frames, face, self._limits))
         failed = next((gate for gate in gates if not gate.passed), None)
         if failed is not None:
-            return Finding(*_reason(failed), values, face)
-        return Finding("", "", values, face, self._embedder.embed(align(frames.ir, face.points_px)))
+            return Finding(failed.reason, gates, face)
+        return Finding("", gates, face, self._embedder.embed(align(frames.ir, face.points_px)))
 
     def recognise(self, finding: Finding, template: NDArray[np.float32]) -> Finding:
         """Compare a finding without doubt with the claimed person's template, (128,) float32."""
-        if finding.embedding is None:
+        if finding.reason or finding.embedding is None:
             return finding
         cosine = score(finding.embedding, template, self._calibration)
-        values = finding.values | {"match": cosine, "match_limit": self._calibration.threshold}
-        if not is_match(cosine, self._calibration):
-            return Finding("not_recognised", SENTENCES["not_recognised"], values, finding.face, finding.embedding)
-        return Finding("", "", values, finding.face, finding.embedding)
-
-
-def _reason(gate: Gate) -> tuple[str, str]:
-    return (gate.reason, gate.sentence) if gate.reason in SENTENCES else ("gate_unknown", gate.sentence)
+        reason = "" if is_match(cosine, self._calibration) else "not_recognised"
+        return replace(finding, reason=reason, match=(cosine, llr(cosine, self._calibration)))

@@ -13,6 +13,7 @@ from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.runtime.ipc import Peer
 from firmware.runtime.messages import (
+    PEOPLE_PER_PAGE,
     Cancel,
     Done,
     Enrol,
@@ -38,10 +39,33 @@ async def attend(terminal: Terminal, peer: Peer[ToCore]) -> None:
             if isinstance(request, (Subscribe, Enrol)) and forwarding is None:
                 forwarding = asyncio.create_task(terminal.subscribers.forward(peer))
                 await asyncio.sleep(0)  # let it register before anything is said
-            await peer.send(await _answer(terminal, request))
+            if isinstance(request, Enrol):
+                await _enrol(terminal, peer, request)
+            else:
+                await peer.send(await _answer(terminal, request))
     finally:
         if forwarding is not None:
             forwarding.cancel()
+
+
+async def _enrol(terminal: Terminal, peer: Peer[ToCore], request: Enrol) -> None:
+    """Enrol for as long as the one who asked is there: nobody is enrolled behind their back.
+
+    Raises:
+        IpcError: they hung up; the enrolment has been cancelled.
+    """
+    work = asyncio.create_task(_answer(terminal, request))
+    listening = asyncio.create_task(peer.receive())
+    await asyncio.wait({work, listening}, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        # Whatever they say, or that they are gone, ends it: the one thing to say during an enrolment is Cancel.
+        terminal.inbox.put(Cancelled())
+    answer = await work
+    if listening.done():
+        listening.result()
+    else:
+        listening.cancel()
+    await peer.send(answer)
 
 
 async def _answer(terminal: Terminal, request: ToCore) -> msgspec.Struct:
@@ -61,18 +85,26 @@ async def _do(terminal: Terminal, request: ToCore) -> msgspec.Struct:
     if isinstance(request, Status):
         return terminal.status()
     if isinstance(request, ListPeople):
-        return People(people=[
-            Person(
-                person=e.person,
-                purpose=e.purpose,
-                enrolled_at=e.enrolled_at,
-                retain_until=e.retain_until,
-                payer=e.payer,
-            )
-            for e in terminal.parts.gallery.people()
-        ])  # fmt: skip
-    if isinstance(request, Tap):
-        terminal.inbox.put(Tapped())
-    elif isinstance(request, Cancel):
-        terminal.inbox.put(Cancelled())
+        return _page(terminal, request.start)
+    if isinstance(request, (Tap, Cancel)):
+        happening = Tapped() if isinstance(request, Tap) else Cancelled()
+        if not terminal.touched(request.scene, happening):
+            return Failed(reason="scene", text="The terminal shows something else by now.")
     return Done(detail="")
+
+
+def _page(terminal: Terminal, start: int) -> People:
+    everybody = terminal.parts.gallery.people()
+    return People(
+        people=[
+            Person(
+                person=enrolled.person,
+                purpose=enrolled.purpose,
+                enrolled_at=enrolled.enrolled_at,
+                retain_until=enrolled.retain_until,
+                payer=enrolled.payer,
+            )
+            for enrolled in everybody[start : start + PEOPLE_PER_PAGE]
+        ],
+        total=len(everybody),
+    )

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from drivers import plugins
-from drivers.secure_element.interface import SecureElement
+from drivers.secure_element.interface import Capability, SecureElement
 from firmware.core.analysis import Analyst
 from firmware.core.errors import TerminalError
 from firmware.gallery.gallery import Gallery
@@ -24,6 +25,9 @@ from firmware.vision.calibration import Calibration, load_calibration
 from firmware.vision.detect import Detector
 from firmware.vision.embed import Embedder
 from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
+
+# What the gates of this version are evidence of: static 3D, and no more.
+ASSURANCE: Final = "geometry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,16 @@ def open_parts(config: Config, profile: Profile) -> Parts:
     element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(
         config.secure_element.options
     )
+    if not profile.software_key and Capability.HARDWARE_KEY not in element.capabilities:
+        raise TerminalError(
+            f"secure_element.backend: `{config.secure_element.backend}` keeps no key in hardware; "
+            f"profile {profile.name} needs one"
+        )
+    if profile.require_assurance != ASSURANCE:
+        raise TerminalError(
+            f"profile {profile.name} needs evidence of life that this version cannot give: "
+            f"`{profile.require_assurance}`; it gives `{ASSURANCE}`"
+        )
     state = Path(config.state_dir)
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -24,7 +24,7 @@ from firmware.runtime.config import Profile
 FIRST_FRAME_S = 2.0
 NEXT_FRAME_S = 1.0
 # Frames with an attack's reason, or the wrong person, that end a session before its time is up.
-REFUSE_AFTER = 5
+REFUSE_AFTER = 3
 
 Outcome = Literal["approved", "declined", "refused", "unknown"]
 
@@ -63,9 +63,8 @@ class Session:
 
     @classmethod
     def begin(cls, profile: Profile, now_ns: int) -> "Session":
-        """Start: at the tap where the profile wants one, else looking."""
-        session = cls(profile, Phase.TAP, now_ns + _ns(profile.tap_s))
-        return session if profile.tap else session.tapped(now_ns)
+        """Start: nobody is looked at before a tap."""
+        return cls(profile, Phase.TAP, now_ns + _ns(profile.tap_s))
 
     @property
     def over(self) -> bool:

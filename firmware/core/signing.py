@@ -1,9 +1,11 @@
 """What `core` signs: authorizations, declines, erasure receipts; all through the secure element and the outbox."""
 
-import json
 import math
 
-from firmware.core.parts import Parts
+import msgspec
+
+from firmware.core.analysis import Finding
+from firmware.core.parts import ASSURANCE, Parts
 from firmware.gallery.gallery import Enrolled
 from firmware.payment.authorize import (
     SALT_BYTES,
@@ -18,8 +20,6 @@ from firmware.payment.intent import AcceptedIntent
 from firmware.payment.mandate import sign_erasure
 from firmware.payment.messages import Evidence
 
-GATES = ("fresh", "depth_coverage", "relief", "eye_distance")
-
 
 class Signer:
     """Signs with the parts of one terminal."""
@@ -28,21 +28,24 @@ class Signer:
         self._parts = parts
 
     def authorize(
-        self, accepted: AcceptedIntent, enrolled: Enrolled, camera: str, shown: str, values: dict[str, float]
+        self, accepted: AcceptedIntent, enrolled: Enrolled, camera: str, shown: str, finding: Finding
     ) -> None:
         """Sign and store the one authorization of an intent.
 
-        `values` are the deciding frame's gate values and score: they stay here as the audit record, and the
-        authorization only commits to them.
+        Values and limits of `finding`, the deciding frame's, stay here as the audit record; the authorization names
+        the gates and commits to the rest.
 
         Raises:
             PaymentError, SecureElementError: nothing was stored.
         """
         parts = self._parts
         salt = parts.element.random(SALT_BYTES)
-        audit = json.dumps(values, sort_keys=True).encode()
+        audit = msgspec.json.encode({"gates": finding.gates, "match": finding.match})
         evidence = Evidence(
-            assurance="geometry", gates=GATES, match_band=_band(parts.calibration.fmr_upper), record=commit(audit, salt)
+            assurance=ASSURANCE,
+            gates=tuple(gate.name for gate in finding.gates if gate.passed),
+            match_band=_band(parts.calibration.fmr_upper),
+            record=commit(audit, salt),
         )
         software = Software(
             terminal=parts.config.terminal,
@@ -71,11 +74,7 @@ class Signer:
 
     def decline(self, intent: bytes, digest: bytes, reason: str) -> None:
         """Sign and store the decline of an open intent. Raises PaymentError, SecureElementError."""
-        parts = self._parts
-        try:
-            now = parts.clock.now()
-        except PaymentError:
-            now = parts.outbox.time_floor  # a no must not wait for the clock; the backend signed this time itself
+        parts, now = self._parts, self._now_or_floor()
 
         def make(counter: int) -> bytes:
             return sign_decline(
@@ -97,10 +96,17 @@ class Signer:
             terminal=parts.config.terminal,
             person=enrolled.person,
             consent_hash=enrolled.consent.sha256,
-            erased_at=parts.clock.now(),
+            erased_at=self._now_or_floor(),
             records=1,
             element=parts.element,
         )
+
+    def _now_or_floor(self) -> int:
+        """The time, or the latest the backend signed: neither a no nor an erasure waits for the clock to be set."""
+        try:
+            return self._parts.clock.now()
+        except PaymentError:
+            return self._parts.outbox.time_floor
 
 
 def _band(fmr_upper: float) -> int:

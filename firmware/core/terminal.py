@@ -14,6 +14,7 @@ import time
 from collections.abc import Coroutine
 
 from drivers.secure_element.interface import SecureElementError
+from firmware.core.analysis import Finding
 from firmware.core.enrolment import Enrolment, EnrolmentError
 from firmware.core.inbox import CameraGone, Cancelled, Inbox, Settled, Tapped
 from firmware.core.parts import Parts
@@ -33,6 +34,8 @@ from firmware.runtime.ring import RingReader
 
 # An envelope without a receipt goes again after this long, and whenever the link comes back.
 RESEND_S = 2.0
+# Behind an envelope that has waited this long nobody is looked at: their payment could not be delivered in time.
+STUCK_S = 20.0
 
 _log = logging.getLogger("tessera.core")
 
@@ -60,6 +63,8 @@ class Terminal:
         self._scene = 0
         self._active: asyncio.Task[None] | None = None
         self._doing = "idle"
+        self._shown = ""
+        self._head_since: tuple[bytes, float] = (b"", 0.0)
         self._deliver = asyncio.Event()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -76,7 +81,11 @@ class Terminal:
         while True:
             self._deliver.clear()
             head = self.parts.outbox.head()
-            if head is not None:
+            if head is None:
+                self._head_since = (b"", 0.0)
+            else:
+                if head.intent != self._head_since[0]:
+                    self._head_since = (head.intent, time.monotonic())
                 await self.link.publish(Publish(kind=head.kind, envelope=head.envelope))
             try:
                 await asyncio.wait_for(self._deliver.wait(), RESEND_S if head else None)
@@ -89,12 +98,21 @@ class Terminal:
             terminal=self.parts.config.terminal,
             profile=self.parts.profile.name,
             session=self._doing,
+            scene=self._scene,
+            shown=self._shown,
             camera=self.camera.problem or (self.camera.info.serial if self.camera.info else "unknown"),
             link="connected" if self.link.connected else self.link.detail,
             people=len(self.parts.gallery),
             outbox_waiting=self.parts.outbox.waiting(),
             uptime_s=(time.monotonic_ns() - self._started_ns) / 1e9,
         )
+
+    def touched(self, scene: int, happening: Tapped | Cancelled) -> bool:
+        """Take a touch of the screen; False where the screen shows something else by now."""
+        if self._active is None or scene != self._scene or (isinstance(happening, Tapped) and not self._shown):
+            return False
+        self.inbox.put(happening)
+        return True
 
     # -- envelopes from the backend -----------------------------------------------------------------------------
 
@@ -128,6 +146,10 @@ class Terminal:
             self.recover()
         try:
             self.parts.outbox.open_intent(accepted)
+        except OutboxError as error:
+            _log.error("%s", error)
+            self._say("outcome", "store", f"Refused: {SENTENCES['store']} {FALLBACK}")
+            return
         except PaymentError as error:
             if error.code == "intent_used":
                 return  # delivered twice: the first delivery goes on
@@ -136,6 +158,11 @@ class Terminal:
             self._begin(self._pay(accepted, now), "payment")
         except BusyError:
             self._decline(accepted.intent.id, accepted.digest, "busy")
+
+    def _stuck(self) -> bool:
+        """Whether an earlier envelope has waited for its receipt so long that another would only queue behind it."""
+        head, since = self._head_since
+        return bool(head) and time.monotonic() - since > STUCK_S
 
     def _wake_delivery(self) -> None:
         self._deliver.set()
@@ -147,14 +174,19 @@ class Terminal:
         shown = display_text(intent.amount_minor, intent.currency, intent.merchant)
         session = Session.begin(self.parts.profile, time.monotonic_ns())
         enrolled = self.parts.gallery.find(intent.payer, "payment", now)
-        if enrolled is None:
+        if intent.amount_minor > self.parts.profile.max_amount_minor:
+            session = session.refused("amount_limit")
+        elif enrolled is None:
             session = session.refused("not_enrolled")
+        elif self._stuck():
+            session = session.refused("offline")
         else:
+            self._shown = shown
             self._say("prompt", "tap", f"{shown}. Touch the screen to pay with your face. {FALLBACK}")
-            session, values = await self._look(session, enrolled)
-            if session.phase is Phase.DECIDED:
-                self._say("decision", "", "A living-size face in 3D, and the person who was claimed.", values)
-                session = self._authorize(session, accepted, enrolled, shown, values)
+            session, finding = await self._look(session, enrolled)
+            if session.phase is Phase.DECIDED and finding is not None:
+                self._say("decision", "", "A life-size face in 3D, and the person who was claimed.", finding.values)
+                session = self._authorize(session, accepted, enrolled, shown, finding)
         while session.phase is Phase.RECEIPT:
             happening = await self.inbox.take(session.due_ns())
             if happening is None:
@@ -165,10 +197,10 @@ class Terminal:
             self._decline(intent.id, accepted.digest, session.reason)
         self._say("outcome", session.reason or "approved", _outcome_text(session), {})
 
-    async def _look(self, session: Session, enrolled: Enrolled) -> tuple[Session, dict[str, float]]:
-        """Tap, then frames, until decided or over. Capture ends whatever happens."""
+    async def _look(self, session: Session, enrolled: Enrolled) -> tuple[Session, Finding | None]:
+        """Tap, then frames, until decided or over; the last finding with it. Capture ends whatever happens."""
         watch = Watch(self.camera, self.parts, enrolled.template)
-        values: dict[str, float] = {}
+        finding: Finding | None = None
         last_prompt = ""
         try:
             while session.phase in (Phase.TAP, Phase.LOOK):
@@ -184,24 +216,29 @@ class Terminal:
                     if session.phase is not Phase.TAP:
                         continue  # tapped twice
                     problem = await watch.begin()
-                    session = session.refused(problem) if problem else session.tapped(time.monotonic_ns())
-                    self._say("prompt", "look", "Please look at the terminal.")
+                    if problem:
+                        session = session.refused(problem)
+                    else:
+                        session = session.tapped(time.monotonic_ns())
+                        self._say("prompt", "look", "Please look at the terminal.")
                 elif not isinstance(happening, Settled):
-                    finding = watch.look(happening)
-                    if finding is None:
+                    seen = watch.look(happening)
+                    if seen is None:
                         continue
-                    values = finding.values
+                    finding = seen
                     session = session.looked(finding.reason, time.monotonic_ns())
-                    self._say("evidence", finding.reason or "good", finding.sentence or "All gates hold.", values)
+                    self._say(
+                        "evidence", finding.reason or "good", finding.sentence or "All gates hold.", finding.values
+                    )
                     if finding.sentence and finding.reason != last_prompt:
                         last_prompt = finding.reason
                         self._say("prompt", finding.reason, finding.sentence)
         finally:
             await watch.end()
-        return session, values
+        return session, finding
 
     def _authorize(
-        self, session: Session, accepted: AcceptedIntent, enrolled: Enrolled, shown: str, values: dict[str, float]
+        self, session: Session, accepted: AcceptedIntent, enrolled: Enrolled, shown: str, finding: Finding
     ) -> Session:
         if not self.link.connected:
             return session.refused("offline")
@@ -209,7 +246,7 @@ class Terminal:
         if camera is None:
             return session.refused("camera_lost")
         try:
-            self.signer.authorize(accepted, enrolled, camera.serial, shown, values)
+            self.signer.authorize(accepted, enrolled, camera.serial, shown, finding)
         except OutboxError as error:
             _log.error("%s", error)
             return session.refused("store")
@@ -306,13 +343,14 @@ class Terminal:
         return self.parts.gallery.erase(person, self.signer.erasure)
 
     def _purge(self) -> None:
+        # Erasure cannot be undone, so it goes by time the backend has signed: a clock that jumps ahead erases nobody.
+        # Nobody is matched after their retention by the terminal's own clock, erased or not.
         try:
-            for person in self.parts.gallery.expired(self.parts.clock.now()):
+            for person in self.parts.gallery.expired(self.parts.outbox.time_floor):
                 self.parts.gallery.erase(person, self.signer.erasure)
                 _log.info("%s: retention has ended, erased", person)
         except (PaymentError, SecureElementError, GalleryError) as error:
-            # Nobody is matched after their retention, erased or not; erasure is tried again at the next session.
-            _log.error("retention: %s", error)
+            _log.error("retention: %s; tried again at the next session", error)
 
     # -- one thing at a time ------------------------------------------------------------------------------------
 
@@ -327,7 +365,7 @@ class Terminal:
         self._active.add_done_callback(self._end)
 
     def _end(self, work: "asyncio.Task[None]") -> None:
-        self._active, self._doing = None, "idle"
+        self._active, self._doing, self._shown = None, "idle", ""
         # A defect ends the process: the supervisor starts it again, and what was in hand is declined.
         if not work.cancelled() and (defect := work.exception()) is not None and not self.failed.done():
             self.failed.set_exception(defect)

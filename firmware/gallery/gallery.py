@@ -72,8 +72,8 @@ class Gallery:
         self._element = element
         self._path = path
         try:
+            path.touch(mode=0o600)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
-            path.chmod(0o600)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -87,6 +87,10 @@ class Gallery:
                 "SELECT person, purpose, payer, mandate, enrolled_at, retain_until, wrapped_key, template, consent"
                 " FROM people ORDER BY rowid"
             ).fetchall()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise GalleryError(
+                "gallery_unusable", f"{path}: {error}; check its owner and the space on disk."
+            ) from error
         except sqlite3.Error as error:
             raise GalleryError("gallery_damaged", f"{path}: {error}; restore a backup of this terminal.") from error
         self._people = {row[2]: self._open(*row) for row in rows}
@@ -153,10 +157,12 @@ class Gallery:
         """Erase a person and return the receipt that `make_receipt` signed; erased already, the same receipt again.
 
         Raises:
-            GalleryError: `unknown_person`, or `gallery_write` with nothing erased.
+            GalleryError: `unknown_person`; `gallery_write` with nothing erased; `gallery_log` with the person gone
+                but sealed bytes left in the write-ahead log.
         """
         done = self._db.execute("SELECT receipt FROM erasures WHERE person = ?", (person,)).fetchone()
         if done is not None:
+            self._empty_log()
             return bytes(done[0])
         enrolled = next((e for e in self._people.values() if e.person == person), None)
         if enrolled is None:
@@ -166,11 +172,22 @@ class Gallery:
             with self._transaction():
                 self._db.execute("DELETE FROM people WHERE person = ?", (person,))
                 self._db.execute("INSERT INTO erasures VALUES (?,?)", (person, receipt))
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise GalleryError("gallery_write", f"{self._path}: {error}; nothing was erased.") from error
         _zero(self._people.pop(enrolled.payer))
+        self._empty_log()
         return receipt
+
+    def _empty_log(self) -> None:
+        """Take what was deleted out of the write-ahead log too. Raises GalleryError `gallery_log`: ask again later."""
+        try:
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error as error:
+            raise GalleryError(
+                "gallery_log", f"{self._path}: {error}; erased, but sealed bytes are left in the log: erase again."
+            ) from error
+        if busy:
+            raise GalleryError("gallery_log", f"{self._path}: in use; erased, but sealed bytes are left: erase again.")
 
     def _transaction(self) -> "_Immediate":
         return _Immediate(self._db)

@@ -2,8 +2,9 @@
 
 Rules kept here:
 - Never below a floor that survives power loss; every intent the backend signed raises it.
-- The wall clock may jump forward, which only makes intents expire. If it falls behind what the monotonic clock
-  says has passed, that is a refusal, until it has caught up again: time held back would stretch an intent's life.
+- The wall clock may jump forward: intents expire and nobody is matched, but nothing is lost (see `core.terminal`). If
+  it falls behind what the monotonic clock says has passed, that is a refusal, until it has caught up again: time held
+  back would stretch an intent's life.
 - What is returned never decreases.
 """
 

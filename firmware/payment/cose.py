@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from firmware.payment import cbor
 from firmware.payment.errors import PaymentError
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES
 
-MAX_ENVELOPE_BYTES = 4096  # an authorization takes about 800
 MAX_KID_BYTES = 32
 ALG, KID, TYP = 1, 4, 16  # header labels: RFC 9052 table 3, RFC 9596
 ES256 = -7  # RFC 9053 table 1
@@ -60,6 +60,18 @@ def verify(envelope: bytes, resolve_key: ResolveKey, typ: str) -> tuple[bytes, b
 def peek(envelope: bytes) -> bytes:
     """Return the payload without checking who signed it: only to name what is being refused. Raises PaymentError."""
     return _parts(envelope)[1]
+
+
+def peek_type(envelope: bytes) -> str:
+    """Return the type the envelope claims in its protected header: only to choose what to verify it as.
+
+    Raises:
+        PaymentError: `malformed` or `non_canonical`.
+    """
+    match cbor.decode(_parts(envelope)[0]):
+        case {16: str(found)}:
+            return found
+    raise PaymentError("malformed", "no type in the protected header")
 
 
 def _to_be_signed(protected: bytes, payload: bytes) -> bytes:

@@ -33,8 +33,8 @@ def accept_intent(
     """Check an intent from the wire; `now` is whole seconds since 1970.
 
     Raises:
-        PaymentError: an envelope code, `intent_other_terminal`, `merchant`, `ttl`, `future`, `expired`,
-            `currency` or `amount`.
+        PaymentError: an envelope code, `intent_other_terminal`, `merchant`, `ttl`, `future`, `expired` or
+            `currency`.
     """
     _, intent = schema.verify(envelope, Intent, trust.resolve)
     if intent.terminal != terminal:
@@ -49,8 +49,5 @@ def accept_intent(
         raise PaymentError("expired", f"the intent expired {now - intent.expires_at} s ago")
     if intent.exponent != money.exponent(intent.currency):
         raise PaymentError("currency", f"{intent.currency} does not have {intent.exponent} decimals")
-    if intent.amount_minor > profile.max_amount_minor:
-        limit = money.format_amount(profile.max_amount_minor, intent.currency)
-        raise PaymentError("amount", f"a face pays at most {limit} here")
     assurance = max(intent.assurance, profile.require_assurance, key=ASSURANCE_RANK.__getitem__)
     return AcceptedIntent(intent, hashlib.sha256(envelope).digest(), assurance)

@@ -5,7 +5,8 @@ Rules kept here:
 - Counter, envelope and use of the intent are one transaction, on disk (WAL, synchronous=FULL) before `core` hands
   the envelope to `link`. An error on the way leaves nothing behind, not even a used counter.
 - A row is settled by a verified signed receipt and by nothing else; a broker's acknowledgement is not durable.
-- Settled rows leave once their intent lies below the time floor, where it would be refused as expired anyway.
+- Settled rows, audit records with them, leave once their intent lies below the time floor, where it would be refused
+  as expired anyway. Until there is an audit log of its own, a commitment can be opened for minutes, not for years.
 
 Why order: the backend accepts only a counter above the last it saw, which refuses every replay without a window of
 seen counters to keep and size. Sent freely, a late resend of 7 after 8 would be refused with the replays. So only
@@ -235,7 +236,13 @@ class Outbox:
 
     def _prepare(self) -> None:
         """Lock, check and, where new, lay out the file."""
-        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (
+            "locking_mode=EXCLUSIVE",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        ):
             self._db.execute(f"PRAGMA {pragma}")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:

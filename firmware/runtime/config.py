@@ -40,7 +40,6 @@ class Profile(_Table, frozen=True):
         software_key: whether the device key may live in an encrypted file.
         require_flood: whether the camera must have a flood light of its own.
         require_assurance: evidence an authorization must carry; `geometry` is static 3D only.
-        tap: whether a tap on the screen must come before capture.
         max_amount_minor: largest amount paid by face, in the currency's minor unit.
         look_s: how long the customer has, seconds.
         tap_s: how long the terminal waits for the tap, seconds.
@@ -55,7 +54,6 @@ class Profile(_Table, frozen=True):
     software_key: bool
     require_flood: bool
     require_assurance: Literal["geometry", "dynamic"]
-    tap: bool
     max_amount_minor: Annotated[int, Meta(ge=1, le=10_000_000)]
     look_s: Annotated[float, Meta(ge=1, le=60)]
     tap_s: Annotated[float, Meta(ge=1, le=300)]
@@ -206,5 +204,6 @@ def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
         raise ConfigError(
             f"{where}: secure_element.backend: `software` keeps the key in a file; {profile.name} needs hardware"
         )
-    if config.camera.source in ("virtual", "recording") and not profile.allow_hil:
-        raise ConfigError(f"{where}: camera.source: `{config.camera.source}` is for profiles demo and rig only")
+    played = config.camera.source in ("virtual", "recording") or "file" in config.camera.options
+    if played and not profile.allow_hil:
+        raise ConfigError(f"{where}: camera: what is rendered or played back is for profiles demo and rig only")

@@ -15,9 +15,12 @@ from msgspec import Meta
 from drivers.camera import CameraInfo, Emitter, Intrinsics
 
 # a sealed COSE_Sign1; far above any of ours
-MAX_ENVELOPE_BYTES = 16 * 1024
+# An authorization takes some 600 bytes. The one limit of every way an envelope goes.
+MAX_ENVELOPE_BYTES = 4096
 
 Envelope = Annotated[bytes, Meta(max_length=MAX_ENVELOPE_BYTES)]
+ConsentRecord = Annotated[bytes, Meta(max_length=4096)]
+PEOPLE_PER_PAGE = 100
 Text = Annotated[str, Meta(max_length=500)]
 
 
@@ -92,11 +95,15 @@ class Subscribe(_Message, frozen=True):
 
 
 class Tap(_Message, frozen=True):
-    """Somebody touched the terminal's screen: go on."""
+    """Somebody touched the terminal's screen while it showed `scene`: go on. Another scene's tap confirms nothing."""
+
+    scene: int
 
 
 class Cancel(_Message, frozen=True):
-    """Somebody touched Cancel on the terminal's screen."""
+    """Somebody touched Cancel on the terminal's screen while it showed `scene`."""
+
+    scene: int
 
 
 class Status(_Message, frozen=True):
@@ -106,12 +113,14 @@ class Status(_Message, frozen=True):
 class Enrol(_Message, frozen=True):
     """Enrol whoever stands in front, under this consent and mandate. Answered by events, then `Done`."""
 
-    consent: Envelope
+    consent: ConsentRecord
     mandate: Envelope
 
 
 class ListPeople(_Message, frozen=True):
-    """Answered by `People`."""
+    """Answered by `People`: at most `PEOPLE_PER_PAGE`, from number `start` on."""
+
+    start: Annotated[int, Meta(ge=0)] = 0
 
 
 class Erase(_Message, frozen=True):
@@ -136,11 +145,13 @@ class Event(_Message, frozen=True):
 
 
 class StatusReply(_Message, frozen=True):
-    """State of the terminal."""
+    """State of the terminal. `scene` and `shown`: what the screen shows now, for `Tap`; nothing while idle."""
 
     terminal: str
     profile: str
     session: str
+    scene: int
+    shown: Text
     camera: str
     link: str
     people: int
@@ -159,9 +170,10 @@ class Person(_Message, frozen=True):
 
 
 class People(_Message, frozen=True):
-    """Everybody enrolled."""
+    """A page of who is enrolled, and how many there are in all."""
 
     people: list[Person]
+    total: int
 
 
 class Erased(_Message, frozen=True):

@@ -5,7 +5,7 @@ Rules kept here:
   other signal. Before its first beat it may take `start_s`, for slow imports and cameras.
 - It comes back after a back-off that doubles up to a ceiling, and falls back to its first value once the child
   has lived for `healthy_s`.
-- One that says before its first beat that it cannot start (exit status `EX_CONFIG`: a missing key, a damaged store)
+- One that has never worked and says that it cannot start (exit status `EX_CONFIG`: a missing key, a damaged store)
   ends the whole terminal: starting it again would not help, and one clear reason is worth more than a loop.
 - Whoever wants its pid finds it in `<run_dir>/<name>.pid`; the file goes when the child does.
 """
@@ -82,6 +82,7 @@ class ManagedProcess:
         self._backoff_s = limits.backoff_first_s
         self._spawn_at = 0.0
         self._life: _Life | None = None
+        self._worked = False
 
     def step(self, now: float) -> bool:
         """Spawn if due, take heartbeats, kill if silent, bury if dead. Returns True if it has died since last time.
@@ -95,7 +96,7 @@ class ManagedProcess:
                 self._spawn(now)
             return False
         if _drain(life.beat_fd):
-            life.silent_since, life.has_beaten = now, True
+            life.silent_since, life.has_beaten, self._worked = now, True, True
         if life.popen.poll() is not None:
             self._bury(life, now)
             return True
@@ -143,16 +144,26 @@ class ManagedProcess:
             popen = subprocess.Popen(
                 command, pass_fds=(*self._pass_fds, beat_write), stdin=subprocess.DEVNULL, start_new_session=True
             )
+        except OSError as error:
+            os.close(beat_read)
+            self._spawn_at = now + self._backoff_s
+            self._backoff_s = min(2 * self._backoff_s, self._limits.backoff_max_s)
+            _log.error("%s: cannot be spawned: %s", self.spec.name, error)
+            return
         finally:
             os.close(beat_write)
         self._life = _Life(popen, os.pidfd_open(popen.pid), beat_read, born=now, silent_since=now)
         partial = self._pid_file.with_suffix(".pid.partial")
-        partial.write_text(f"{popen.pid}\n")
-        partial.replace(self._pid_file)
+        try:
+            partial.write_text(f"{popen.pid}\n")
+            partial.replace(self._pid_file)
+        except OSError as error:
+            # The file is a convenience; the process is not.
+            _log.error("%s: no pid file: %s", self.spec.name, error)
         _log.info("%s: started, pid %d", self.spec.name, popen.pid)
 
     def _bury(self, life: _Life, now: float) -> None:
-        if life.popen.returncode == os.EX_CONFIG and not life.has_beaten:
+        if life.popen.returncode == os.EX_CONFIG and not self._worked:
             self._forget(life)
             raise SupervisorError(f"{self.spec.name} cannot start; its reason stands above; see `tessera doctor`")
         lived_s = now - life.born

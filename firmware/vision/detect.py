@@ -28,16 +28,6 @@ VALID_SHARE = 0.1
 PATCH_SHARE = 0.12
 """Half side of a point's patch as a share of the distance between the eyes."""
 
-_TEXTS = {
-    Reason.NO_FACE: "No face is in view.",
-    Reason.TWO_FACES: "More than one face is in view; only one person, please.",
-    Reason.TOO_NEAR: "Too near; please step back.",
-    Reason.TOO_FAR: "Too far; please come closer.",
-    Reason.NOT_FRONTAL: "Please look straight at the terminal.",
-    Reason.NO_DEPTH: "The shape of the face cannot be measured.",
-    Reason.FACE_CUT_OFF: "The face is cut off; please move to the middle.",
-}
-
 
 class Detector:
     """Finds faces with YuNet; keeps nothing between frames."""
@@ -55,16 +45,12 @@ class Detector:
             if NEAREST_MM <= _presumed_mm(candidate, distance, frames.intrinsics) <= FARTHEST_MM
         ]
         if len(inside) > 1:
-            return _no(Reason.TWO_FACES)
+            return NoFace(Reason.TWO_FACES)
         if not inside:
-            return _no(_why_none(placed, frames.intrinsics))
+            return NoFace(_why_none(placed, frames.intrinsics))
         candidate, distance = inside[0]
         closer = look_closer(self._network, frames.ir, candidate)
-        return _no(Reason.NO_FACE) if closer is None else _measure(closer, distance, frames)
-
-
-def _no(reason: Reason) -> NoFace:
-    return NoFace(reason, _TEXTS[reason])
+        return NoFace(Reason.NO_FACE) if closer is None else _measure(closer, distance, frames)
 
 
 def _why_none(placed: list[tuple[Candidate, float]], intrinsics: Intrinsics) -> Reason:
@@ -106,13 +92,13 @@ def _median(depth_mm: NDArray[np.float32], area: tuple[float, float, float, floa
 
 def _measure(candidate: Candidate, distance: float, frames: FrameSet) -> Face | NoFace:
     if _cut_off(candidate, frames.intrinsics):
-        return _no(Reason.FACE_CUT_OFF)
+        return NoFace(Reason.FACE_CUT_OFF)
     points = _points_mm(candidate.points_px, frames)
     if math.isnan(distance) or not np.isfinite(points).all():
-        return _no(Reason.NO_DEPTH)
+        return NoFace(Reason.NO_DEPTH)
     yaw, pitch, roll = pose_deg(points)
     if abs(yaw) > YAW_LIMIT_DEG or abs(pitch) > PITCH_LIMIT_DEG or abs(roll) > ROLL_LIMIT_DEG:
-        return _no(Reason.NOT_FRONTAL)
+        return NoFace(Reason.NOT_FRONTAL)
     x, y, width, height = (float(value) for value in candidate.box)
     return Face(
         box=(x, y, width, height),

@@ -21,10 +21,9 @@ class Reason(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class NoFace:
-    """No face to use: `reason` is for programs, `text` is what the customer may read."""
+    """No face to use, and why."""
 
     reason: Reason
-    text: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

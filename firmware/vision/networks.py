@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from drivers import plugins
 from drivers.npu.interface import Network, NetworkError
-from drivers.npu.onnx import open_network
 from models.manifest import BUILT_DIR, ModelError, read_network
 
+RUNTIME = "onnx"
 DETECTOR = "yunet"
 EMBEDDER = "sface"
 
@@ -20,4 +21,5 @@ def load_network(name: str, models_dir: Path = BUILT_DIR, threads: int = 1) -> N
         model = read_network(name, models_dir)
     except ModelError as error:
         raise NetworkError(str(error)) from error
-    return open_network(model, threads, name)
+    network: Network = plugins.load(plugins.NETWORKS, RUNTIME)(model, threads, name)
+    return network

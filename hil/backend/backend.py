@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware.payment import money, schema
+from firmware.payment import cose, money, schema
 from firmware.payment.errors import Code, PaymentError
 from firmware.payment.messages import NO_ID, Authorization, Decline, Intent, Mandate, Outcome, Receipt
 from firmware.payment.trust import key_id, load_pem
@@ -26,7 +26,7 @@ from hil.backend.store import Payment, Store
 
 INTENT_TTL_S = 120
 MANDATE_TTL_S = 600
-KINDS: dict[str, type[Authorization] | type[Decline]] = {"authorization": Authorization, "decline": Decline}
+ANSWERS: dict[str, type[Authorization] | type[Decline]] = {kind.TYP: kind for kind in (Authorization, Decline)}
 
 State = Literal["open", "expired", "approved", "declined", "rejected", "unknown"]
 
@@ -127,8 +127,11 @@ class Backend:
         with self._store.transaction():
             return self._store.payments()
 
-    def handle(self, topic: str, kind: str, envelope: bytes) -> bytes:
-        """Answer what came on the topic of terminal `topic`; `kind` is `authorization` or `decline`.
+    def handle(self, topic: str, envelope: bytes) -> bytes:
+        """Answer what came on a topic of terminal `topic`.
+
+        What it is, an authorization or a decline, is read from the signed header and not from the topic: whoever
+        carries an envelope could otherwise get it rejected on one topic and approved on the other.
 
         Returns:
             The signed receipt, already on disk.
@@ -139,7 +142,7 @@ class Backend:
             if known is not None:
                 return known
             try:
-                message = self._open(topic, KINDS[kind], envelope)
+                message = self._open(topic, envelope)
             except PaymentError as refusal:
                 return self._receipt(topic, digest, NO_ID, "rejected", refusal.code)
             outcome, code = self._judge(message, digest)
@@ -147,10 +150,13 @@ class Backend:
             self._store.keep_answer(topic, digest, receipt)
         return receipt
 
-    def _open(self, topic: str, kind: type[Authorization] | type[Decline], envelope: bytes) -> Authorization | Decline:
+    def _open(self, topic: str, envelope: bytes) -> Authorization | Decline:
         """Establish who speaks, or raise PaymentError."""
         if topic not in self._terminals:
             raise PaymentError("topic_identity", f"no terminal {topic} is registered")
+        kind = ANSWERS.get(cose.peek_type(envelope))
+        if kind is None:
+            raise PaymentError("malformed", "neither an authorization nor a decline")
         kid, message = schema.verify(envelope, kind, self._resolve)
         assert isinstance(message, Authorization | Decline)
         code = verify.sender(message, topic, self._signers[kid][1])

@@ -20,7 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
-from hil.backend.backend import INTENT_TTL_S, KINDS, Backend
+from hil.backend.backend import INTENT_TTL_S, Backend
 
 log = logging.getLogger(__name__)
 
@@ -74,18 +74,19 @@ class BackendLink:
             log.warning("broker refused the connection: %s", reason)
             return
         log.info("connected to %s:%d", self._broker.host, self._broker.port)
-        client.subscribe([(f"tessera/v1/+/{kind}", 1) for kind in KINDS])
+        client.subscribe([(f"tessera/v1/+/{kind}", 1) for kind in ("authorization", "decline")])
 
     def _disconnected(self, _client: Client, _data: None, _flags: object, reason: ReasonCode, *_: object) -> None:
         log.info("disconnected: %s", reason)
 
     def _received(self, client: Client, _data: None, message: MQTTMessage) -> None:
-        _, _, terminal, kind = message.topic.split("/")
+        terminal = message.topic.split("/")[2]
         try:
-            receipt = self._backend.handle(terminal, kind, bytes(message.payload))
+            receipt = self._backend.handle(terminal, bytes(message.payload))
         except sqlite3.Error as error:
-            log.error("not answered, it will come again: %s", error)
-            return
+            # Acknowledged all the same: the terminal sends it again until it is answered, and what is not acknowledged
+            # would fill the broker's window for good.
+            log.error("not answered, the terminal will send it again: %s", error)
         except PaymentError as error:
             log.warning("no terminal can be named %r: %s", terminal, error.code)
         else:

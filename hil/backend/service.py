@@ -25,11 +25,6 @@ from hil.backend.policy import DEMO, Policy
 from hil.backend.register import create_app
 from hil.backend.store import Store
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 MIN_TOKEN = 16
 
 
@@ -58,8 +53,8 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 def load_service_config(path: Path) -> ServiceConfig:
     """Read the file. Raises PaymentError `trust` that names file and reason."""
     try:
-        config = msgspec.convert(tomllib.loads(path.read_text()), ServiceConfig, strict=True)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        config = msgspec.toml.decode(path.read_bytes(), type=ServiceConfig, strict=True)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise PaymentError("trust", f"{path}: {error}") from error
     if config.broker.tls is None and config.broker.host != "127.0.0.1":
         raise PaymentError("trust", f"{path}: broker.tls: missing; a broker without TLS is for 127.0.0.1 only")

@@ -87,12 +87,12 @@ class Shop:
         """An authorization that differs from the honest one, signed by the terminal's own key."""
         return self.till.sign(msgspec.structs.replace(self.till.read(self.authorized()), **changes))
 
-    def answer(self, envelope: bytes, topic: str = "till-1", kind: str = "authorization") -> Receipt:
+    def answer(self, envelope: bytes, topic: str = "till-1") -> Receipt:
         """Hand an envelope to the backend; return its verified receipt."""
-        receipt = self.backend.handle(topic, kind, envelope)
+        receipt = self.backend.handle(topic, envelope)
         return schema.verify(receipt, Receipt, self.trust.resolve)[1]
 
-    def code(self, envelope: bytes, topic: str = "till-1", kind: str = "authorization") -> str:
+    def code(self, envelope: bytes, topic: str = "till-1") -> str:
         """The reject code, or the outcome where there is none."""
-        receipt = self.answer(envelope, topic, kind)
+        receipt = self.answer(envelope, topic)
         return receipt.code or receipt.outcome

@@ -21,12 +21,12 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware.core.errors import TerminalError
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES
 from hil.rig.certificates import Authority, Identity
 
 HOST = "127.0.0.1"
 READY_S = 15.0
-# an envelope is at most 16 KiB
-MAX_PACKET_BYTES = 20 * 1024
+MAX_PACKET_BYTES = MAX_ENVELOPE_BYTES + 1024
 _STOP_S = 5.0
 
 _MOSQUITTO_CONF = """\

@@ -1,6 +1,6 @@
 """One picture of a run: infrared, depth and verdict of each scene, as the virtual camera sees it. Simulated.
 
-The terminal gives no image away: the scenes are rendered once more here, from the same stage and seed.
+The terminal gives no image away: these are not the frames it judged, the scenes are rendered once more here.
 """
 
 from dataclasses import dataclass
@@ -40,6 +40,8 @@ def draw(panels: list[Panel], seed: int, path: Path) -> None:
     sheet = np.vstack(rows)
     banner = np.full((34, sheet.shape[1], 3), 24, np.uint8)
     _write(banner, f"Tessera demo, seed {seed}: SIMULATED people and camera; infrared above, depth below", 22, WHITE)
+    if not tiles:
+        return
     if not cv2.imwrite(str(path), np.vstack([banner, sheet])):
         raise OSError(f"{path}: the contact sheet cannot be written")
 

@@ -105,7 +105,7 @@ def pay(site: Site, stage: Stage, payer: str, amount: str, currency: str = "EUR"
             events.append(message)
             on_event(message)
             if message.stage == "prompt" and message.reason == "tap":
-                core.send(Tap())
+                core.send(Tap(scene=message.scene))
     last = events[-1]
     # The terminal's word is out before its signed decline has reached the backend.
     with contextlib.suppress(SiteError):

@@ -26,7 +26,7 @@ class Traffic(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.shop = Shop(Path(self.folder.name))
         self.open: list[AcceptedIntent] = []
-        self.up: list[tuple[str, bytes]] = []
+        self.up: list[bytes] = []
         self.down: list[bytes] = []
         self.answered: dict[bytes, str] = {}
         self.said: dict[bytes, str] = {}
@@ -54,13 +54,13 @@ class Traffic(RuleBasedStateMachine):
     def send(self) -> None:
         head = self.shop.till.outbox.head()
         if head is not None:
-            self.up.append((head.kind, head.envelope))
+            self.up.append(head.envelope)
 
     @precondition(lambda self: self.up)
     @rule(pick=PICK, times=st.integers(1, 2))
     def arrive(self, pick: int, times: int) -> None:
         for _ in range(times):
-            self.down.append(self.shop.backend.handle("till-1", *self.up[pick % len(self.up)]))
+            self.down.append(self.shop.backend.handle("till-1", self.up[pick % len(self.up)]))
 
     @precondition(lambda self: self.down)
     @rule(pick=PICK)
@@ -117,7 +117,7 @@ class Traffic(RuleBasedStateMachine):
     def drain(self) -> None:
         """The wires heal: everything signed arrives, in order, and is settled."""
         while (head := self.shop.till.outbox.head()) is not None:
-            receipt = self.shop.backend.handle("till-1", head.kind, head.envelope)
+            receipt = self.shop.backend.handle("till-1", head.envelope)
             settled = self.shop.till.outbox.settle(receipt, self.shop.trust, "till-1")
             assert settled.outcome == self.answered[settled.intent], settled
         paid = {payment.intent for payment in self.shop.backend.payments()}

@@ -1,6 +1,5 @@
 """The backend as a process, with mosquitto and its register: a payment, kill -9, a resend, a clean end."""
 
-import os
 import queue
 import signal
 import subprocess
@@ -22,7 +21,7 @@ from firmware.payment.trust import load_trust
 from hil.backend.keys import create_backend_key, registration, save_registrations
 from hil.backend.service import load_service_config
 from hil.backend.simulator import SimulatedTerminal, new_element
-from hil.rig.brokers import Broker, BrokerError, client_context, free_port, mosquitto
+from hil.rig.brokers import Broker, client_context, free_port, mosquitto
 from hil.rig.certificates import Authority, Identity
 
 TOKEN = "a-register-token-of-the-test"
@@ -44,15 +43,10 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def broker(tmp_path: Path, authority: Authority) -> Iterator[Broker]:
+def broker(tmp_path: Path, authority: Authority, mosquitto_installed: None) -> Iterator[Broker]:
     """mosquitto with mutual TLS."""
-    try:
-        with mosquitto(tmp_path / "broker", authority) as broker:
-            yield broker
-    except BrokerError as error:
-        if "not installed" not in str(error) or os.environ.get("TESSERA_STRICT") == "1":
-            raise
-        pytest.skip(str(error))
+    with mosquitto(tmp_path / "broker", authority) as broker:
+        yield broker
 
 
 class Service:

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from firmware.core.reasons import ATTACKS, SENTENCES
 from firmware.core.session import REFUSE_AFTER, Phase, Session
 from firmware.runtime.config import load_profile
+from firmware.vision.face import Reason
 
 DEMO = load_profile("demo")
 SECOND = 1_000_000_000
@@ -121,5 +122,6 @@ TestSessionMachine = SessionMachine.TestCase
 TestSessionMachine.settings = settings(max_examples=200, deadline=None)
 
 
-def test_every_attack_has_a_sentence() -> None:
-    assert set(SENTENCES) >= ATTACKS
+def test_every_reason_for_a_no_has_a_sentence() -> None:
+    gates = {"depth_missing", "flat", "wrong_size", "repeated_frame", "stale_frame", "gate_unknown"}
+    assert set(SENTENCES) >= ATTACKS | gates | {reason.value for reason in Reason}

@@ -78,8 +78,7 @@ def test_state_directory_that_cannot_be_made(laid_out: Path, tmp_path: Path) -> 
     assert_told(run(folder), "state", "cannot start")
 
 
-def test_unknown_camera_is_told_and_the_terminal_refuses_rather_than_ends(laid_out: Path, tmp_path: Path) -> None:
-    """A camera may come back; so the terminal stays up, and `doctor` says what is wrong."""
+def test_doctor_names_a_camera_that_does_not_exist(laid_out: Path, tmp_path: Path) -> None:
     folder = edited(laid_out, tmp_path, 'source = "virtual"', 'source = "nonesuch"')
     command = [sys.executable, "-m", "firmware.cli", "doctor", "--config", str(folder / "terminal.toml")]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

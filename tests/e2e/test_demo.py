@@ -23,6 +23,7 @@ def test_demo_ends_as_it_must_and_leaves_its_evidence(tmp_path: Path, models_dir
     summary = msgspec.json.decode((tmp_path / "run" / "summary.json").read_bytes())
     assert summary["all_as_they_must"] is True
     assert "simulated" in summary["evidence"]
+    assert summary["seconds"] < 90
     assert [scene["got"] for scene in summary["scenes"]] == [
         "enrolled",
         *(scene.terminal for scene in scenes(seed)),
@@ -35,6 +36,14 @@ def test_demo_ends_as_it_must_and_leaves_its_evidence(tmp_path: Path, models_dir
     sheet = cv2.imread(str(tmp_path / "run" / "contact-sheet.png"))
     assert sheet is not None
     assert sheet.std() > 10
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_ten_other_seeds_end_as_they_must(tmp_path: Path, models_dir: Path) -> None:
+    for seed in range(30, 40):
+        ran = run_demo(tmp_path / str(seed), seed)
+        assert ran.returncode == 0, f"seed {seed}:\n{ran.stdout}{ran.stderr}"
 
 
 def test_demo_refuses_a_run_directory_that_exists(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """The whole path on real processes, mosquitto with mutual TLS, and a real scanned head before the virtual camera."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
-from firmware.runtime.messages import Enrol, Erase, ListPeople
+from firmware.runtime.messages import Cancel, Enrol, Erase, Event, ListPeople
 from hil.rig.customer import consent_of, enrol, papers_for, pay
 from hil.rig.site import Site
 from hil.sensor.stage import James, Person, Stage
@@ -18,7 +21,9 @@ PAYER = "payer-james"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, data_dir: Path, models_dir: Path) -> Iterator[Site]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, data_dir: Path, models_dir: Path, mosquitto_installed: None
+) -> Iterator[Site]:
     """A terminal at which james is enrolled."""
     folder = tmp_path_factory.mktemp("site")
     with Site.make(folder, broker="mosquitto", camera={"data": str(data_dir)}) as site:
@@ -70,10 +75,8 @@ def test_camera_that_repeats_a_frame_does_not_pay(site: Site) -> None:
     assert ending(site, replaced(JAMES, fault="freeze")) == ("repeated_frame", "declined/repeated_frame")
 
 
-def test_camera_that_stops_is_refused_within_two_seconds(site: Site) -> None:
-    began = time.monotonic()
+def test_camera_that_stops_is_refused_before_the_customers_time_is_up(site: Site) -> None:
     assert ending(site, replaced(JAMES, fault="stop")) == ("camera_lost", "declined/camera_lost")
-    assert time.monotonic() - began < 6  # a refusal, never a hang
     site.show(JAMES)
     site.wait_for("the camera", lambda: site.up()["camera"])
 
@@ -105,25 +108,73 @@ def test_erasing_nobody_is_refused(site: Site) -> None:
         ask(core, Erase(person="0" * 16), timeout_s=5)
 
 
-def test_list_of_people_holds_no_biometrics(site: Site) -> None:
+def test_amount_above_the_limit_for_a_face_is_declined_without_a_look(site: Site) -> None:
+    visit = pay(site, JAMES, PAYER, "100.01")
+    assert (visit.reason, visit.register) == ("amount_limit", "declined/amount_limit")
+    assert [event.stage for event in visit.events] == ["outcome"]
+
+
+def test_cancel_at_the_terminal_declines(site: Site) -> None:
+    def cancel(event: Event) -> None:
+        if event.reason == "look":
+            with site.control() as core:
+                ask(core, Cancel(scene=event.scene), timeout_s=5)
+
+    visit = pay(site, Stage(), PAYER, "1.00", on_event=cancel)
+    assert (visit.reason, visit.register) == ("cancelled", "declined/cancelled")
+
+
+def test_second_payment_while_one_is_in_hand_is_declined_as_busy(site: Site) -> None:
+    second = []
+
+    def ask_again(event: Event) -> None:
+        if event.reason == "look":
+            second.append(site.request("2.00", "EUR", PAYER))
+
+    assert pay(site, Stage(), PAYER, "1.00", on_event=ask_again).reason == "no_face"
+    site.wait_for("the second", lambda: site.state(second[0]) == ("declined", "busy"))
+
+
+def test_camera_process_that_dies_ends_the_payment_in_a_refusal(site: Site) -> None:
+    def kill_camera(event: Event) -> None:
+        if event.reason == "look":
+            os.kill(site.pid("camera"), signal.SIGKILL)
+
+    visit = pay(site, Stage(), PAYER, "1.00", on_event=kill_camera)
+    assert (visit.reason, visit.register) == ("camera_lost", "declined/camera_lost")
+    site.wait_for("the camera", lambda: site.up()["camera"])
+
+
+def test_list_of_people_is_metadata_only(site: Site) -> None:
     with site.control() as core:
-        people = ask(core, ListPeople(), timeout_s=5).people
-    assert [person.payer for person in people] == [PAYER]
+        page = ask(core, ListPeople(), timeout_s=5)
+    assert page.total == 1
+    assert msgspec.to_builtins(page.people[0]).keys() == {
+        "type", "person", "purpose", "enrolled_at", "retain_until", "payer",
+    }  # fmt: skip
 
 
-def test_broker_absent_is_a_refusal_and_everything_recovers(site: Site) -> None:
-    site.broker.kill()
-    site.wait_for("the link to notice", lambda: not site.up()["link"])
-    site.broker.start()
+def test_broker_absent_is_a_refusal_told_later_and_everything_recovers(site: Site) -> None:
+    def kill_broker(event: Event) -> None:
+        if event.reason == "look":
+            site.broker.kill()
+            site.wait_for("the link to notice", lambda: not site.up()["link"])
+            site.show(JAMES)
+        elif event.stage == "outcome":
+            site.broker.start()
+
+    visit = pay(site, Stage(), PAYER, "1.00", on_event=kill_broker)
+    assert visit.reason == "offline"
     site.wait_for("the link", lambda: site.up()["link"] and site.backend_ready())
+    site.wait_for("the refusal", lambda: site.state(visit.intent) == ("declined", "offline"))
     assert ending(site, JAMES) == ("approved", "approved")
 
 
 def test_backend_that_never_answers_is_unknown_and_the_payment_is_not_lost(site: Site) -> None:
-    def kill_backend(event: object) -> None:
-        if getattr(event, "stage", "") == "prompt" and getattr(event, "reason", "") == "look":
+    def kill_backend(event: Event) -> None:
+        if event.reason == "look":
             site.kill_backend()
-        if getattr(event, "stage", "") == "outcome":
+        elif event.stage == "outcome":
             site.start_backend()
 
     visit = pay(site, JAMES, PAYER, "7.30", on_event=kill_backend)

@@ -30,7 +30,7 @@ def measure(site: Site) -> dict[str, tuple[float, int]]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(MINUTES * 60 + 300)
-def test_memory_and_descriptors_stay_flat(tmp_path: Path, models_dir: Path) -> None:
+def test_memory_and_descriptors_stay_flat(tmp_path: Path, models_dir: Path, mosquitto_installed: None) -> None:
     with Site.make(tmp_path / "site", broker="mosquitto") as site:
         pids = {name: site.pid(name) for name in PROCESSES}
         began, early, rounds = time.monotonic(), None, 0

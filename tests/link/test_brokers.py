@@ -29,7 +29,11 @@ def test_broker_that_cannot_start_says_where_to_look(folder: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
-def test_broker_listens_on_this_machine_only_and_leaves_nothing_running(folder: Path, kind: str) -> None:
+def test_broker_listens_on_this_machine_only_and_leaves_nothing_running(
+    folder: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    if kind == "mosquitto":
+        request.getfixturevalue("mosquitto_installed")
     running = brokers.mosquitto(folder, Authority(folder)) if kind == "mosquitto" else brokers.embedded(folder)
     with running as broker:
         pid = broker.pid

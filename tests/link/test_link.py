@@ -21,6 +21,8 @@ from hil.rig.brokers import Broker
 from hil.rig.certificates import Authority, Identity
 from tests.link.ends import ROOT, WAIT_S, Client, Core, Link
 
+pytestmark = pytest.mark.usefixtures("mosquitto_installed")
+
 INTENT, RECEIPT = "tessera/v1/t-1/intent", "tessera/v1/t-1/receipt"
 AUTHORIZATION, DECLINE = "tessera/v1/t-1/authorization", "tessera/v1/t-1/decline"
 

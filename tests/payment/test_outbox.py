@@ -40,7 +40,7 @@ def test_an_authorization_waits_until_its_receipt(shop: Shop) -> None:
     head = shop.till.outbox.head()
     assert head is not None
     assert (head.kind, head.envelope, shop.till.outbox.waiting()) == ("authorization", envelope, 1)
-    receipt = shop.backend.handle("till-1", "authorization", envelope)
+    receipt = shop.backend.handle("till-1", envelope)
     settled = shop.till.outbox.settle(receipt, shop.trust, "till-1")
     assert (settled.outcome, settled.code, settled.intent) == ("approved", "", head.intent)
     assert shop.till.outbox.head() is None
@@ -103,7 +103,7 @@ def test_an_intent_open_at_a_crash_is_known_and_declined_as_interrupted(shop: Sh
     (left,) = shop.till.outbox.interrupted()
     assert (left.id, left.digest) == (accepted.intent.id, accepted.digest)
     decline = shop.till.decline(left, "interrupted", START)
-    assert shop.code(decline, kind="decline") == "declined"
+    assert shop.code(decline) == "declined"
     assert shop.till.outbox.interrupted() == []
     assert shop.backend.state(left.id).code == "interrupted"
 
@@ -130,7 +130,7 @@ def test_envelopes_leave_in_order_and_counters_rise_over_restarts(shop: Shop) ->
         head = shop.till.outbox.head()
         assert head is not None
         assert head.envelope == envelope
-        receipt = shop.backend.handle("till-1", "authorization", envelope)
+        receipt = shop.backend.handle("till-1", envelope)
         assert shop.till.outbox.settle(receipt, shop.trust, "till-1").outcome == "approved"
 
 
@@ -168,7 +168,7 @@ def test_a_receipt_by_another_key_settles_nothing(shop: Shop) -> None:
 def test_a_second_receipt_with_another_outcome_is_refused(shop: Shop) -> None:
     envelope = shop.authorized()
     other = forged(shop, envelope, outcome="rejected", code="amount")
-    shop.till.outbox.settle(shop.backend.handle("till-1", "authorization", envelope), shop.trust, "till-1")
+    shop.till.outbox.settle(shop.backend.handle("till-1", envelope), shop.trust, "till-1")
     with pytest.raises(PaymentError) as error:
         shop.till.outbox.settle(other, shop.trust, "till-1")
     assert refused(error) == "receipt"
@@ -177,7 +177,7 @@ def test_a_second_receipt_with_another_outcome_is_refused(shop: Shop) -> None:
 def test_a_rejection_of_bytes_the_backend_could_not_read_settles(shop: Shop) -> None:
     envelope = shop.authorized()
     shop.register_again(revoked=True)
-    receipt = shop.backend.handle("till-1", "authorization", envelope)
+    receipt = shop.backend.handle("till-1", envelope)
     settled = shop.till.outbox.settle(receipt, shop.trust, "till-1")
     assert (settled.outcome, settled.code) == ("rejected", "revoked")
     assert settled.intent == shop.till.read(envelope).intent
@@ -195,14 +195,14 @@ def test_settled_intents_leave_only_once_they_would_be_refused_as_expired(shop: 
     accepted = shop.open()
     envelope = shop.till.authorize(accepted, shop.mandate, START)
     unsettled = shop.authorized()
-    shop.till.outbox.settle(shop.backend.handle("till-1", "authorization", envelope), shop.trust, "till-1")
+    shop.till.outbox.settle(shop.backend.handle("till-1", envelope), shop.trust, "till-1")
     shop.time += INTENT_TTL_S + 1
     shop.open()
     head = shop.till.outbox.head()
     assert head is not None
     assert head.envelope == unsettled
     with pytest.raises(PaymentError) as error:
-        shop.till.outbox.settle(shop.backend.handle("till-1", "authorization", envelope), shop.trust, "till-1")
+        shop.till.outbox.settle(shop.backend.handle("till-1", envelope), shop.trust, "till-1")
     assert refused(error) == "receipt"
     with pytest.raises(PaymentError, match="before a time"):
         TrustedClock(shop.till.outbox, lambda: float(START), lambda: 0.0).now()

@@ -61,9 +61,13 @@ def test_production_takes_no_software_key_and_no_virtual_camera(tmp_path: Path) 
     payment = GOOD.replace('"demo"', '"payment"') + tls
     with pytest.raises(ConfigError, match=r"secure_element\.backend"):
         load(tmp_path, payment)
-    with pytest.raises(ConfigError, match=r"camera\.source"):
-        load(tmp_path, payment.replace('"software"', '"pkcs11"'))
-    load(tmp_path, payment.replace('"software"', '"pkcs11"').replace('"virtual"', '"realsense"'))
+    hardware = payment.replace('"software"', '"pkcs11"')
+    with pytest.raises(ConfigError, match="camera: what is rendered"):
+        load(tmp_path, hardware)
+    live = hardware.replace('"virtual"', '"realsense"')
+    load(tmp_path, live)
+    with pytest.raises(ConfigError, match="camera: what is rendered"):
+        load(tmp_path, live.replace('"realsense"', '"realsense"\noptions = { file = "replayed.db3" }'))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

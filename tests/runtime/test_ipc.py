@@ -61,7 +61,7 @@ def is_hung_up_on(stream: socket.socket) -> bool:
 
 def is_alive(path: Path) -> bool:
     with ipc.connect(path, FromCore, ANSWER_S) as core:
-        core.send(Tap())
+        core.send(Tap(scene=1))
         return bool(core.receive(ANSWER_S) == Done(detail="Tap"))
 
 
@@ -73,7 +73,7 @@ def path(short_path: Path) -> Path:
 def test_messages_pass_both_ways(path: Path) -> None:
     def ask() -> list[FromCore | None]:
         with ipc.connect(path, FromCore, ANSWER_S) as core:
-            core.send(Tap())
+            core.send(Tap(scene=1))
             core.send(Status())
             return [core.receive(ANSWER_S), core.receive(ANSWER_S), core.receive(0.0)]
 
@@ -86,7 +86,7 @@ def test_threads_may_send_at_once(path: Path) -> None:
 
             def send_many() -> None:
                 for _ in range(100):
-                    core.send(Tap())
+                    core.send(Tap(scene=1))
 
             threads = [threading.Thread(target=send_many) for _ in range(4)]
             for thread in threads:
@@ -153,7 +153,7 @@ def test_oversize_or_foreign_version_is_refused_before_its_body(path: Path, head
 
 
 def test_trailing_bytes_after_a_message_are_refused(path: Path) -> None:
-    body = msgspec.msgpack.encode(Tap()) + b"\xc0"
+    body = msgspec.msgpack.encode(Tap(scene=1)) + b"\xc0"
 
     def attack() -> bool:
         with raw(path) as stream:
@@ -228,7 +228,7 @@ def test_message_above_the_limit_is_not_sent_and_the_connection_lives(path: Path
 
     def send_big() -> bool:
         with ipc.connect(path, FromCore, ANSWER_S) as core:
-            core.send(Tap())
+            core.send(Tap(scene=1))
             with pytest.raises(ipc.IpcError, match="limit"):
                 core._codec.encode(Big(data=bytes(ipc.MAX_PAYLOAD_BYTES)))
             return bool(core.receive(ANSWER_S) == Done(detail="Tap"))
@@ -255,7 +255,7 @@ def test_too_many_clients_are_turned_away(path: Path) -> None:
         streams = [raw(path) for _ in range(server.MAX_PEERS)]
         # every one of them is being served before the last comes
         for stream in streams:
-            body = msgspec.msgpack.encode(Tap())
+            body = msgspec.msgpack.encode(Tap(scene=1))
             stream.sendall(struct.pack(">IB", len(body), ipc.VERSION) + body)
             assert stream.recv(1)
         with raw(path) as late:
@@ -295,7 +295,7 @@ def test_nobody_there_and_a_path_too_long_are_said_plainly(path: Path) -> None:
 
 
 def test_cancelled_receive_loses_nothing(path: Path) -> None:
-    body = msgspec.msgpack.encode(Tap())
+    body = msgspec.msgpack.encode(Tap(scene=1))
     got: list[ToCore] = []
     header_seen = threading.Event()
 
@@ -320,7 +320,7 @@ def test_cancelled_receive_loses_nothing(path: Path) -> None:
             return ipc.Connection[FromCore](stream.dup(), FromCore).receive(ANSWER_S)
 
     assert talk(path, impatient, dribble) == Done(detail="Tap")
-    assert got == [Tap()]
+    assert got == [Tap(scene=1)]
 
 
 def test_hang_up_is_seen_at_once_by_the_client(path: Path) -> None:
@@ -330,7 +330,7 @@ def test_hang_up_is_seen_at_once_by_the_client(path: Path) -> None:
 
     def stay() -> None:
         with ipc.connect(path, FromCore, ANSWER_S) as core:
-            core.send(Tap())
+            core.send(Tap(scene=1))
             assert isinstance(core.receive(ANSWER_S), Event)
             core.receive(ANSWER_S)
 

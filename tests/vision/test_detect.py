@@ -41,7 +41,6 @@ def test_a_face_out_of_the_volume_or_without_depth(
     found = detector.find(make_frame(ONE, depth_mm))
     assert isinstance(found, NoFace)
     assert found.reason is reason
-    assert found.text
 
 
 def test_an_empty_view_has_no_face(detector: Detector, make_frame: MakeFrame) -> None:

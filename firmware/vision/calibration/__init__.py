@@ -6,17 +6,11 @@ without its number of trials, and `kind` says what sort of evidence it is.
 
 import hashlib
 import math
-import sys
 from importlib.resources import files
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Population = Literal["virtual", "real"]
 MAX_CALIBRATION_BYTES = 64 * 1024
@@ -92,10 +86,8 @@ def decode_calibration(raw: bytes, where: str) -> Calibration:
     if len(raw) > MAX_CALIBRATION_BYTES:
         raise CalibrationError(f"{where}: larger than {MAX_CALIBRATION_BYTES} bytes")
     try:
-        return msgspec.convert(tomllib.loads(raw.decode()), Calibration, strict=True)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{where}: not TOML: {error}") from error
-    except msgspec.ValidationError as error:
+        return msgspec.toml.decode(raw, type=Calibration, strict=True)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CalibrationError(f"{where}: {error}") from error
 
 
