@@ -13,6 +13,7 @@ expertise and equipment, from a layman's afternoon to an expert's weeks. Costs a
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
@@ -93,9 +94,22 @@ class Attacker:
         return hold.pose(sway(time_s, self.seed))
 
     def act(self, hold: Hold, time_s: float) -> tuple[Expression, Pose]:
-        """Expression and pose of the attacker's own head."""
-        expression, off = Timeline(self.seed, self.prompts).at(time_s)
-        return expression, hold.pose(off)
+        """Expression and pose of the attacker's own head; the dark exposure of a first frame falls before 0 s."""
+        expression, off = self._asked.at(max(time_s, 0.0))
+        pose = hold.pose(off)
+        if self.prompts and hold.unsteady != 1:  # what is done on purpose is not unsteadiness
+            _, swaying = self._unasked.at(max(time_s, 0.0))
+            purpose = {name: value - getattr(swaying, name) for name, value in vars(off).items()}
+            pose = hold.pose(swaying).moved(Pose(**purpose))
+        return expression, pose
+
+    @cached_property
+    def _asked(self) -> Timeline:
+        return Timeline(self.seed, self.prompts)
+
+    @cached_property
+    def _unasked(self) -> Timeline:
+        return Timeline(self.seed)
 
     def worn_by(self) -> Actor:
         """The wearer. Raises ArtefactError where nobody wears it."""

@@ -1,4 +1,4 @@
-"""The contact sheet of every species: infrared above, depth below, and under them what the rendering leaves out.
+"""The contact sheet of every species: infrared, depth, dots on the cheek, and what the rendering leaves out.
 
 Every instrument has its typical parameters, at 450 mm, turned a little, as the preset `structured-light` sees it.
 """
@@ -24,6 +24,7 @@ NEAR_MM, FAR_MM = 350.0, 650.0
 WHITE, GREY, DARK = (235, 235, 235), (165, 165, 165), 24
 YAW_DEG, AT_S = 12.0, 0.4
 CROP = (slice(58, 422), slice(132, 508))
+CHEEK, ZOOM = (slice(272, 294), slice(333, 399)), 4
 
 
 def draw(seed: int, path: Path) -> None:
@@ -44,8 +45,8 @@ def draw(seed: int, path: Path) -> None:
     tiles += [np.full_like(tiles[0], DARK)] * (-len(tiles) % COLUMNS)
     rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
     banner = np.full((34, rows[0].shape[1], 3), DARK, np.uint8)
-    about = f"SIMULATED: every species, seed {seed}, preset structured-light; infrared, decoded depth (350-650 mm)"
-    _write(banner, about, 22, WHITE, 0.5)
+    about = f"SIMULATED: every species, seed {seed}, preset {sensor.name}; infrared,"
+    _write(banner, f"{about} decoded depth (350-650 mm), dots on the cheek x{ZOOM}", 22, WHITE, 0.5)
     if not cv2.imwrite(str(path), np.vstack([banner, *rows])):
         raise OSError(f"{path}: the contact sheet cannot be written")
 
@@ -56,7 +57,7 @@ def _tile(name: str, caption: str, cycle: Cycle) -> NDArray[np.uint8]:
     _write(band, name.replace("_", " "), 16, WHITE, 0.46)
     for line, text in enumerate(textwrap.wrap(caption, 47)[:5]):
         _write(band, text, 34 + 15 * line, GREY, 0.36)
-    tile: NDArray[np.uint8] = np.vstack([infrared, _coloured(cycle.depth_mm[CROP]), band])
+    tile: NDArray[np.uint8] = np.vstack([infrared, _coloured(cycle.depth_mm[CROP]), _dots(cycle.dots[CHEEK]), band])
     return np.pad(tile, ((2, 2), (2, 2), (0, 0)), constant_values=DARK)
 
 
@@ -66,6 +67,13 @@ def _coloured(depth_mm: NDArray[np.float32]) -> NDArray[np.uint8]:
     colours = cv2.applyColorMap(np.nan_to_num(scaled * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
     colours[~np.isfinite(depth_mm)] = 0
     return _small(colours)
+
+
+def _dots(cheek: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Enlarged, and as bright as its brightest dot."""
+    bright = cv2.convertScaleAbs(cheek, alpha=255 / max(int(cheek.max()), 1))
+    large = cv2.resize(bright, (WIDTH, cheek.shape[0] * ZOOM), interpolation=cv2.INTER_NEAREST)
+    return cv2.cvtColor(large, cv2.COLOR_GRAY2BGR).astype(np.uint8)
 
 
 def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

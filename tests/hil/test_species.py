@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.camera import CameraInfo, Emitter, FrameSet
-from hil.artefacts.instrument import HOLD, ArtefactError, Attacker, Limit
+from hil.artefacts.instrument import HOLD, ArtefactError, Attacker, Hold, Limit, Species
 from hil.artefacts.sheet import portrait
 from hil.artefacts.silicone_mask import passed_on
 from hil.artefacts.species import SPECIES
@@ -17,7 +18,7 @@ from hil.artefacts.streams import STREAMS
 from hil.artefacts.warp import animated
 from hil.people import Head
 from hil.people.actor import NEUTRAL, Actor, Expression
-from hil.people.living import Timeline
+from hil.people.living import Prompt, Timeline
 from hil.sensor.capture import render
 from hil.sensor.material import PAPER, SILICONE
 from hil.sensor.scene import Performance, Placed, Pose, Scene
@@ -213,6 +214,17 @@ def test_silicone_passes_on_the_share_of_motion_it_says(transfer: float, victim:
     assert motion.max() == pytest.approx(transfer * SMILE_MM, abs=1e-3)
 
 
+def test_a_head_turned_on_request_turns_as_far_on_a_tripod_as_in_an_unsteady_hand() -> None:
+    seed = next(s for s in range(50) if not Timeline(s, (Prompt("turn_left", 0.0),)).answers[0].refused)
+    attacker = Attacker(seed, None, (Prompt("turn_left", 0.0),))
+    answer = Timeline(seed, attacker.prompts).answers[0]
+    turned = answer.begins_s + answer.onset_s
+    yaw = attacker.act(Hold(unsteady=0), turned)[1].yaw_deg - attacker.act(Hold(unsteady=0), 0)[1].yaw_deg
+    assert yaw == pytest.approx(answer.amount)
+    swaying = Attacker(seed).act(Hold(unsteady=3), turned)[1].yaw_deg
+    assert attacker.act(Hold(unsteady=3), turned)[1].yaw_deg == pytest.approx(swaying + answer.amount)
+
+
 def test_lids_and_gaze_behind_silicone_are_living() -> None:
     living = Expression(smile=1, blink_left=1, gaze_yaw_deg=5)
     assert passed_on(living, 0.5) == Expression(smile=0.5, blink_left=1, gaze_yaw_deg=5)
@@ -325,3 +337,21 @@ def test_a_relit_recording_follows_the_light_at_its_delay(
 def test_a_delay_between_frames_is_none(past: list[FrameSet], live: list[FrameSet]) -> None:
     with pytest.raises(ArtefactError, match="whole"):
         STREAMS["relit"].inject(past, live, delay_frames=0.5)
+
+
+def row(species: Species) -> str:
+    """The line of docs/artefacts.md."""
+    limits = "; ".join(
+        f"{name} {limit.low:g}-{limit.high:g} {limit.unit}".strip() for name, limit in species.shape.items()
+    )
+    kind = f"{species.kind}{', worn' if species.worn else ''}"
+    cost = f"{species.cost_eur[0]}-{species.cost_eur[1]}"
+    cells = (f"`{species.name}`", kind, species.level, species.access, cost, limits, species.not_modelled)
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_documentation_lists_every_species_as_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "artefacts.md").read_text()
+    missing = [species.name for species in SPECIES.values() if row(species) not in text]
+    assert not missing
+    assert all(f"| `{name}` |" in text for name in STREAMS)
