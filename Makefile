@@ -16,6 +16,9 @@ check: setup-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+long: setup-dev
+	$(BIN)/pytest -m long $(ARGS)
+
 soak: setup-dev
 	$(BIN)/pytest -m soak $(ARGS)
 

@@ -11,7 +11,7 @@ import pytest
 
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
-from firmware.runtime.messages import Cancel, Enrol, Erase, Event, ListPeople
+from firmware.runtime.messages import Cancel, Enrol, Erase, Event, ListPeople, Tap
 from hil.rig.customer import consent_of, enrol, papers_for, pay
 from hil.rig.site import Site
 from hil.sensor.stage import James, Person, Stage
@@ -112,6 +112,36 @@ def test_amount_above_the_limit_for_a_face_is_declined_without_a_look(site: Site
     visit = pay(site, JAMES, PAYER, "100.01")
     assert (visit.reason, visit.register) == ("amount_limit", "declined/amount_limit")
     assert [event.stage for event in visit.events] == ["outcome"]
+
+
+def test_tap_for_another_scene_confirms_nothing(site: Site) -> None:
+    """A double tap, or one meant for what the screen showed before, must not confirm another amount."""
+    told = []
+
+    def tap_the_past(event: Event) -> None:
+        if event.reason == "tap":
+            with site.control() as core:
+                for scene in (event.scene - 1, event.scene + 1):
+                    with pytest.raises(TerminalError, match="something else"):
+                        ask(core, Tap(scene=scene), timeout_s=5)
+                told.append(site.status().shown)
+
+    assert pay(site, JAMES, PAYER, "3.00", on_event=tap_the_past).reason == "approved"
+    assert told == ["Pay 3.00 EUR to CORNER-SHOP"]
+    with site.control() as core, pytest.raises(TerminalError, match="something else"):
+        ask(core, Tap(scene=site.status().scene), timeout_s=5)
+
+
+def test_enrolment_ends_when_the_one_who_asked_for_it_hangs_up(site: Site) -> None:
+    consent, mandate = papers_for(site, "payer-gone")
+    site.show(Stage())
+    with site.control() as core:
+        core.send(Enrol(consent=consent.encoded, mandate=mandate))
+        while not (isinstance(event := core.receive(10), Event) and event.stage == "prompt"):
+            assert event is not None
+    site.wait_for("the enrolment's end", lambda: site.status().session == "idle", 5)
+    with site.control() as core:
+        assert "payer-gone" not in {person.payer for person in ask(core, ListPeople(), timeout_s=5).people}
 
 
 def test_cancel_at_the_terminal_declines(site: Site) -> None:
