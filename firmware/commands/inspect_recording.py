@@ -21,6 +21,7 @@ from drivers.camera.recording.summary import GAP, Summary, summarise
 
 CUT_SHORT = 3  # exit code: the frames before were shown, but the file ends early or is damaged
 FAR = 2.5  # median intervals: what is further away shares the last bin of the histogram
+SAME_MS = 0.1  # intervals no further apart need no histogram
 BINS, BAR, SHOWN_GAPS, SHOWN_EVENTS = 12, 40, 10, 60
 LEVELS = "▁▂▃▄▅▆▇█"
 
@@ -99,6 +100,8 @@ def _print_timing(console: Console, summary: Summary) -> None:
 def histogram(intervals_ms: NDArray[np.float64]) -> list[tuple[float, float, int]]:
     """Return (from, to, count) of the intervals (n,), milliseconds; the last bin holds all far above the median."""
     low, high = float(intervals_ms.min()), float(intervals_ms.max())
+    if high - low < SAME_MS:
+        return [(low, high, intervals_ms.size)]
     usual = max(low + 1e-3, min(high, FAR * float(np.median(intervals_ms))))
     edges = np.linspace(low, usual, BINS)
     edges = np.append(edges, max(high, usual + 1e-3))
@@ -120,16 +123,16 @@ def _print_session(console: Console, summary: Summary) -> None:
     console.print(f"\nsession events: {kinds or 'none'}")
     start_ns = summary.timestamps_ns[0]
     for event in summary.events[:SHOWN_EVENTS]:
-        console.print(
-            f"  {(event.at_ns - start_ns) / 1e9:+9.3f} s  {plain(_told(event))}", markup=False, highlight=False
-        )
+        line = f"  {(event.at_ns - start_ns) / 1e9:+9.3f} s  {plain(_told(event))}"
+        console.print(line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
     if (left := sum(summary.event_counts.values()) - SHOWN_EVENTS) > 0:
         console.print(f"  and {left} more")
 
 
 def _told(event: SessionEvent) -> str:
     values = msgspec.to_builtins(event)
-    del values["at_ns"]
-    return f"{values.pop('kind'):8}" + ", ".join(
-        f"{name} {value}" for name, value in values.items() if value not in ("", None)
-    )
+    kind, _ = values.pop("kind"), values.pop("at_ns")
+    told = [
+        f"{value}" if name == kind else f"{name} {value}" for name, value in values.items() if value not in ("", None)
+    ]
+    return f"{kind:8}" + ", ".join(told)

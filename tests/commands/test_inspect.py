@@ -74,7 +74,7 @@ def test_inspect_tells_timing_drops_gaps_depth_and_events(tmp_path: Path, synthe
         "200.0 ms after frame 3",
         "valid depth: least 99.2%, median 99.2%",
         "1 prompt",
-        "+0.000 s prompt prompt smile, text Please smile.",
+        "+0.000 s prompt smile, text Please smile.",
     ):
         assert expected in told, (expected, told)
     picture = tmp_path / "a.mcap.png"
