@@ -105,20 +105,20 @@ class Decoder:
 
 def _refined(image: U8, fine: U8, matched: NDArray[np.bool_], coarse: F32, offset: int) -> F32:
     """(h, w) disparity, NaN where unknown; column x of `image` at disparity d is FINE (x + offset - d) of `fine`."""
-    weight = matched.astype(np.float32)
+    height, width = image.shape
+    mask = matched.astype(np.uint8) * np.uint8(255)
+    weight = mask.astype(np.float32) / np.float32(255)
     count = np.maximum(_sum(weight), 1)
-    seen = weight * image
-    seen_sum = _sum(seen)
-    variance = _sum(seen * seen) - seen_sum * seen_sum / count
-    columns = np.arange(seen.shape[1], dtype=np.float32) + np.float32(offset)
-    rows = np.repeat(np.arange(seen.shape[0], dtype=np.float32)[:, None], seen.shape[1], axis=1)
+    seen, seen_sum, variance = _statistics(image, mask, count)
+    spread = np.sqrt(np.maximum(variance, 1))
+    columns = (np.arange(width, dtype=np.float32) + np.float32(offset)) * np.float32(FINE)
+    rows = np.repeat(np.arange(height, dtype=np.float32)[:, None], width, axis=1)
 
     def correlation(disparity: F32) -> F32:
-        bent = weight * cv2.remap(fine, (columns - disparity) * np.float32(FINE), rows, cv2.INTER_NEAREST)
-        bent_sum = _sum(bent)
-        bent_variance = _sum(bent * bent) - bent_sum * bent_sum / count
-        together = _sum(bent * seen) - bent_sum * seen_sum / count
-        return np.asarray(together / np.sqrt(np.maximum(variance, 1) * np.maximum(bent_variance, 1)), np.float32)
+        bent = cv2.remap(fine, columns - disparity * np.float32(FINE), rows, cv2.INTER_NEAREST)
+        bent, bent_sum, bent_variance = _statistics(np.asarray(bent, np.uint8), mask, count)
+        together = _sum(cv2.multiply(seen, bent, dtype=cv2.CV_32F)) - bent_sum * seen_sum / count
+        return np.asarray(together / (spread * np.sqrt(np.maximum(bent_variance, 1))), np.float32)
 
     good = matched & (variance > MIN_VARIANCE * count) & (count > MIN_MATCHED * WINDOW * WINDOW)
     refined, step = coarse, np.float32(STEP_PX)
@@ -147,6 +147,14 @@ def _interpolated(image: U8) -> U8:
     return np.asarray(between, np.uint8)
 
 
-def _sum(values: F32) -> F32:
+def _statistics(image: U8, mask: U8, count: F32) -> tuple[U8, F32, F32]:
+    """`image` where `mask` is set, else 0; over the window, its sum and its sum of squared deviations."""
+    image = np.asarray(cv2.bitwise_and(image, mask), np.uint8)
+    total = _sum(image)
+    squares = cv2.sqrBoxFilter(image, cv2.CV_32F, (WINDOW, WINDOW), normalize=False)
+    return image, total, np.asarray(squares - total * total / count, np.float32)
+
+
+def _sum(values: F32 | U8) -> F32:
     """Sum over the window about every pixel."""
     return cv2.boxFilter(values, cv2.CV_32F, (WINDOW, WINDOW), normalize=False).astype(np.float32, copy=False)
