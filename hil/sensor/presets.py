@@ -149,9 +149,12 @@ def _image(width: int, focal_px: float) -> Intrinsics:
     return Intrinsics(width=width, height=height, fx=focal_px, fy=focal_px, cx=middle[0], cy=middle[1])
 
 
-def _dots(width: int, at_1280: int) -> int:
-    """The smaller image gets as many pixels per dot as the larger one: a dot must stay a few pixels from the next."""
-    return at_1280 if width == 1280 else round(at_1280 * 640 * 480 / (1280 * 800))
+def _projector(
+    width: int, at_1280: int, watts: float, sigma_px: float = 0.6, speckle: float = 0.15, missing: float = 0.0
+) -> Projector:
+    """The smaller image gets as many pixels per dot as the larger, so fewer dots, which share the same laser power."""
+    count = at_1280 if width == 1280 else round(at_1280 * 640 * 480 / (1280 * 800))
+    return Projector(count, watts * 1e6 / count, sigma_px, speckle, missing)
 
 
 def _ideal(width: int) -> Preset:
@@ -159,7 +162,7 @@ def _ideal(width: int) -> Preset:
         name="ideal",
         wavelength_nm=940,
         intrinsics=_image(width, 900.0 if width == 1280 else 600.0),
-        projector=Projector(count=_dots(width, 30_000), speckle=0.0),
+        projector=_projector(width, 30_000, watts=1.0, speckle=0.0),
         pixel=Pixel(full_well_e=9000.0, prnu=0.0, dsnu_e=0.0, hot=0.0),
         ambient=Ambient(flicker=0.0),
         scattering=False,
@@ -171,7 +174,7 @@ def _structured_light(width: int) -> Preset:
         name="structured-light",
         wavelength_nm=940,
         intrinsics=_image(width, 783.0 if width == 1280 else 600.0),
-        projector=Projector(count=_dots(width, 30_000)),
+        projector=_projector(width, 30_000, watts=1.0),
         lens=Lens(distortion=(-0.08, 0.02, 0.0005, -0.0005)),
     )
 
@@ -182,7 +185,8 @@ def _d4xx(width: int) -> Preset:
         wavelength_nm=850,
         intrinsics=_image(width, 650.0 if width == 1280 else 390.0),  # a real D435 at 640 x 480 says 390.4
         baseline_mm=50.2,  # the same one
-        projector=Projector(count=_dots(width, 5_000), power_uw=60.0, sigma_px=0.9),
+        # the same sensor in both sizes: the smaller image is a crop, with most of the dots
+        projector=Projector(count=5_000 if width == 1280 else 4_200, power_uw=60.0, sigma_px=0.9),
         lens=Lens(psf_px=0.8, distortion=(-0.05, 0.06, 0.0, 0.0)),
         # 640 x 480 is the whole sensor scaled down: each of its pixels sums 2.8 of the sensor's
         pixel=Pixel(quantum_efficiency=0.45)
@@ -201,7 +205,7 @@ def _held_out(width: int) -> Preset:
         intrinsics=_image(width, 700.0 if width == 1280 else 540.0),
         baseline_mm=42.0,
         flood_w=1.4,
-        projector=Projector(count=_dots(width, 22_000), power_uw=28.0, sigma_px=0.75, speckle=0.25, missing=0.02),
+        projector=_projector(width, 22_000, watts=0.6, sigma_px=0.75, speckle=0.25, missing=0.02),
         lens=Lens(f_number=2.2, psf_px=0.95, distortion=(-0.15, 0.05, 0.001, 0.0008), misaligned_px=(0.15, 0.15)),
         pixel=Pixel(quantum_efficiency=0.24, full_well_e=6500.0, read_noise_e=6.0, prnu=0.015, dsnu_e=4.0, hot=5e-5),
         ambient=Ambient(indoor_w_m2=0.3),
