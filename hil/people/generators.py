@@ -71,8 +71,7 @@ def make_actor(
         clothes = torso(head, size, worn_rng) if generator == "ict" or not who.grown else ()
         return (*clothes, *throat(head), *shell(head, under_hat if hatted else haircut), *wear(worn, head, worn_rng))
 
-    clothed = np.zeros(len(rest), bool)
-    return Puppet(f"{generator}-{seed}", mesh, Body(rest, albedo, gloss, size, clothed), dress)
+    return Puppet(f"{generator}-{seed}", mesh, Body(rest, albedo, gloss, size), dress)
 
 
 def _ict(who: Sliders, rng: np.random.Generator, data_dir: Path | None) -> "tuple[Mesh, F32, _Eyes, float]":

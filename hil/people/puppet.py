@@ -13,7 +13,6 @@ from hil.people.atlas import Atlas
 from hil.people.head import NECK_PIVOT_MM, Head
 from hil.people.units import Offsets
 from hil.sensor.jit import compiled
-from hil.sensor.material import CLOTH, Material
 from hil.sensor.scene import Pose
 from hil.sensor.surface import F32, I32, Surface
 
@@ -43,22 +42,26 @@ class Mesh:
         faces: (F, 3) int32 over the mesh's vertices (V).
         layout: the same mesh with texture, some vertices doubled.
         movements: what each movement adds.
-        eyes: vertices of the right and of the left eyeball, possibly none.
+        eyes: vertices of the right and of the left eyeball; empty for a scan, whose eyes are one with its skin.
         lids: vertices of each eye's lids, kept in front of the eyeball.
         lashes: of the right and of the left eye, see `lashes`.
         landmarks: (5,) int32 vertices.
+        web: (F,) bool, triangles that join the lips of a scan, left out while the mouth is open; or None.
     """
 
     faces: I32
     layout: Atlas
     movements: dict[str, Offsets]
-    eyes: tuple[I32, I32]
-    lids: tuple[I32, I32]
-    lashes: tuple[Lashes, Lashes]
+    eyes: tuple[I32, ...]
+    lids: tuple[I32, ...]
+    lashes: tuple[Lashes, ...]
     landmarks: I32
+    web: np.typing.NDArray[np.bool_] | None = None
 
 
 MEETS_MM = 2.5
+BLINKS = ("blink_right", "blink_left")
+OPEN = 0.05  # of `mouth_open` or `lips_round`: from here on the lips are apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +73,12 @@ class Body:
         albedo: (T, T) float32 texture.
         gloss: (V,) float32.
         size: of the movements, 1 for an adult.
-        clothed: (V,) bool, vertices under clothes, which are drawn as cloth.
     """
 
     rest: F32
     albedo: F32
     gloss: F32
     size: float
-    clothed: np.typing.NDArray[np.bool_]
 
 
 class Worn:
@@ -108,30 +109,20 @@ class Puppet(Actor):
         self._mesh = mesh
         self._body = body
         self._gloss = body.gloss[mesh.layout.source]
-        clothed = body.clothed[mesh.layout.source][mesh.layout.faces].any(axis=1)
-        self._skin_faces = np.ascontiguousarray(mesh.layout.faces[~clothed])
-        self._cloth_faces = np.ascontiguousarray(mesh.layout.faces[clothed])
+        self._apart = None if mesh.web is None else np.ascontiguousarray(mesh.layout.faces[~mesh.web])
         self._eyes = tuple(_Eye(body.rest, eye) for eye in mesh.eyes)
-        self._closing = {
-            name: self._closes(name, pair)
-            for name, pair in zip(("blink_right", "blink_left"), mesh.lashes, strict=True)
-        }
+        self._closing = {name: self._closes(name, pair) for name, pair in zip(BLINKS, mesh.lashes, strict=False)}
         self._worn = dress(self.head(NEUTRAL))
 
     def head(self, expression: Expression) -> Head:
         """See `Actor.head`."""
-        return self._head(self._vertices(expression))
+        return self._head(self._vertices(expression), expression)
 
     def surfaces(self, expression: Expression) -> tuple[Surface, ...]:
         """See `Actor.surfaces`."""
         vertices = self._vertices(expression)
-        whole = self._head(vertices)
-        bare = replace(whole, faces=self._skin_faces)
         motion = (vertices - self._body.rest)[self._mesh.layout.source]
-        worn = tuple(piece.carried(motion) for piece in self._worn)
-        if not len(self._cloth_faces):
-            return (bare, *worn)
-        return (bare, _part(whole, self._cloth_faces, CLOTH), *worn)
+        return (self._head(vertices, expression), *(piece.carried(motion) for piece in self._worn))
 
     def _vertices(self, expression: Expression) -> F32:
         vertices = self._body.rest.copy()
@@ -142,10 +133,8 @@ class Puppet(Actor):
             turn = Pose(yaw_deg=expression.gaze_yaw_deg, pitch_deg=expression.gaze_pitch_deg).rotation()
             for eye in self._eyes:
                 vertices[eye.vertices] = eye.centred @ turn.T + eye.centre
-        for eye, lids, closed in zip(
-            self._eyes, self._mesh.lids, (expression.blink_right, expression.blink_left), strict=True
-        ):
-            if closed:
+        for eye, lids, blink in zip(self._eyes, self._mesh.lids, BLINKS, strict=False):
+            if closed := getattr(expression, blink):
                 eye.uncover(vertices, lids, closed)
         return vertices
 
@@ -159,12 +148,13 @@ class Puppet(Actor):
         gap = self._body.rest[lower, 1] - self._body.rest[upper, 1]
         return float(np.clip(np.percentile(gap / down, 85), 0.8, 1.6))
 
-    def _head(self, vertices: F32) -> Head:
+    def _head(self, vertices: F32, expression: Expression) -> Head:
         layout = self._mesh.layout
+        opened = expression.mouth_open > OPEN or expression.lips_round > OPEN
         return Head(
             vertices_mm=vertices[layout.source],
             normals=fast_normals(vertices, self._mesh.faces)[layout.source],
-            faces=layout.faces,
+            faces=self._apart if opened and self._apart is not None else layout.faces,
             uv=layout.uv,
             albedo=self._body.albedo,
             gloss=self._gloss,
@@ -195,13 +185,6 @@ class _Eye:
         inside = (distance < self.reach) & (outward[:, 2:] < 0)
         push = outward * (self.reach / np.maximum(distance, 1e-3) - 1)
         vertices[lids] += np.where(inside, push * np.float32(min(closed, 1.0)), 0)
-
-
-def _part(head: Head, faces: I32, material: Material) -> Surface:
-    return Surface(
-        head.vertices_mm, head.normals, faces, head.uv, head.albedo, np.zeros_like(head.gloss), head.pivot_mm,
-        material=material,
-    )  # fmt: skip
 
 
 def fast_normals(vertices: F32, faces: I32) -> F32:

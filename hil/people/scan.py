@@ -54,6 +54,22 @@ def james(data_dir: Path) -> Head:
     )
 
 
+def james_marks(data_dir: Path) -> F32:
+    """(68, 3) float32 mm: the scan's landmarks in the coordinates of `james`, in the file's own order.
+
+    Raises:
+        PeopleError: the scan is missing.
+    """
+    scan = data_dir / "scans" / "james.npz"
+    try:
+        with np.load(scan, allow_pickle=False) as stored:
+            marks = stored["landmarks68_m"] * 1000
+    except (OSError, KeyError, ValueError) as error:
+        raise PeopleError(f"{scan}: not the scan of menpo3d's james: {error}; set TESSERA_DATA") from error
+    turn, origin = _facing(_five(marks))
+    return np.asarray((marks - origin) @ turn.T, np.float32)
+
+
 def _five(marks: F32) -> F32:
     eyes = [marks[list(eye)].mean(axis=0) for eye in (RIGHT_EYE, LEFT_EYE)]
     return np.array([*eyes, marks[NOSE_TIP], marks[RIGHT_MOUTH], marks[LEFT_MOUTH]])

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hil.people import james
 from hil.people.actor import MOVEMENTS, NEUTRAL, Actor, Expression
 from hil.people.generators import GENERATORS, Generator, make_actor
 from hil.people.growth import eye_distance_mm
 from hil.people.head import PeopleError
 from hil.people.puppet import fast_normals
 from hil.people.sliders import WEARABLES, Sliders, Wearable
+from hil.people.transfer import moving_james
 from hil.sensor.capture import render
 from hil.sensor.material import CLOTH, GLASS, HAIR, SKIN
 from hil.sensor.scene import Placed, Pose, Scene
@@ -173,3 +175,36 @@ def test_other_ict_data_are_refused(tmp_path: Path) -> None:
     (tmp_path / "heads" / "ict_head_100.npz").write_bytes(b"something else")
     with pytest.raises(PeopleError, match="not the file of digest"):
         make_actor("ict", 0, data_dir=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def scanned(data_dir: Path) -> Actor:
+    return moving_james(data_dir)
+
+
+def test_the_scan_at_rest_is_the_scan(scanned: Actor, data_dir: Path) -> None:
+    assert np.array_equal(scanned.head(NEUTRAL).vertices_mm, james(data_dir).vertices_mm)
+    assert np.array_equal(scanned.head(NEUTRAL).faces, james(data_dir).faces)
+
+
+def test_the_scan_makes_every_movement_and_keeps_its_skull_still(scanned: Actor) -> None:
+    skull = scanned.head(NEUTRAL).vertices_mm[:, 1] < -85
+    for movement in MOVEMENTS:
+        moved = moved_mm(scanned, Expression(**{movement: 1.0}))
+        assert moved.max() > 2, movement
+        assert moved[skull].max() < 1, movement
+
+
+def test_the_scan_smiles_and_opens_its_mouth_as_people_do(scanned: Actor) -> None:
+    rest = scanned.head(NEUTRAL).landmarks
+    smile = scanned.head(Expression(smile=1)).landmarks
+    assert (smile[3:, 1] < rest[3:, 1] - 5).all(), "the corners rise"
+    assert smile[LEFT_MOUTH, 0] - smile[RIGHT_MOUTH, 0] > rest[LEFT_MOUTH, 0] - rest[RIGHT_MOUTH, 0] + 5
+    front = scanned.head(NEUTRAL).vertices_mm
+    chin = np.flatnonzero((np.abs(front[:, 0]) < 8) & (np.abs(front[:, 1] - 112) < 6) & (front[:, 2] < 25))
+    assert 25 < moved_mm(scanned, Expression(mouth_open=1))[chin].max() < 45
+
+
+def test_the_scan_opens_a_mouth_and_not_a_web_of_skin(scanned: Actor) -> None:
+    closed, opened = scanned.head(NEUTRAL), scanned.head(Expression(mouth_open=0.5))
+    assert 5 < len(closed.faces) - len(opened.faces) < 200
