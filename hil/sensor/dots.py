@@ -40,6 +40,8 @@ BRIGHTNESS = (0.75, 1.25)  # dots are not equally bright
 EDGE_PX = 1.5  # step in disparity between neighbours that is an edge, not a slope
 F0 = 0.04  # mirrored share at normal incidence, refractive index 1.5
 
+FRACTIONS = 256  # of a pixel: how finely dots are placed
+
 # Light that spreads is drawn as small spots on images of 1, 1/2 ... 1/16 size, blurred by the same kernel.
 LEVELS = 5
 _BLUR_PX = 1.2
@@ -66,6 +68,7 @@ def pattern(preset: Preset) -> Dots:
     candidates = rng.random((12 * wanted, 2), dtype=np.float32) * np.array([width, height], np.float32)
     places = candidates[_keep_apart(candidates, closest, wanted, width, height)]
     places = places[rng.random(len(places)) >= preset.projector.missing]
+    places = places[np.argsort(places[:, 1])]  # row by row: what `_shine` reads then lies together
     # where the camera sees it on the reference plane
     columns = places[:, 0] - margin - camera.cx - camera.fx * preset.baseline_mm / preset.reference_mm
     rays = np.stack([columns / camera.fx, (places[:, 1] - camera.cy) / camera.fy], axis=1)
@@ -84,7 +87,8 @@ def expose_dots(view: View, preset: Preset, rng: np.random.Generator) -> F32:
     _shine(
         dots.rays, dots.brightness, disparity, disparity.max(axis=1), view.normal, view.albedo, view.gloss, view.owner,
         _spreads(view.materials, preset.scattering), camera.fx, camera.fy, camera.cx, camera.cy, preset.baseline_mm,
-        _electrons(preset), preset.projector.sigma_px, speckle, preset.projector.speckle, sharp, levels,
+        _electrons(preset), preset.projector.sigma_px, _profiles(preset.projector.sigma_px), speckle,
+        np.float32(preset.projector.speckle), sharp, levels,
     )  # fmt: skip
     return sharp + _gathered(levels) if preset.scattering else sharp
 
@@ -133,6 +137,14 @@ def _spreads(materials: tuple[Material, ...], scattering: bool) -> F32:
         sharp = material.sharp if scattering else 1.0
         rows.append([sharp, *((1 - sharp) * sums[:, 0]), *(sums[:, 1] ** 2)])
     return np.array(rows, np.float32)
+
+
+@lru_cache(maxsize=8)
+def _profiles(sigma_px: float) -> F32:
+    """(FRACTIONS + 1, 7) float32: a dot's light along 7 pixels, by where between two pixel borders its middle is."""
+    off = np.linspace(-0.5, 0.5, FRACTIONS + 1)[:, None]
+    profile = np.exp(-((np.arange(-3, 4) - off) ** 2) / (2 * sigma_px**2)) / (2 * pi * sigma_px**2) ** 0.5
+    return np.asarray(profile, np.float32)
 
 
 def _gathered(levels: tuple[F32, ...]) -> F32:
@@ -211,7 +223,7 @@ def _spot(image: F32, x: float, y: float, level: int, amount: float) -> None:
     """Share `amount` among the four pixels of `image`, 2^level times smaller, about the full-size place (x, y)."""
     if amount <= 0:
         return
-    size = 2.0**level
+    size = float(1 << level)
     x, y = (x + 0.5) / size - 0.5, (y + 0.5) / size - 0.5
     i, j = int(np.floor(x)), int(np.floor(y))
     right, below = x - i, y - j
@@ -225,11 +237,11 @@ def _spot(image: F32, x: float, y: float, level: int, amount: float) -> None:
 def _shine(
     rays: F32, brightness: F32, disparity: F32, furthest: F32, normal: F32, albedo: F32, gloss: F32,
     owner: NDArray[np.int32], spreads: F32, fx: float, fy: float, cx: float, cy: float, baseline_mm: float,
-    electrons: float, sigma: float, speckle: F32, contrast: float, sharp: F32, levels: tuple[F32, ...],
+    electrons: float, sigma: float, profiles: F32, speckle: F32, contrast: np.float32, sharp: F32,
+    levels: tuple[F32, ...],
 ) -> None:  # fmt: skip
     height, width = disparity.shape
     sums = (spreads.shape[1] - 1) // 2
-    across = np.empty(7, np.float32)
     for n in range(len(rays)):
         u, v = rays[n, 0], rays[n, 1]
         y = cy + fy * v
@@ -266,12 +278,12 @@ def _shine(
                 _spot(levels[level - 1], x, y, level - 1, amount - larger)
             else:
                 peak += amount - larger
-        for k in range(7):
-            across[k] = np.exp(-((i + k - 3 - x) ** 2) / (2 * sigma * sigma))
+        across, along = profiles[int((x - i + 0.5) * FRACTIONS)], profiles[int((y - j + 0.5) * FRACTIONS)]
         for q in range(max(0, j - 3), min(height, j + 4)):
-            line = peak / (2 * np.pi * sigma * sigma) * np.exp(-((q - y) ** 2) / (2 * sigma * sigma))
+            line = np.float32(peak) * along[q - j + 3]
             for p in range(max(0, i - 3), min(width, i + 4)):
-                sharp[q, p] += line * across[p - i + 3] * max(np.float32(0), 1 + contrast * speckle[q, p])
+                grain = max(np.float32(0), np.float32(1) + contrast * speckle[q, p])
+                sharp[q, p] += line * across[p - i + 3] * grain
 
 
 @compiled

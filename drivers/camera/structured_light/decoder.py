@@ -117,7 +117,8 @@ def _refined(image: U8, fine: U8, matched: NDArray[np.bool_], coarse: F32, offse
     def correlation(disparity: F32) -> F32:
         bent = cv2.remap(fine, columns - disparity * np.float32(FINE), rows, cv2.INTER_NEAREST)
         bent, bent_sum, bent_variance = _statistics(np.asarray(bent, np.uint8), mask, count)
-        together = _sum(cv2.multiply(seen, bent, dtype=cv2.CV_32F)) - bent_sum * seen_sum / count
+        product = np.asarray(cv2.multiply(seen, bent, dtype=cv2.CV_32F), np.float32)
+        together = _sum(product) - bent_sum * seen_sum / count
         return np.asarray(together / (spread * np.sqrt(np.maximum(bent_variance, 1))), np.float32)
 
     good = matched & (variance > MIN_VARIANCE * count) & (count > MIN_MATCHED * WINDOW * WINDOW)
