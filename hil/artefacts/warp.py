@@ -13,6 +13,7 @@ from hil.sensor.surface import F32
 DARK = 0.05  # inside of an open mouth
 CORNER_OUT, CORNER_UP = 0.12, 0.09  # of the distance between the eyes, at a full smile
 CHIN_DOWN = 0.3  # at a fully opened mouth
+LIPS = 0.36  # half the width of the mouth
 
 
 def animated(picture: F32, points: F32, expression: Expression) -> F32:
@@ -23,9 +24,11 @@ def animated(picture: F32, points: F32, expression: Expression) -> F32:
     shift_x, shift_y = np.zeros_like(picture), np.zeros_like(picture)
     middle = points[3:].mean(axis=0)
     opened = expression.mouth_open * CHIN_DOWN * unit
-    chin = _bump(x - middle[0], y - middle[1] - 0.45 * unit, 0.75 * unit, 0.5 * unit)
-    below = (y > middle[1]).astype(np.float32)
-    shift_y += opened * chin * below
+    # what is below the lips' line goes down; beside the lips skin only stretches, so it must not tear there
+    lips = np.sqrt(np.clip(1 - ((x - middle[0]) / (LIPS * unit)) ** 2, 0, 1))
+    depth = np.clip((y - middle[1]) / (0.4 * unit), 0, 1)
+    below = (y > middle[1]) * (lips + (1 - lips) * depth * depth * (3 - 2 * depth))
+    shift_y += opened * below * _bump(x - middle[0], np.maximum(y - middle[1] - 0.5 * unit, 0), 0.7 * unit, 0.3 * unit)
     for corner in points[3:]:
         outwards = 1.0 if corner[0] > middle[0] else -1.0
         near = _bump(x - corner[0], y - corner[1], 0.4 * unit, 0.35 * unit)
@@ -34,9 +37,8 @@ def animated(picture: F32, points: F32, expression: Expression) -> F32:
         shift_y -= (expression.smile - expression.frown) * CORNER_UP * unit * near
     moved: F32 = _sampled(picture, x - shift_x, y - shift_y)
     if opened > 0:
-        lips = 0.42 * unit
-        gap = opened * np.sqrt(np.clip(1 - ((x - middle[0]) / lips) ** 2, 0, 1))
-        dark = np.clip(np.minimum(y - middle[1], middle[1] + gap - y) + 0.5, 0, 1)
+        gap = opened * lips
+        dark = np.clip(np.minimum(y - middle[1], middle[1] + gap - y) + 0.5, 0, 1) * (lips > 0)
         moved = moved * (1 - dark) + np.float32(DARK) * dark
     for eye, closed in ((points[0], expression.blink_right), (points[1], expression.blink_left)):
         moved = _lid(moved, x - eye[0], y - eye[1], unit, closed)

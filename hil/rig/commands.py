@@ -26,7 +26,7 @@ def render(
     person: Annotated[str | None, typer.Option(help="makehuman-N, ict-N or james.")] = None,
     scan: Annotated[Path | None, typer.Option(help="Mesh of a real head (.obj), instead of --person.")] = None,
     texture: Annotated[Path | None, typer.Option(help="Picture of the scan.")] = None,
-    wearer: Annotated[str, typer.Option(help="Who wears a worn artefact.")] = "makehuman-1",
+    wearer: Annotated[str, typer.Option(help="Who wears a worn artefact.")] = "makehuman-13",
     artefact: Annotated[str, typer.Option(help="A species or stream (`tessera rig species`).")] = BONA_FIDE,
     sensor: Annotated[str, typer.Option(help="Preset of the sensor.")] = "structured-light",
     width: Annotated[int, typer.Option(help="640 or 1280 pixels.")] = 640,
@@ -62,7 +62,7 @@ def render(
 @rig.command()
 def species(
     sheet: Annotated[Path | None, typer.Option(help="Draw the contact sheet of every species into this PNG.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the people and the noise.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the people and the noise.")] = 8,
 ) -> None:
     """List every species and stream, or draw them all."""
     if sheet is not None:

@@ -26,6 +26,7 @@ else:
 
 MAX_SCENARIO_BYTES = 64 * 1024
 MAX_TAKES = 200
+MAX_STREAM_FRAMES = 300  # a stream holds the earlier recording and the live one in memory
 BONA_FIDE = "none"
 PERSON = re.compile(r"(?P<generator>ict|makehuman)-(?P<seed>\d{1,9})|james")
 
@@ -65,7 +66,7 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     person: Annotated[str, Meta(max_length=32)] | None = None
     scan: str | None = None
     texture: str | None = None
-    wearer: Annotated[str, Meta(max_length=32)] = "makehuman-1"
+    wearer: Annotated[str, Meta(max_length=32)] = "makehuman-13"
     artefact: str = BONA_FIDE
     sensor: str = "structured-light"
     width: int = 640
@@ -90,6 +91,8 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         _one_of(self.out, "artefact", self.artefact, (BONA_FIDE, *SPECIES, *STREAMS))
         _one_of(self.out, "sensor", self.sensor, PRESETS)
         _one_of(self.out, "width", self.width, (640, 1280))
+        if self.artefact in STREAMS and self.frames > MAX_STREAM_FRAMES:
+            raise ScenarioError(f"{self.out}: {self.frames} frames; a stream has at most {MAX_STREAM_FRAMES}")
 
     @property
     def frames(self) -> int:

@@ -29,7 +29,7 @@ CHEEK, ZOOM = (slice(272, 294), slice(333, 399)), 4
 
 def draw(seed: int, path: Path) -> None:
     """Write the sheet as PNG. Raises PeopleError, OSError."""
-    victim, wearer = make_actor("makehuman", seed), make_actor("makehuman", seed + 1)
+    victim, wearer = make_actor("makehuman", seed), make_actor("makehuman", seed + 5)
     by = Attacker(seed, wearer)
     shown: dict[str, tuple[Performance, str]] = {
         "bona fide": (living(victim, by, yaw_deg=YAW_DEG).performance, "the victim, for comparison")

@@ -43,6 +43,7 @@ def test_every_species_and_stream_is_in_a_shipped_scenario() -> None:
         ({"seconds": 0}, "seconds"),
         ({"seconds": 1e9}, "seconds"),
         ({"fps": 1000}, "fps"),
+        ({"artefact": "relit", "seconds": 100}, "at most 300"),
         ({"seed": -1}, "seed"),
         ({"prompts": [{"kind": "sing", "at_s": 1}]}, "prompts"),
         ({"colour": "red"}, "colour"),
