@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from drivers.camera import CameraError
 from drivers.npu.interface import NetworkError
@@ -52,7 +53,7 @@ def main() -> None:
     try:
         build()()
     except EXPECTED as error:
-        Console(stderr=True).print(f"[red]tessera: {error}[/red]", highlight=False)
+        Console(stderr=True).print(f"[red]tessera: {escape(str(error))}[/red]", highlight=False)
         sys.exit(1)
 
 

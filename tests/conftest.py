@@ -14,8 +14,13 @@ from typing import NoReturn
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from drivers.camera import CameraInfo, Emitter, FrameSet, Intrinsics
+
+# The machines that run these are shared: how long an example takes says nothing.
+settings.register_profile("tessera", deadline=None)
+settings.load_profile("tessera")
 
 ROOT = Path(__file__).resolve().parent.parent
 STRICT = os.environ.get("TESSERA_STRICT") == "1"

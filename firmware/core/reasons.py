@@ -12,6 +12,7 @@ SENTENCES = {
     "depth_missing": "Too little of the face has depth.",
     # what ends a session
     "flat": "This is a flat or bent sheet, not a face.",
+    "covered": "Something is before the face, or it is not a face.",
     "wrong_size": "This is not the size of a face.",
     "repeated_frame": "The camera repeats a frame.",
     "stale_frame": "The camera's picture is too old.",

@@ -16,7 +16,7 @@ from importlib.resources import files
 import msgspec
 
 from drivers.camera import FrameSet
-from firmware.liveness.surface import face_surface, relief
+from firmware.liveness.surface import edges_mm, face_surface, relief
 from firmware.vision.face import Face
 
 
@@ -27,6 +27,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relief_min_mm: float
     solid_relief_min_mm: float
     solid_relief_min_mm_at_1m: float
+    edges_max_mm: float
     eye_distance_min_mm: float
     eye_distance_max_mm: float
 
@@ -70,6 +71,7 @@ def geometry_gates(frames: FrameSet, face: Face, limits: Limits) -> tuple[Gate, 
         _gate("depth_coverage", surface.coverage, limits.depth_coverage_min, math.inf, "of the face", "depth_missing"),
         _gate("relief", found.whole_mm, limits.relief_min_mm, math.inf, "mm", "flat"),
         _gate("solid_relief", found.solid_mm, solid_min, math.inf, "mm", "flat"),
+        _gate("edges", edges_mm(surface), 0, limits.edges_max_mm, "mm", "covered"),
         _gate("eye_distance", face.ipd_mm, *size, "mm", "wrong_size"),
     )
 

@@ -9,6 +9,8 @@ fails because it cannot be in every window.
 - `relief`: RMS distance of all points of a window. Noise and a finger before the paper raise it.
 - `solid relief`: the same over the best three quarters of the points. A finger, an edge or wild pixels do not raise
   it, but depth noise does, so its limit grows with distance.
+- `edges`: how long the steps in depth are. A face is one surface, and only the far side of a turned nose breaks off;
+  things held before paper, or laid on it, break off all round.
 
 Depth is first reduced to cell medians. What these measures do not stop is anything truly shaped like a face.
 """
@@ -24,6 +26,8 @@ from firmware.vision.face import Face
 CELL_MM = 5.0
 MIN_PIXELS_PER_CELL = 3
 REACH_MM = 150.0
+# Steeper than 69 degrees between two cells: the side of a nose is not.
+STEP_MM = 13.0
 KNOT_MM = 10.0
 DIRECTIONS = 12
 # A window's radius in units of the face's size (eye distance, or 0.9 of eyes to mouth): 45 mm on an adult.
@@ -100,6 +104,18 @@ def _size_px(points_px: NDArray[np.floating]) -> float:
     """
     eyes, mouth = points_px[:2].mean(axis=0), points_px[3:].mean(axis=0)
     return max(float(np.hypot(*(points_px[1] - points_px[0]))), 0.9 * float(np.hypot(*(mouth - eyes))))
+
+
+def edges_mm(surface: FaceSurface) -> float:
+    """Length of the steps higher than `STEP_MM` between neighbouring cells, in mm."""
+    if not len(surface.points_mm):
+        return float("nan")
+    cells = np.floor(surface.points_mm[:, :2] / CELL_MM).astype(np.int64)
+    cells -= cells.min(axis=0)
+    grid = np.full(cells.max(axis=0) + 1, np.nan, np.float32)
+    grid[cells[:, 0], cells[:, 1]] = surface.points_mm[:, 2]
+    steps = sum(int((np.abs(np.diff(grid, axis=axis)) > STEP_MM).sum()) for axis in (0, 1))
+    return steps * CELL_MM
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ DEMO = Policy(
     name="demo",
     profiles=("demo", "rig"),
     assurance="geometry",
-    gates=("fresh", "depth_coverage", "relief", "solid_relief", "eye_distance"),
+    gates=("fresh", "depth_coverage", "relief", "solid_relief", "edges", "eye_distance"),
     match_band=1,
     firmware="0.1.0",
 )

@@ -123,5 +123,5 @@ TestSessionMachine.settings = settings(max_examples=200, deadline=None)
 
 
 def test_every_reason_for_a_no_has_a_sentence() -> None:
-    gates = {"depth_missing", "flat", "wrong_size", "repeated_frame", "stale_frame", "gate_unknown"}
+    gates = {"depth_missing", "flat", "covered", "wrong_size", "repeated_frame", "stale_frame", "gate_unknown"}
     assert set(SENTENCES) >= ATTACKS | gates | {reason.value for reason in Reason}
