@@ -4,7 +4,7 @@
     L  = E (rho/pi cos + f_GGX cos)                               radiance towards the lens
     Ne = pi L / (4 N^2 + 1) tau A_pix t QE lambda/(h c) cos^4     electrons per pixel
 
-Not modelled: shadows that surfaces cast in sunlight, light between surfaces, polarisation, lens flare.
+Not modelled: light between surfaces, shadows of lamps, polarisation, lens flare.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from hil.sensor.flood import EMITTER_MM
 from hil.sensor.jit import compiled
 from hil.sensor.presets import Preset
 from hil.sensor.rasteriser import View
+from hil.sensor.sun import Shade, reached, shade
 from hil.sensor.surface import F32
 
 CONE_SR = 2 * pi * (1 - cos(radians(38)))  # 76 degrees across: 1 W gives 3.0 W/m2 at 0.5 m
@@ -26,6 +27,7 @@ F0 = 0.04  # mirrored share at normal incidence, refractive index 1.5
 # single precision throughout the pixel loop: it is twice as fast
 Single: TypeAlias = np.float32
 _NONE, _ONE, _F0 = Single(0), Single(1), Single(F0)
+_UNSHADED = Shade(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), Single(1), np.zeros((1, 1), np.float32))
 _LED_X, _LED_Y, _LED_Z = (Single(mm) for mm in EMITTER_MM)
 
 
@@ -64,11 +66,13 @@ def light(view: View, preset: Preset) -> Light:
     towards = np.array(ambient.towards_sun, np.float32)
     towards /= np.linalg.norm(towards)
     sunlight = ambient.sun * ambient.sun_w_m2 * per_ms
+    cast = shade(view, towards) if sunlight > 0 else _UNSHADED
     _light(
         view.inverse_depth, view.normal, view.albedo, view.gloss,
         Single(camera.fx), Single(camera.fy), Single(camera.cx), Single(camera.cy),
         Single(preset.flood_w / CONE_SR * 1e6 * per_ms), towards, Single(sunlight * ambient.direct),
-        Single(sunlight * (1 - ambient.direct)), Single(ambient.indoor_w_m2 * per_ms), flood, sun, lamps,
+        Single(sunlight * (1 - ambient.direct)), Single(ambient.indoor_w_m2 * per_ms),
+        cast.axes, cast.corner_mm, cast.per_mm, cast.nearest_mm, flood, sun, lamps,
     )  # fmt: skip
     return Light(flood, sun, lamps)
 
@@ -99,7 +103,8 @@ def mirrored(
 @compiled
 def _light(
     inverse_depth: F32, normal: F32, albedo: F32, gloss: F32, fx: Single, fy: Single, cx: Single, cy: Single,
-    power: Single, towards: F32, direct: Single, scattered: Single, indoor: Single, flood: F32, sun: F32, lamps: F32,
+    power: Single, towards: F32, direct: Single, scattered: Single, indoor: Single,
+    axes: F32, corner: F32, per_mm: Single, nearest: F32, flood: F32, sun: F32, lamps: F32,
 ) -> None:  # fmt: skip
     height, width = inverse_depth.shape
     sx, sy, sz = towards[0], towards[1], towards[2]
@@ -128,7 +133,7 @@ def _light(
             if direct > 0 or scattered > 0:
                 back = albedo[j, i] * scattered
                 incident = nx * sx + ny * sy + nz * sz
-                if incident > 0:
+                if incident > 0 and reached(rx * z, ry * z, z, axes, corner, per_mm, nearest):
                     back += albedo[j, i] * incident * direct
                     if gloss[j, i] > 0:
                         back += direct * mirrored(nx, ny, nz, sx, sy, sz, vx, vy, vz, gloss[j, i])

@@ -92,6 +92,30 @@ def test_the_sun_behind_a_surface_leaves_only_the_sky(board: Board) -> None:
     assert shaded / lit == pytest.approx(0.2, rel=0.01)
 
 
+def test_a_thing_in_the_sun_casts_its_shadow_where_geometry_says(board: Board) -> None:
+    # a board 100 mm nearer than another, the sun 45 degrees to the right: its shadow falls 100 mm to the left
+    near, far = Placed(board(0.5), Pose(x_mm=150, z_mm=400)), Placed(board(0.5), Pose(x_mm=-30, z_mm=500))
+    drawn = view(Scene((near, far), wall_mm=None), SENSOR.intrinsics)
+    sensor = in_sun(SENSOR, towards_sun=(1.0, 0.0, -1.0), direct=1.0)
+    row = light(drawn, sensor).sun[240]
+    camera = SENSOR.intrinsics
+    hidden, rim = camera.cx + (50 / 400) * camera.fx, camera.cx + (50 - 100) / 500 * camera.fx
+    left = camera.cx - 130 / 500 * camera.fx
+    assert (row[round(rim) + 4 : round(hidden) - 2] == 0).all()
+    assert (row[round(left) + 3 : round(rim) - 4] > 0).all()
+    assert (row[round(hidden) + 3 : round(hidden) + 200] > 0).all()
+
+
+def test_the_sun_shades_no_smooth_thing_by_itself(ball: Surface) -> None:
+    drawn = seen(ball, 500)
+    sensor = in_sun(SENSOR, towards_sun=(0.6, -0.6, -0.5), direct=1.0)
+    towards = np.array([0.6, -0.6, -0.5]) / np.linalg.norm([0.6, -0.6, -0.5])
+    facing = drawn.normal @ towards
+    lit = light(drawn, sensor).sun > 0
+    assert lit[facing > 0.15].mean() > 0.995
+    assert not lit[(facing < 0) & (drawn.inverse_depth > 0)].any()
+
+
 def test_full_sun_is_five_and_a_half_times_a_one_watt_flood(board: Board) -> None:
     sensor = msgspec.structs.replace(in_sun(SENSOR, towards_sun=FACE_ON), flood_w=1.0)
     lit = light(seen(board(0.5)), sensor)
