@@ -7,9 +7,13 @@ from functools import lru_cache
 import msgspec
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from drivers.camera.structured_light import Decoder
 from hil.people import Head
+from hil.rig import bench_structured_light
+from hil.rig.bench import bench
 from hil.sensor.dots import calibration, expose_dots, pattern, reference
 from hil.sensor.lens import glass
 from hil.sensor.material import GLASS, PAPER, PLASTIC_OPAQUE, SILICONE, SKIN, Material, gaussians
@@ -209,3 +213,20 @@ def test_a_person_decodes_through_skin_and_distortion(person: Head) -> None:
     face &= seen.owner != NOTHING
     assert np.isfinite(depth[face]).mean() > 0.85
     assert np.nanmedian(np.abs(depth - truth)[face]) < 1.0
+
+
+def test_bench_prints_the_decoders_targets_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accuracy and coverage; CPU time depends on who else computes, so it is only there."""
+    monkeypatch.setattr(bench_structured_light, "FRAMES", 1)
+    app = typer.Typer()
+    app.command()(bench)
+    printed = CliRunner().invoke(app, ["--only", "structured-light", "--json"])
+    rows = msgspec.json.decode(printed.stdout)["structured_light"]
+    assert list(rows) == ["0.3", "0.5", "0.8"]
+    for row in rows.values():
+        assert row["median_abs_mm"] <= row["target"]["median_abs_mm"]
+        assert row["median_abs_mm"] < 0.5 * row["sgbm_alone"]["median_abs_mm"]
+        assert row["valid_pct"] >= row["target"]["valid_pct"]
+        assert row["cpu_ms"] > 0
+        assert row["one_row_off"]["valid_pct"] < row["valid_pct"]
+        assert row["physical"]["median_abs_mm"] > row["median_abs_mm"]
