@@ -1,4 +1,7 @@
-"""Presentation attack instruments, one file per species: each makes a surface from its victim's head."""
+"""Presentation attack instruments, one file per species, all in `species.SPECIES`; injected streams in `streams.STREAMS`.
+
+The three functions exported here make the plain surfaces that the demo's stage shows and calibrations were made with.
+"""
 
 from hil.artefacts.bent_print import bent_print
 from hil.artefacts.flat_print import flat_print

@@ -20,12 +20,13 @@ from drivers.camera.recording import RecordingWriter
 from hil.artefacts.instrument import HOLD, Attacker, Hold, settle
 from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
-from hil.people import PeopleError, james
+from hil.people import PeopleError
 from hil.people.actor import Actor
 from hil.people.generators import GENERATORS, make_actor
 from hil.people.ict import data_dir_of
 from hil.people.living import Prompt
-from hil.rig.mesh import Scan, load_scan
+from hil.people.transfer import moving_james
+from hil.rig.mesh import load_scan
 from hil.rig.scenario import BONA_FIDE, PERSON, Take
 from hil.sensor.cycle import take as take_cycle
 from hil.sensor.presets import Preset, preset
@@ -83,7 +84,7 @@ def find(who: str) -> Actor:
     for generator in GENERATORS:
         if named["generator"] == generator:
             return make_actor(generator, int(named["seed"]))
-    return Scan("james", james(data_dir_of()))
+    return moving_james(data_dir_of())
 
 
 def film(
@@ -136,8 +137,7 @@ def render(take: Take, path: Path) -> Iterator[int]:
         "seed": take.seed,
         "parameters": _parameters(take),
     }
-    consent = take.consent.strip() or f"simulated person {victim.name}; nobody real is in it"
-    with RecordingWriter(path, consent) as writer:
+    with RecordingWriter(path, take.consent.strip() or _consent(take)) as writer:
         writer.event("note", START_NS, text=f"SIMULATED. {note}")
         writer.event("clock", START_NS, unix_ns=0)
         writer.event("code", START_NS, levels=code_of(take.seed, take.frames))
@@ -159,6 +159,13 @@ def _parameters(take: Take) -> dict[str, float | str]:
     if take.artefact in STREAMS or (take.artefact in SPECIES and SPECIES[take.artefact].worn):
         values["wearer"] = take.wearer
     return values
+
+
+def _consent(take: Take) -> str:
+    """Whose consent covers people nobody asked."""
+    if "james" in (take.person, take.wearer):
+        return "simulated; the real scan james of menpo3d, published under BSD-3-Clause, moved by landmark transfer"
+    return f"simulated person {take.person}; nobody real is in it"
 
 
 def _victim(take: Take) -> Actor:

@@ -1,6 +1,7 @@
 """Rendered recordings play, say that they are simulated, and carry code, prompts and ground truth."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -9,15 +10,15 @@ import pytest
 from typer.testing import CliRunner
 
 from drivers.camera import FrameSet
-from drivers.camera.recording import RecordingCamera, Truth, read_session, read_truth
+from drivers.camera.recording import RecordingCamera, RecordingReader, Truth, read_session, read_truth
 from drivers.camera.recording.session import Code, Note, Prompt
 from hil.artefacts.finish import skin_tone
 from hil.people import Head, PeopleError, virtual_person
-from hil.people.actor import NEUTRAL
+from hil.people.actor import NEUTRAL, Expression
 from hil.people.scan import SKIN_ALBEDO
 from hil.rig.commands import rig
 from hil.rig.mesh import load_scan, read_obj
-from hil.rig.render import code_of, render
+from hil.rig.render import code_of, find, render
 from hil.rig.scenario import take_of
 
 SHORT = {"person": "makehuman-3", "seconds": 0.2, "fps": 15.0, "seed": 5}
@@ -88,6 +89,27 @@ def test_a_relit_recording_claims_the_code_and_follows_it_late(tmp_path: Path) -
     bright = [level > 0.4 * (max(seen) + min(seen)) + 0.1 * max(seen) for level in seen]
     assert bright[1:] == [level == max(levels) for level in levels[:-1]]
     assert truth[0].artefact == "relit"
+
+
+def test_the_real_scan_is_named_as_one_and_moves(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TESSERA_DATA", str(data_dir))
+    path = tmp_path / "a.mcap"
+    _, truth = made(path, person="james", seconds=0.1)
+    assert truth[0].person == "james"
+    with closing(RecordingReader(path)) as reader:
+        reader.next_frame()
+        assert "BSD-3-Clause" in reader.consent
+    rest, smile = (find("james").head(Expression(smile=share)).vertices_mm for share in (0.0, 1.0))
+    assert np.linalg.norm(smile - rest, axis=1).max() > 5
+
+
+def test_a_made_up_person_is_nobody_real(tmp_path: Path) -> None:
+    made(tmp_path / "a.mcap", seconds=0.1)
+    with closing(RecordingReader(tmp_path / "a.mcap")) as reader:
+        reader.next_frame()
+        assert reader.consent == "simulated person makehuman-3; nobody real is in it"
 
 
 def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
