@@ -6,7 +6,7 @@ trial cannot decide its own error rate by a script that always smiles.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -104,22 +104,14 @@ class Timeline:
 
     def blinks(self, minute: int) -> tuple[tuple[float, float, float], ...]:
         """Onset (s), closure 0..1 and hold (s) of the spontaneous blinks that begin in minute number `minute`."""
-        rng, blink = self._rng(_BLINKS, minute), habits().blink
-        made = []
-        for onset in np.sort(rng.uniform(0, _MINUTE_S, rng.poisson(self._person.blinks_per_minute))):
-            closure = blink.partial_closure.draw(rng) if rng.random() < blink.partial_share else 1.0
-            made.append((minute * _MINUTE_S + float(onset), closure, blink.hold_s.draw(rng)))
-        return tuple(made)
-
-    def _rng(self, stream: int, part: int = 0) -> np.random.Generator:
-        return np.random.default_rng([self.seed, 0x11FE, stream, part])
+        return _blinks(self.seed, minute, self._person.blinks_per_minute)
 
     @cached_property
     def _person(self) -> "_Person":
-        return _Person.drawn(self._rng(_PERSON))
+        return _Person.drawn(_rng(self.seed, _PERSON))
 
     def _answer(self, index: int, prompt: Prompt) -> Answer:
-        rng, how = self._rng(_ANSWERS, index), habits()
+        rng, how = _rng(self.seed, _ANSWERS, index), habits()
         refused = bool(rng.random() < how.refusal.share[prompt.kind])
         begins = prompt.at_s + how.reaction.draw(rng)
         hold, release = how.hold.hold_s.draw(rng), how.hold.release
@@ -151,24 +143,14 @@ class Timeline:
     def _gaze(self, time_s: float) -> tuple[float, float]:
         """Degrees of yaw and pitch: still during a fixation, quick between two."""
         how, part = habits().gaze, int(time_s // _GLANCES_S)
-        starts, targets = self._glances(part)
+        starts, targets = _glances(self.seed, part)
         now = int(np.searchsorted(starts, time_s - part * _GLANCES_S, side="right")) - 1
-        before = targets[now - 1] if now > 0 else self._glances(part - 1)[1][-1] if part > 0 else targets[0]
+        before = targets[now - 1] if now > 0 else _glances(self.seed, part - 1)[1][-1] if part > 0 else targets[0]
         jump = float(np.linalg.norm(targets[now] - before))
         takes = (how.saccade_base_ms + how.saccade_ms_per_deg * jump) / 1000
         share = _eased((time_s - part * _GLANCES_S - float(starts[now])) / takes)
         yaw, pitch = before + (targets[now] - before) * share
         return float(yaw), float(pitch)
-
-    def _glances(self, part: int) -> tuple[np.ndarray, np.ndarray]:
-        """Start of each fixation (N,) in s within stretch `part`, and where it looks (N, 2) in degrees."""
-        rng, how, where = self._rng(_GAZE, part), habits().gaze, habits().gaze_targets
-        starts, total = [], 0.0
-        while total < _GLANCES_S:
-            starts.append(total)
-            total += how.fixation_s.draw(rng)
-        targets = [(where.yaw_deg.draw(rng), where.pitch_deg.draw(rng)) for _ in starts]
-        return np.array(starts), np.array(targets)
 
     def _sway(self, time_s: float) -> Pose:
         person = self._person
@@ -197,7 +179,7 @@ class Timeline:
         return Expression(**{n: getattr(before, n) * (1 - share) + getattr(after, n) * share for n in names})
 
     def _syllable(self, number: int) -> Expression:
-        rng = self._rng(_WORDS, number)
+        rng = _rng(self.seed, _WORDS, number)
         if rng.random() < 0.25:
             return Expression(lips_press=float(rng.uniform(0.3, 0.8)))
         spread = float(rng.uniform(-0.6, 0.6))
@@ -243,6 +225,32 @@ class _Person:
         syllables = how.speech.syllables_per_s.draw(rng)
         until = begins + lasts if talks else begins
         return _Person(blinks, breaths, rise, sideways, forward, syllables, begins, until, phases)
+
+
+def _rng(seed: int, stream: int, part: int = 0) -> np.random.Generator:
+    return np.random.default_rng([seed, 0x11FE, stream, part])
+
+
+@lru_cache(maxsize=64)
+def _blinks(seed: int, minute: int, per_minute: float) -> tuple[tuple[float, float, float], ...]:
+    rng, blink = _rng(seed, _BLINKS, minute), habits().blink
+    made = []
+    for onset in np.sort(rng.uniform(0, _MINUTE_S, rng.poisson(per_minute))):
+        closure = blink.partial_closure.draw(rng) if rng.random() < blink.partial_share else 1.0
+        made.append((minute * _MINUTE_S + float(onset), closure, blink.hold_s.draw(rng)))
+    return tuple(made)
+
+
+@lru_cache(maxsize=64)
+def _glances(seed: int, part: int) -> tuple[np.ndarray, np.ndarray]:
+    """Start of each fixation (N,) in s within stretch `part`, and where it looks (N, 2) in degrees."""
+    rng, how, where = _rng(seed, _GAZE, part), habits().gaze, habits().gaze_targets
+    starts, total = [], 0.0
+    while total < _GLANCES_S:
+        starts.append(total)
+        total += how.fixation_s.draw(rng)
+    targets = [(where.yaw_deg.draw(rng), where.pitch_deg.draw(rng)) for _ in starts]
+    return np.array(starts), np.array(targets)
 
 
 def _answering(answer: Answer, level: float, word: Expression) -> tuple[Expression, Pose]:

@@ -25,11 +25,12 @@ class Relief:
     radius_mm: F32
 
     def widened(self, reach_deg: float) -> "Relief":
-        """Stretched over hollows as cloth is: the largest within reach, then smooth, never inside the head."""
+        """Stretched over hollows, and rounded over what sticks out, as cloth is; never inside the head."""
         size = round(reach_deg * PER_DEGREE) | 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
         closed = cv2.morphologyEx(self.radius_mm, cv2.MORPH_CLOSE, kernel)
-        smooth = cv2.GaussianBlur(closed, (0, 0), size / 6)
+        rounded = cv2.dilate(closed, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size // 5 | 1, size // 5 | 1)))
+        smooth = cv2.GaussianBlur(rounded, (0, 0), size / 10)
         return Relief(np.maximum(smooth, self.radius_mm).astype(np.float32))
 
     def points(self, azimuth_deg: F32, elevation_deg: F32, off_mm: float | F32 = 0.0) -> F32:

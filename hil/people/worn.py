@@ -132,7 +132,7 @@ def _mask(head: Head, shape: Relief, rng: np.random.Generator) -> tuple[Worn, ..
     rows, columns = 40, 60
     side = np.linspace(-1, 1, columns, dtype=np.float32)
     chin = _elevation(head.landmarks[2]) + np.float32(rng.uniform(38, 44))
-    top = _elevation(head.landmarks[2]) - np.float32(rng.uniform(8, 13)) * (1 - 0.7 * np.abs(side) ** 1.5)
+    top = _elevation(head.landmarks[2]) - np.float32(rng.uniform(6, 10)) * (1 - 0.7 * np.abs(side) ** 1.5)
     bottom = chin - 16 * np.abs(side) ** 2
     share = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     elevation = np.asarray(top + (bottom - top) * share, np.float32)
@@ -164,7 +164,7 @@ def _crown(head: Head, shape: Relief, front_deg: float, back_deg: float, off_mm:
     share = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     elevation = np.asarray(-89.5 + (line + 89.5) * share, np.float32)
     around = np.asarray(np.broadcast_to(azimuth, elevation.shape), np.float32)
-    points = shape.widened(24).points(around, elevation, off_mm)
+    points = shape.widened(12).points(around, elevation, off_mm)
     return Worn(plain(points.reshape(-1, 3), grid_faces(rows, columns), albedo, CLOTH, head.pivot_mm))
 
 
@@ -180,7 +180,7 @@ def _cap(head: Head, shape: Relief, rng: np.random.Generator) -> tuple[Worn, ...
     crown = _crown(head, shape, front, -2.0, float(rng.uniform(3, 6)), albedo)
     columns, rows = 31, 8
     azimuth = np.linspace(-52, 52, columns, dtype=np.float32)[None]
-    rim = shape.widened(24).points(azimuth, np.full_like(azimuth, front + 1), 3.0)[0]
+    rim = shape.widened(12).points(azimuth, np.full_like(azimuth, front + 1), 3.0)[0]
     reach = float(rng.uniform(50, 70)) * np.sqrt(np.clip(1 - (azimuth[0] / 54) ** 2, 0, 1))
     share = np.linspace(0, 1, rows)[:, None]
     peak = np.repeat(rim[None], rows, axis=0)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import tomllib
 
+from hil.people import likeness
 from hil.people.generators import EVALUATION_SEEDS, GENERATORS
-from hil.people.likeness import FIRST_SEED
 from models.train import rendered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def test_no_module_of_the_workshop_writes_an_evaluation_seed() -> None:
 def test_the_people_of_the_demo_calibration_and_of_tuning_are_no_evaluation_people() -> None:
     for seeds in (rendered.MEAN_PEOPLE, rendered.SCORED_PEOPLE, rendered.RANGE_PEOPLE, rendered.AGREEMENT_PEOPLE):
         assert not set(seeds) & set(EVALUATION_SEEDS)
-    assert EVALUATION_SEEDS.start > FIRST_SEED + 100_000
+    assert EVALUATION_SEEDS.start > likeness.FIRST_SEED + 100_000
 
 
 def test_thresholds_for_real_people_owe_nothing_to_rendered_ones() -> None:
@@ -91,3 +91,17 @@ def test_the_rule_would_notice(tmp_path: Path) -> None:
     assert names_in("make_actor('makehuman', 3)") & EVALUATION_NAMES
     assert [n for n in numbers_in("seeds 5_000_003 and 12") if n in EVALUATION_SEEDS] == [5_000_003]
     assert set(GENERATORS) == {"ict", "makehuman"}
+
+
+def test_people_of_a_generator_look_like_themselves_and_not_like_each_other(
+    data_dir: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TESSERA_DATA", str(data_dir))
+    assert models_dir
+    measured = likeness.measure("ict", 4)
+    assert measured.found >= measured.asked - 1
+    assert measured.genuine.mean() > measured.impostor.mean() + 0.3
+    said = likeness.report("ict", 4, measured)
+    assert "simulated" in said
+    assert f"mean {measured.impostor.mean():.3f}" in said
+    assert said.endswith("met")

@@ -68,19 +68,20 @@ def test_a_blink_closes_and_opens_within_its_time() -> None:
 
 
 def test_gaze_is_still_between_saccades() -> None:
-    looks = [Timeline(5).at(t)[0].gaze_yaw_deg for t in np.arange(0, 20, 0.01)]
+    timeline = Timeline(5)
+    looks = [timeline.at(t)[0].gaze_yaw_deg for t in np.arange(0, 20, 0.01)]
     still = np.abs(np.diff(looks)) < 1e-9
     assert 0.75 < still.mean() < 0.98
     assert np.std(looks) > 1
 
 
 def test_standing_sways_as_much_as_measured() -> None:
-    def rms(part: str) -> float:
-        tracks = [[getattr(Timeline(seed).at(t)[1], part) for t in np.arange(0, 60, 0.5)] for seed in range(12)]
-        return float(np.mean([np.std(track) for track in tracks]))
-
-    assert rms("x_mm") == pytest.approx(3.3, abs=1.2)
-    assert rms("z_mm") == pytest.approx(5.0, abs=2.0)
+    stood = [[Timeline(seed).at(t)[1] for t in np.arange(0, 60, 1.0)] for seed in range(12)]
+    sideways, forward = (
+        np.mean([np.std([getattr(pose, part) for pose in track]) for track in stood]) for part in ("x_mm", "z_mm")
+    )
+    assert sideways == pytest.approx(3.3, abs=1.2)
+    assert forward == pytest.approx(5.0, abs=2.0)
 
 
 @pytest.mark.parametrize("kind", ["smile", "mouth_open", "blink"])
