@@ -42,18 +42,20 @@ async def run(me: child.Child) -> None:
         run_dir = Path(me.config.run_dir)
         try:
             servers = [
-                await serve(run_dir / CAMERA_SOCKET, FromCamera, terminal.camera.attend),
-                await serve(run_dir / LINK_SOCKET, FromLink, terminal.link.attend),
+                await serve(run_dir / CAMERA_SOCKET, FromCamera, terminal.stand.camera.attend),
+                await serve(run_dir / LINK_SOCKET, FromLink, terminal.payments.link.attend),
                 await serve(run_dir / CONTROL_SOCKET, ToCore, lambda peer: control.attend(terminal, peer)),
             ]
         except IpcError as error:
             me.log.critical("%s", error)
             raise SystemExit(os.EX_CONFIG) from error
-        delivery = asyncio.create_task(terminal.deliver_forever())
+        delivery = asyncio.create_task(terminal.payments.deliver_forever())
         me.log.info("ready")
         try:
             stopped = asyncio.create_task(me.beat_until_stopped())
-            done, _ = await asyncio.wait({stopped, delivery, terminal.failed}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                {stopped, delivery, terminal.stand.failed}, return_when=asyncio.FIRST_COMPLETED
+            )
             for task in done:
                 task.result()
         finally:

@@ -5,9 +5,11 @@ import asyncio
 import msgspec
 
 from drivers.secure_element.interface import SecureElementError
+from firmware.core.enrolling import enrol
 from firmware.core.enrolment import EnrolmentError
 from firmware.core.inbox import Cancelled, Tapped
-from firmware.core.terminal import BusyError, Terminal
+from firmware.core.stand import BusyError
+from firmware.core.terminal import Terminal
 from firmware.gallery.consent import ConsentError
 from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
@@ -37,7 +39,7 @@ async def attend(terminal: Terminal, peer: Peer[ToCore]) -> None:
         while True:
             request = await peer.receive()
             if isinstance(request, (Subscribe, Enrol)) and forwarding is None:
-                forwarding = asyncio.create_task(terminal.subscribers.forward(peer))
+                forwarding = asyncio.create_task(terminal.stand.subscribers.forward(peer))
                 await asyncio.sleep(0)  # let it register before anything is said
             if isinstance(request, Enrol):
                 await _enrol(terminal, peer, request)
@@ -59,7 +61,7 @@ async def _enrol(terminal: Terminal, peer: Peer[ToCore], request: Enrol) -> None
     await asyncio.wait({work, listening}, return_when=asyncio.FIRST_COMPLETED)
     if not work.done():
         # Whatever they say, or that they are gone, ends it: the one thing to say during an enrolment is Cancel.
-        terminal.inbox.put(Cancelled())
+        terminal.stand.inbox.put(Cancelled())
     answer = await work
     if listening.done():
         listening.result()
@@ -79,7 +81,7 @@ async def _answer(terminal: Terminal, request: ToCore) -> msgspec.Struct:
 
 async def _do(terminal: Terminal, request: ToCore) -> msgspec.Struct:
     if isinstance(request, Enrol):
-        return Done(detail=await terminal.enrol(request.consent, request.mandate))
+        return Done(detail=await enrol(terminal.parts, terminal.stand, request.consent, request.mandate))
     if isinstance(request, Erase):
         return Erased(receipt=terminal.erase(request.person))
     if isinstance(request, Status):
@@ -88,7 +90,7 @@ async def _do(terminal: Terminal, request: ToCore) -> msgspec.Struct:
         return _page(terminal, request.start)
     if isinstance(request, (Tap, Cancel)):
         happening = Tapped() if isinstance(request, Tap) else Cancelled()
-        if not terminal.touched(request.scene, happening):
+        if not terminal.stand.touched(request.scene, happening):
             return Failed(reason="scene", text="The terminal shows something else by now.")
     return Done(detail="")
 

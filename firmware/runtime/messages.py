@@ -20,6 +20,7 @@ MAX_ENVELOPE_BYTES = 4096
 
 Envelope = Annotated[bytes, Meta(max_length=MAX_ENVELOPE_BYTES)]
 ConsentRecord = Annotated[bytes, Meta(max_length=4096)]
+Stage = Literal["prompt", "evidence", "decision", "authorization", "outcome", "notice"]
 PEOPLE_PER_PAGE = 100
 Text = Annotated[str, Meta(max_length=500)]
 
@@ -138,7 +139,7 @@ class Event(_Message, frozen=True):
     """
 
     scene: int
-    stage: Literal["prompt", "evidence", "decision", "authorization", "outcome", "notice"]
+    stage: Stage
     reason: Text
     text: Text
     values: dict[str, float] = {}

@@ -1,0 +1,84 @@
+"""Enrolling somebody at the stand: consent, mandate, five poses, one sealed template.
+
+Rules kept here:
+- Consent and mandate are checked before the camera starts, and nothing is kept of an enrolment that did not end well.
+"""
+
+import asyncio
+import time
+
+from drivers.secure_element.interface import SecureElementError
+from firmware.core.enrolment import Enrolment, EnrolmentError
+from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
+from firmware.core.parts import Parts
+from firmware.core.stand import Stand
+from firmware.core.watch import Watch
+from firmware.gallery.consent import check_consent, parse_consent
+from firmware.gallery.gallery import GalleryError
+from firmware.payment.errors import PaymentError
+from firmware.payment.mandate import verify_mandate
+
+
+async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelope: bytes) -> str:
+    """Enrol whoever stands in front; returns the person's id.
+
+    Raises:
+        BusyError, ConsentError, EnrolmentError, PaymentError, GalleryError: with nothing enrolled.
+    """
+    now = parts.clock.now()
+    consent = parse_consent(consent_bytes)
+    check_consent(consent, "payment", now)
+    mandate = verify_mandate(
+        mandate_envelope,
+        parts.trust,
+        terminal=parts.config.terminal,
+        purpose=consent.purpose,
+        consent_hash=consent.sha256,
+        now=now,
+    )
+    if parts.gallery.mandate_used(mandate.id):
+        raise GalleryError("mandate", "This mandate was used before; ask for a new one.")
+    result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def poses() -> None:
+        try:
+            enrolment = await _pose(parts, stand)
+            if enrolment.reason:
+                raise EnrolmentError(enrolment.reason)
+            result.set_result(
+                parts.gallery.enrol(consent, mandate.payer, mandate.id, enrolment.template, parts.clock.now())
+            )
+        except (EnrolmentError, GalleryError, PaymentError, SecureElementError) as error:
+            result.set_exception(error)
+
+    stand.begin(poses(), "enrolment")
+    return await result
+
+
+async def _pose(parts: Parts, stand: Stand) -> Enrolment:
+    watch = Watch(stand.camera, parts, None)
+    problem = await watch.begin()
+    if problem:
+        raise EnrolmentError(problem)
+    enrolment = Enrolment.begin(parts.calibration, time.monotonic_ns())
+    asked = ""
+    try:
+        while (pose := enrolment.pose) is not None:
+            if pose.prompt != asked:
+                asked = pose.prompt
+                stand.say("prompt", pose.name, asked)
+            happening = await stand.inbox.take(enrolment.deadline_ns)
+            if happening is None:
+                raise EnrolmentError("pose_timeout")
+            if isinstance(happening, Cancelled):
+                raise EnrolmentError("cancelled")
+            if isinstance(happening, CameraGone):
+                raise EnrolmentError("camera_lost")
+            if not isinstance(happening, (Settled, Tapped)):
+                finding = watch.look(happening)
+                if finding is not None:
+                    enrolment = enrolment.looked(finding, time.monotonic_ns())
+                    stand.say("evidence", finding.reason or "good", finding.sentence, finding.values)
+    finally:
+        await watch.end()
+    return enrolment

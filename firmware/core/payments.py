@@ -1,0 +1,233 @@
+"""Payments: intents in, one look at a time, authorizations and declines out.
+
+Rules kept here:
+- An intent that comes while somebody is served is declined as `busy`.
+- Every intent that was opened ends: authorized or declined, and after a crash declined as `interrupted`.
+- An authorization is stored before it is sent, is sent until a verified receipt settles it, and is never signed
+  while the link is down.
+- Capture runs only while somebody is looked at.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from drivers.secure_element.interface import SecureElementError
+from firmware.core.analysis import Finding
+from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
+from firmware.core.parts import Parts
+from firmware.core.ports import LinkPort
+from firmware.core.reasons import FALLBACK, SENTENCES
+from firmware.core.session import Phase, Session
+from firmware.core.signing import Signer
+from firmware.core.stand import BusyError, Stand
+from firmware.core.watch import Watch
+from firmware.gallery.gallery import Enrolled
+from firmware.payment.authorize import display_text
+from firmware.payment.errors import OutboxError, PaymentError
+from firmware.payment.intent import AcceptedIntent, accept_intent
+from firmware.runtime.messages import Delivered, Publish
+
+# An envelope without a receipt goes again after this long, and whenever the link comes back.
+RESEND_S = 2.0
+# Behind an envelope that has waited this long nobody is looked at: their payment could not be delivered in time.
+STUCK_S = 20.0
+
+_log = logging.getLogger("tessera.core")
+
+
+class Payments:
+    """What the terminal owes the backend, and the payment in hand."""
+
+    def __init__(self, parts: Parts, signer: Signer, stand: Stand, before_each: Callable[[], None]) -> None:
+        """`before_each` is called before somebody is served."""
+        self._parts, self._signer, self._stand, self._before_each = parts, signer, stand, before_each
+        self.link = LinkPort(self._on_envelope, self._wake_delivery)
+        self._head_since: tuple[bytes, float] = (b"", 0.0)
+        self._deliver = asyncio.Event()
+
+    def decline_interrupted(self) -> None:
+        """Decline what a dead process or a full disk left open."""
+        for intent in self._parts.outbox.interrupted():
+            self._decline(intent.id, intent.digest, "interrupted")
+
+    async def deliver_forever(self) -> None:
+        """Send the oldest unsettled envelope, again and again until its receipt has come; then the next."""
+        while True:
+            self._deliver.clear()
+            head = self._parts.outbox.head()
+            if head is None:
+                self._head_since = (b"", 0.0)
+            else:
+                if head.intent != self._head_since[0]:
+                    self._head_since = (head.intent, time.monotonic())
+                await self.link.publish(Publish(kind=head.kind, envelope=head.envelope))
+            try:
+                await asyncio.wait_for(self._deliver.wait(), RESEND_S if head else None)
+            except (asyncio.TimeoutError, TimeoutError):
+                continue
+
+    def _on_envelope(self, delivered: Delivered) -> None:
+        try:
+            if delivered.kind == "receipt":
+                self._on_receipt(delivered.envelope)
+            else:
+                self._on_intent(delivered.envelope)
+        except PaymentError as error:
+            _log.warning("%s refused: %s", delivered.kind, error)
+            self._stand.say("notice", error.code, f"A {delivered.kind} was refused: {error.text}")
+
+    def _on_receipt(self, envelope: bytes) -> None:
+        settled = self._parts.outbox.settle(envelope, self._parts.trust, self._parts.config.terminal)
+        self._wake_delivery()
+        if settled.kind == "authorization":
+            self._stand.inbox.put(Settled(settled.intent, settled.outcome == "approved", settled.code))
+
+    def _on_intent(self, envelope: bytes) -> None:
+        now = self._parts.clock.now()
+        accepted = accept_intent(
+            envelope,
+            self._parts.trust,
+            terminal=self._parts.config.terminal,
+            merchant=self._parts.config.merchant,
+            now=now,
+            profile=self._parts.profile,
+        )
+        if not self._stand.busy:
+            self.decline_interrupted()
+            self._before_each()
+        try:
+            self._parts.outbox.open_intent(accepted)
+        except OutboxError as error:
+            _log.error("%s", error)
+            self._stand.say("outcome", "store", f"Refused: {SENTENCES['store']} {FALLBACK}")
+            return
+        except PaymentError as error:
+            if error.code == "intent_used":
+                return  # delivered twice: the first delivery goes on
+            raise
+        try:
+            self._stand.begin(self._pay(accepted, now), "payment")
+        except BusyError:
+            self._decline(accepted.intent.id, accepted.digest, "busy")
+
+    def _stuck(self) -> bool:
+        """Whether an earlier envelope has waited for its receipt so long that another would only queue behind it."""
+        head, since = self._head_since
+        return bool(head) and time.monotonic() - since > STUCK_S
+
+    def _wake_delivery(self) -> None:
+        self._deliver.set()
+
+    async def _pay(self, accepted: AcceptedIntent, now: int) -> None:
+        intent = accepted.intent
+        shown = display_text(intent.amount_minor, intent.currency, intent.merchant)
+        session = Session.begin(self._parts.profile, time.monotonic_ns())
+        enrolled = self._parts.gallery.find(intent.payer, "payment", now)
+        if intent.amount_minor > self._parts.profile.max_amount_minor:
+            session = session.refused("amount_limit")
+        elif enrolled is None:
+            session = session.refused("not_enrolled")
+        elif self._stuck():
+            session = session.refused("offline")
+        else:
+            self._stand.shown = shown
+            self._stand.say("prompt", "tap", f"{shown}. Touch the screen to pay with your face. {FALLBACK}")
+            session, finding = await self._look(session, enrolled)
+            if session.phase is Phase.DECIDED and finding is not None:
+                self._stand.say(
+                    "decision", "", "A life-size face in 3D, and the person who was claimed.", finding.values
+                )
+                session = self._authorize(session, accepted, enrolled, shown, finding)
+        while session.phase is Phase.RECEIPT:
+            happening = await self._stand.inbox.take(session.due_ns())
+            if happening is None:
+                session = session.expired(time.monotonic_ns())
+            elif isinstance(happening, Settled) and happening.intent == intent.id:
+                session = session.settled(happening.approved, happening.code)
+        if session.outcome == "refused":
+            self._decline(intent.id, accepted.digest, session.reason)
+        self._stand.say("outcome", session.reason or "approved", _outcome_text(session))
+
+    async def _look(self, session: Session, enrolled: Enrolled) -> tuple[Session, Finding | None]:
+        """Tap, then frames, until decided or over; the last finding with it. Capture ends whatever happens."""
+        watch = Watch(self._stand.camera, self._parts, enrolled.template)
+        finding: Finding | None = None
+        last_prompt = ""
+        try:
+            while session.phase in (Phase.TAP, Phase.LOOK):
+                happening = await self._stand.inbox.take(session.due_ns())
+                now_ns = time.monotonic_ns()
+                if happening is None:
+                    session = session.expired(now_ns)
+                elif isinstance(happening, Cancelled):
+                    session = session.refused("cancelled")
+                elif isinstance(happening, CameraGone):
+                    session = session.refused("camera_lost") if session.phase is Phase.LOOK else session
+                elif isinstance(happening, Tapped):
+                    if session.phase is not Phase.TAP:
+                        continue  # tapped twice
+                    problem = await watch.begin()
+                    if problem:
+                        session = session.refused(problem)
+                    else:
+                        session = session.tapped(time.monotonic_ns())
+                        self._stand.say("prompt", "look", "Please look at the terminal.")
+                elif not isinstance(happening, Settled):
+                    seen = watch.look(happening)
+                    if seen is None:
+                        continue
+                    finding = seen
+                    session = session.looked(finding.reason, time.monotonic_ns())
+                    self._stand.say(
+                        "evidence", finding.reason or "good", finding.sentence or "All gates hold.", finding.values
+                    )
+                    if finding.sentence and finding.reason != last_prompt:
+                        last_prompt = finding.reason
+                        self._stand.say("prompt", finding.reason, finding.sentence)
+        finally:
+            await watch.end()
+        return session, finding
+
+    def _authorize(
+        self, session: Session, accepted: AcceptedIntent, enrolled: Enrolled, shown: str, finding: Finding
+    ) -> Session:
+        if not self.link.connected:
+            return session.refused("offline")
+        camera = self._stand.camera.info
+        if camera is None:
+            return session.refused("camera_lost")
+        try:
+            self._signer.authorize(accepted, enrolled, camera.serial, shown, finding)
+        except OutboxError as error:
+            _log.error("%s", error)
+            return session.refused("store")
+        except SecureElementError as error:
+            _log.error("%s", error)
+            return session.refused("key")
+        except PaymentError as error:
+            _log.error("%s", error)
+            return session.refused(error.code if error.code in SENTENCES else "store")
+        self._stand.say("authorization", "stored", "Authorization signed and stored; waiting for the receipt.")
+        self._wake_delivery()
+        return session.stored(time.monotonic_ns())
+
+    def _decline(self, intent: bytes, digest: bytes, reason: str) -> None:
+        try:
+            self._signer.decline(intent, digest, reason)
+            self._wake_delivery()
+        except (PaymentError, SecureElementError) as error:
+            # It stays open in the outbox and is declined as interrupted before the next.
+            _log.error("decline not stored: %s", error)
+            self._stand.say("notice", "store", f"The refusal could not be stored: {error}")
+
+
+def _outcome_text(session: Session) -> str:
+    if session.outcome == "approved":
+        return "Approved."
+    if session.outcome == "unknown":
+        return "Unknown: no receipt has come. Do not retry; the register will know."
+    if session.outcome == "declined":
+        return f"Declined by the backend ({session.reason}). {FALLBACK}"
+    return f"Refused: {SENTENCES[session.reason]} {FALLBACK}"

@@ -1,0 +1,87 @@
+"""The stand before the terminal: one person at a time, what the screen tells them, what they do.
+
+Rules kept here:
+- One session or enrolment at a time.
+- A touch of the screen counts only for the scene the screen shows.
+- Values of evidence are told in profiles `demo` and `rig` only.
+- A defect in a session ends the process: the supervisor starts it again, and what was in hand is declined.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+
+from firmware.core.inbox import CameraGone, Cancelled, Inbox, Tapped
+from firmware.core.ports import CameraPort, Subscribers
+from firmware.runtime.messages import Event, Stage
+from firmware.runtime.ring import RingReader
+
+_log = logging.getLogger("tessera.core")
+
+
+class BusyError(Exception):
+    """Somebody stands before the terminal already."""
+
+    code = "busy"
+
+    def __init__(self) -> None:
+        super().__init__("The terminal is busy; try again in a moment.")
+
+
+class Stand:
+    """Who is being served, and by what.
+
+    Attributes:
+        inbox: what happens meanwhile.
+        camera: looks at them.
+        scene: counts sessions.
+        doing: `idle`, `payment` or `enrolment`.
+        shown: what the screen asks to confirm, empty while it asks nothing.
+        failed: set by a defect.
+    """
+
+    def __init__(self, ring: RingReader, *, tell_values: bool) -> None:
+        self.inbox = Inbox()
+        self.camera = CameraPort(ring, self.inbox.put, lambda detail: self.inbox.put(CameraGone(detail)))
+        self.subscribers = Subscribers()
+        self.scene = 0
+        self.doing = "idle"
+        self.shown = ""
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tell_values = tell_values
+        self._active: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is being served."""
+        return self._active is not None
+
+    def begin(self, work: Coroutine[None, None, None], doing: str) -> None:
+        """Serve somebody. Raises BusyError."""
+        if self.busy:
+            work.close()
+            raise BusyError
+        self.scene += 1
+        self.doing = doing
+        self.inbox.clear()
+        self._active = asyncio.create_task(work)
+        self._active.add_done_callback(self._end)
+
+    def touched(self, scene: int, happening: Tapped | Cancelled) -> bool:
+        """Take a touch of the screen; False where the screen shows something else by now."""
+        if not self.busy or scene != self.scene or (isinstance(happening, Tapped) and not self.shown):
+            return False
+        self.inbox.put(happening)
+        return True
+
+    def say(self, stage: Stage, reason: str, text: str, values: dict[str, float] | None = None) -> None:
+        """Tell whoever watches; everything but the evidence of single frames goes to the log too."""
+        told = values if values and self._tell_values else {}
+        self.subscribers.tell(Event(scene=self.scene, stage=stage, reason=reason, text=text, values=told))
+        if stage != "evidence":
+            _log.info("%s %s: %s", stage, reason, text)
+
+    def _end(self, work: "asyncio.Task[None]") -> None:
+        self._active, self.doing, self.shown = None, "idle", ""
+        if not work.cancelled() and (defect := work.exception()) is not None and not self.failed.done():
+            self.failed.set_exception(defect)
