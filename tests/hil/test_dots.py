@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from drivers.camera.structured_light import Decoder
@@ -16,7 +18,19 @@ from hil.rig import bench_structured_light
 from hil.rig.bench import bench
 from hil.sensor.dots import calibration, expose_dots, pattern, reference
 from hil.sensor.lens import glass
-from hil.sensor.material import GLASS, PAPER, PLASTIC_OPAQUE, SILICONE, SKIN, Material, gaussians
+from hil.sensor.material import (
+    CLOTH,
+    GLASS,
+    HAIR,
+    PAINT,
+    PAPER,
+    PLASTIC_OPAQUE,
+    RESIN_TRANSLUCENT,
+    SILICONE,
+    SKIN,
+    Material,
+    gaussians,
+)
 from hil.sensor.pixels import read_out
 from hil.sensor.presets import PRESETS, Preset, preset
 from hil.sensor.rasteriser import NOTHING, view
@@ -67,13 +81,17 @@ def test_light_falls_with_the_cosine_of_the_view(board: Callable[[float], Surfac
     assert sums[1] / sums[0] == pytest.approx(np.cos(np.radians(50)), rel=0.06)
 
 
-@pytest.mark.parametrize("material", [SKIN, SILICONE, PLASTIC_OPAQUE, PAPER], ids=lambda m: m.name)
+SPREADING = [SKIN, SILICONE, RESIN_TRANSLUCENT, PLASTIC_OPAQUE, PAPER, PAINT, HAIR, CLOTH]
+
+
+@pytest.mark.parametrize("material", SPREADING, ids=lambda m: m.name)
 def test_spread_has_the_materials_radii(material: Material) -> None:
     sums = gaussians(material)
     assert sums[:, 0].sum() == pytest.approx(1)
+    assert (sums >= 0).all()
     for radius, share in zip(material.spread_mm, (0.25, 0.5, 0.75), strict=True):
         within = (sums[:, 0] * (1 - np.exp(-(radius**2) / (2 * sums[:, 1] ** 2)))).sum()
-        assert within == pytest.approx(share, abs=0.01)
+        assert within == pytest.approx(share, abs=1e-6)
 
 
 @pytest.mark.parametrize("z_mm", [300.0, 600.0])
@@ -104,6 +122,24 @@ def test_the_picture_of_a_dot_has_the_materials_radii(
     for radius_mm, share in zip(material.spread_mm[1:], (0.5, 0.75), strict=True):
         radius_px = np.hypot(radius_mm * camera.fx / z_mm, 1.18 * MODULE.projector.sigma_px)
         assert exposure[distance < radius_px].sum() / total == pytest.approx(share, abs=0.07)
+
+
+@given(
+    radii=st.tuples(*[st.floats(0.01, 20)] * 3).map(sorted).map(tuple),
+)
+def test_any_radii_make_a_sum_of_positive_weights(radii: tuple[float, float, float]) -> None:
+    sums = gaussians(Material("any", radii, 0.1))
+    assert np.isfinite(sums).all()
+    assert (sums[:, 0] >= 0).all()
+    assert sums[:, 0].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("spread_mm", "sharp"), [((1.0, 0.5, 2.0), 0.1), ((-1.0, 0.5, 2.0), 0.1), ((1.0, 2.0, 3.0), 1.1), ((1, 2, 30), 0.1)]
+)
+def test_an_impossible_material_is_refused(spread_mm: tuple[float, float, float], sharp: float) -> None:
+    with pytest.raises(ValueError, match="material odd"):
+        Material("odd", spread_mm, sharp)
 
 
 def test_light_that_spreads_is_not_lost(board: Callable[[float], Surface]) -> None:
