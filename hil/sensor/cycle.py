@@ -3,14 +3,15 @@
 Rules kept here:
 - Everything follows from the performance, the time and the generator: the same arguments give the same bytes.
 - Light adds up before the lens blurs it; noise comes after the lens has bent it; rectification comes last.
-- The control loop picks one exposure and gain for dark and flood, as if the flood were at full level, so that a
-  commanded level shows in the picture; the dots have their own time at the same gain.
+- The control loop looks at the face and picks one exposure and gain for dark and flood, as if the flood were at full
+  level, so that a commanded level shows in the picture; the dots have their own time at the same gain.
 - What moves less than `STILL_PX` between two exposures is drawn once for all three. What moves more is drawn for
   each exposure, as often as its motion blurs it there, `MAX_SUBFRAMES` times at most.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +31,16 @@ from hil.sensor.surface import F32
 STILL_PX = 0.1
 BLUR_STEP_PX = 0.5  # motion within one exposure that is worth another sub-frame
 MAX_SUBFRAMES = 4
-TARGET = 0.72  # of full well: where the control loop brings the bright part of the middle
+TARGET = 0.72  # of full well: where the control loop brings the bright part of the face
 TARGET_PERCENTILE = 93.0
 DOT_TARGET = 0.85
 DOT_PERCENTILE = 99.5
 DOT_EXPOSURE_US = (50, 3000)
 FLICKER_HZ = 100.0
-FACE_MM = (95.0, 95.0, 95.0, 130.0)  # the region decoded: left, up, right, down of the point between the eyes
+FACE_MM = (95.0, 95.0, 95.0, 130.0)  # left, up, right, down of the point between the eyes
 _SAMPLE = 37  # every so many vertices tell how far things moved
+
+Box: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,8 @@ def take(
     """Take dark, flood and dots, the flood's middle at `time_s` seconds, the flood at `flood_level` 0..1."""
     lens, film = glass(preset), _Film(performance_at, preset, time_s)
     gap_s = preset.exposure_gap_us * 1e-6
-    exposure_us, gain = _control(film.light(time_s), preset)
+    face = _region(performance_at(time_s), preset.intrinsics)
+    exposure_us, gain = _control(film.light(time_s), face, preset)
     exposure_ms = exposure_us / 1000
 
     def ambience(lit: Light, at_s: float) -> F32:
@@ -90,7 +94,7 @@ def take(
     sharp = _mean([expose_dots(film.view(at), preset, np.random.default_rng(speckle)) for at in moments])
     rate = lens.blurred(sharp) * np.float32(1000 / preset.dot_exposure_us)
     background = lens.blurred(_mean([ambience(film.light(at), dots_s) for at in moments]))
-    dot_us = _dot_control(rate, background, preset, gain)
+    dot_us = _dot_control(rate + background, face, preset, gain)
     dot_ms = np.float32(dot_us / 1000)
     dots = shoot((rate + background) * dot_ms)
 
@@ -158,31 +162,35 @@ def _sampled(placed: Placed) -> F32:
     return (placed.surface.vertices_mm[::_SAMPLE] - pivot) @ pose.rotation().T + (pivot + origin)
 
 
-def _control(lit: Light, preset: Preset) -> tuple[int, float]:
-    """(microseconds, gain) that bring the bright part of the picture's middle to `TARGET`, longest time first."""
-    bright = _bright(lit.flood + lit.sun + lit.lamps, TARGET_PERCENTILE)
+def _control(lit: Light, face: Box, preset: Preset) -> tuple[int, float]:
+    """(microseconds, gain) that bring the bright part of the face to `TARGET`, longest time first."""
+    bright = _bright(lit.flood + lit.sun + lit.lamps, face, TARGET_PERCENTILE)
     wanted_us = TARGET * preset.pixel.full_well_e / bright * 1000
     exposure_us = int(np.clip(wanted_us, *preset.exposure_us))
     return exposure_us, round(float(np.clip(wanted_us / exposure_us, *preset.gain)), 2)
 
 
-def _dot_control(rate: F32, background: F32, preset: Preset, gain: float) -> int:
-    """Microseconds that bring the dots' peaks in the picture's middle to `DOT_TARGET`."""
-    bright = _bright(rate + background, DOT_PERCENTILE)
+def _dot_control(rate: F32, face: Box, preset: Preset, gain: float) -> int:
+    """Microseconds that bring the dots' peaks on the face to `DOT_TARGET`."""
+    bright = _bright(rate, face, DOT_PERCENTILE)
     return int(np.clip(DOT_TARGET * preset.pixel.full_well_e / gain / bright * 1000, *DOT_EXPOSURE_US))
 
 
-def _bright(rate: F32, percentile: float) -> float:
+def _bright(rate: F32, face: Box, percentile: float) -> float:
+    """Of `rate` (H, W) within `face`, or in the middle where no face is in view."""
     height, width = rate.shape
-    middle = rate[height // 6 : -height // 6 : 3, width // 4 : -width // 4 : 3]
-    return max(float(np.percentile(middle, percentile)), 1.0)
+    left, top, right, bottom = (max(edge, 0) for edge in face)
+    inside = rate[top:bottom:2, left:right:2]
+    if not inside.size:
+        inside = rate[height // 6 : -height // 6 : 3, width // 4 : -width // 4 : 3]
+    return max(float(np.percentile(inside, percentile)), 1.0)
 
 
 def _mean(images: list[F32]) -> F32:
     return images[0] if len(images) == 1 else np.mean(images, axis=0, dtype=np.float32)
 
 
-def _region(placed: tuple[Placed, ...], camera: Intrinsics) -> tuple[int, int, int, int]:
+def _region(placed: tuple[Placed, ...], camera: Intrinsics) -> Box:
     """The box (left, top, right, bottom; ends excluded) around every face or what stands for one; empty without any.
 
     A surface's origin is the point between the eyes, or where an artefact shows it.
