@@ -1,6 +1,5 @@
 """Actors of both generators: the same for a seed, measured like people, and moving where a face moves."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from hil.people.actor import MOVEMENTS, NEUTRAL, Actor, Expression
 from hil.people.generators import GENERATORS, Generator, make_actor
 from hil.people.growth import eye_distance_mm
 from hil.people.head import PeopleError
+from hil.people.pace import frame_ms
 from hil.people.puppet import fast_normals
 from hil.people.sliders import WEARABLES, Sliders, Wearable
 from hil.people.transfer import moving_james
@@ -20,7 +20,7 @@ from hil.sensor.scene import Placed, Pose, Scene
 from hil.sensor.surface import F32, vertex_normals
 
 RIGHT_EYE, LEFT_EYE, NOSE, RIGHT_MOUTH, LEFT_MOUTH = range(5)
-FRAME_BUDGET_S = 0.010  # an expression: surfaces and normals
+FRAME_BUDGET_MS = 10.0  # an expression: surfaces and normals
 
 
 @pytest.fixture(scope="module", params=GENERATORS)
@@ -149,14 +149,7 @@ def test_compiled_normals_agree_with_the_plain_ones(grown_up: Actor) -> None:
 
 
 def test_an_expression_fits_its_time(grown_up: Actor) -> None:
-    talking = Expression(smile=0.4, mouth_open=0.3, lips_wide=0.2, blink_left=0.5, blink_right=0.5, gaze_yaw_deg=4)
-    grown_up.surfaces(talking)  # compiles
-    taken = []
-    for _ in range(15):
-        start = time.thread_time()
-        grown_up.surfaces(talking)
-        taken.append(time.thread_time() - start)
-    assert np.median(taken) < FRAME_BUDGET_S
+    assert frame_ms(grown_up) < FRAME_BUDGET_MS
 
 
 @pytest.mark.parametrize("wrong", [{"age_years": 2.0}, {"male": 1.2}, {"heavy": -2.0}, {"descent": (0.5, 0.5, 0.5)}])
