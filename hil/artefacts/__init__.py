@@ -1,4 +1,4 @@
-"""Presentation attack instruments, one file per species, all in `species.SPECIES`; injected streams in `streams.STREAMS`.
+"""Presentation attack instruments, one file per species (`species.SPECIES`), and injected streams (`streams.STREAMS`).
 
 The three functions exported here make the plain surfaces that the demo's stage shows and calibrations were made with.
 """
