@@ -72,7 +72,7 @@ def take(
     """Take dark, flood and dots, the flood's middle at `time_s` seconds, the flood at `flood_level` 0..1."""
     lens, film = glass(preset), _Film(performance_at, preset, time_s)
     gap_s = preset.exposure_gap_us * 1e-6
-    face = _region(performance_at(time_s), preset.intrinsics)
+    face = _region(film.placed(time_s), preset.intrinsics)
     exposure_us, gain = _control(film.light(time_s), face, preset)
     exposure_ms = exposure_us / 1000
 
@@ -98,27 +98,26 @@ def take(
     dot_ms = np.float32(dot_us / 1000)
     dots = shoot((rate + background) * dot_ms)
 
-    seen = film.view(moments[len(moments) // 2])
+    middle_s = moments[len(moments) // 2]
     if preset.depth == "stereo":
-        depth_mm = stereo.measure(seen, background * dot_ms, dot_us / 1000, preset, rng)
+        depth_mm = stereo.measure(film.view(middle_s), background * dot_ms, dot_us / 1000, preset, rng)
     else:
-        region = _region(performance_at(dots_s), preset.intrinsics)
-        depth_mm = _decoder(preset).decode(dots, region)
+        depth_mm = _decoder(preset).decode(dots, _region(film.placed(middle_s), preset.intrinsics))
         depth_mm[depth_mm > preset.max_mm] = np.nan
     return Cycle(ambient, ir, dots, depth_mm, exposure_us, dot_us, gain)
 
 
 class _Film:
-    """Draws and lights each moment once."""
+    """Asks for, draws and lights each moment once."""
 
     def __init__(self, performance_at: Performance, preset: Preset, time_s: float) -> None:
         self._performance_at, self._preset, self._time_s = performance_at, preset, time_s
         gap_s = preset.exposure_gap_us * 1e-6
-        now = performance_at(time_s)
-        moved_px = _moved_px(performance_at(time_s - gap_s), now, preset.intrinsics)
+        self._placed: dict[float, tuple[Placed, ...]] = {}
+        moved_px = _moved_px(self.placed(time_s - gap_s), self.placed(time_s), preset.intrinsics)
         self._still = moved_px < STILL_PX
         self._px_per_ms = moved_px / (gap_s * 1000)
-        self._views = {time_s: view(Scene(now), preset.intrinsics)}
+        self._views: dict[float, View] = {}
         self._lights: dict[float, Light] = {}
 
     def moments(self, middle_s: float, exposure_ms: float) -> list[float]:
@@ -129,9 +128,14 @@ class _Film:
         count = MAX_SUBFRAMES if wanted > MAX_SUBFRAMES else max(1, int(np.ceil(wanted)))
         return [middle_s + exposure_ms / 1000 * ((k + 0.5) / count - 0.5) for k in range(count)]
 
+    def placed(self, at_s: float) -> tuple[Placed, ...]:
+        if at_s not in self._placed:
+            self._placed[at_s] = self._performance_at(at_s)
+        return self._placed[at_s]
+
     def view(self, at_s: float) -> View:
         if at_s not in self._views:
-            self._views[at_s] = view(Scene(self._performance_at(at_s)), self._preset.intrinsics)
+            self._views[at_s] = view(Scene(self.placed(at_s)), self._preset.intrinsics)
         return self._views[at_s]
 
     def light(self, at_s: float) -> Light:

@@ -68,7 +68,7 @@ class Pixel(msgspec.Struct, frozen=True):
         prnu: fixed pattern, relative sensitivity of each pixel, sigma.
         dsnu_e: fixed pattern, offset of each pixel, sigma.
         hot: share of pixels stuck at full.
-        bits: of the number read out.
+        bits: of the number read out, at most 8; fewer are spread over 0..255.
     """
 
     pitch_um: float = 3.0

@@ -150,6 +150,17 @@ def test_a_still_world_is_drawn_once(board: Board, monkeypatch: pytest.MonkeyPat
     assert 3 < len(drawn) <= 13
 
 
+def test_a_still_performance_is_asked_twice(board: Board) -> None:
+    placed, asked = (Placed(board(0.5), Pose(z_mm=500)),), []
+
+    def performance(time_s: float) -> tuple[Placed, ...]:
+        asked.append(time_s)
+        return placed
+
+    shot(performance, time_s=3.0)
+    assert asked == pytest.approx([3.0 - 0.008333, 3.0])
+
+
 def test_a_thing_that_changes_shape_counts_as_moving(ball: Surface) -> None:
     def swelling(time_s: float) -> tuple[Placed, ...]:
         return (Placed(replace(ball, vertices_mm=ball.vertices_mm * np.float32(1 + 5 * time_s)), Pose(z_mm=600)),)
