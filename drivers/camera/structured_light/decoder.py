@@ -9,7 +9,7 @@ Rules kept here:
 - No answer is NaN, never a guess: a window without texture, too unlike the reference, half of it unmatched, or
   whose fraction contradicts the matcher is no answer. No content of an image raises.
 - Rows are compared with the same row of the reference. Half a pixel of vertical misalignment costs little, one pixel
-  a seventh of a face and more, two nearly all of it (docs/structured-light.md). Rectify it away and watch the share of
+  a fifth of a face and more, two nearly all of it (docs/structured-light.md). Rectify it away and watch the share of
   valid depth, for what is left still looks right.
 """
 
