@@ -184,6 +184,20 @@ def test_a_scan_is_found_turned_and_brought_to_scale(obj: Callable[[Head, float]
     assert skin_tone(head) == pytest.approx(SKIN_ALBEDO, rel=0.02)
 
 
+@pytest.mark.usefixtures("models_dir")
+def test_a_scan_is_recorded_under_the_consent_given_and_not_without(
+    obj: Callable[[Head, float], Path], tmp_path: Path
+) -> None:
+    path = obj(virtual_person(3), 1.0)
+    command = ["render", "--scan", str(path), "--texture", str(path.with_suffix(".png")), "--seconds", "0.1"]
+    command += ["--artefact", "printed_head_painted", "--out", str(tmp_path / "a.mcap")]
+    assert CliRunner().invoke(rig, command).exit_code == 2
+    assert CliRunner().invoke(rig, [*command, "--consent", "J. Doe, form 12"]).exit_code == 0
+    with closing(RecordingReader(tmp_path / "a.mcap")) as reader:
+        reader.next_frame()
+        assert reader.consent == "J. Doe, form 12"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
