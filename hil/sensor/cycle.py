@@ -130,7 +130,8 @@ class _Film:
 
     def placed(self, at_s: float) -> tuple[Placed, ...]:
         if at_s not in self._placed:
-            self._placed[at_s] = self._performance_at(at_s)
+            # a performance begins at 0 s; the first cycle's dark exposure comes earlier
+            self._placed[at_s] = self._performance_at(max(at_s, 0.0))
         return self._placed[at_s]
 
     def view(self, at_s: float) -> View:

@@ -21,11 +21,12 @@ from hil.sensor.virtual_camera import open_camera
 
 Board = Callable[[float], Surface]
 SENSOR = preset("structured-light")
+NOW_S = 1.0
 FACE = (slice(150, 330), slice(260, 380))
 
 
 def shot(
-    performance: Performance, sensor: Preset = SENSOR, time_s: float = 0.0, seed: int = 0, **level: float
+    performance: Performance, sensor: Preset = SENSOR, time_s: float = NOW_S, seed: int = 0, **level: float
 ) -> Cycle:
     return take(performance, time_s, sensor, np.random.default_rng(seed), **level)
 
@@ -117,7 +118,7 @@ def test_motion_blurs_and_stillness_does_not(board: Board) -> None:
     surface = board(0.5)
 
     def sliding(speed_mm_s: float) -> Performance:
-        return lambda time_s: (Placed(surface, Pose(x_mm=speed_mm_s * time_s, z_mm=500)),)
+        return lambda time_s: (Placed(surface, Pose(x_mm=speed_mm_s * (time_s - NOW_S), z_mm=500)),)
 
     resting, slow, fast = (shot(sliding(speed)) for speed in (0.0, 5.0, 3000.0))
     assert edge_width(slow.ir) == pytest.approx(edge_width(resting.ir), abs=0.2)
@@ -127,7 +128,7 @@ def test_motion_blurs_and_stillness_does_not(board: Board) -> None:
 
 def test_what_moves_between_exposures_is_seen_where_it_was(board: Board) -> None:
     surface = board(0.5)
-    taken = shot(lambda time_s: (Placed(surface, Pose(x_mm=1000 * time_s, z_mm=500)),))
+    taken = shot(lambda time_s: (Placed(surface, Pose(x_mm=1000 * (time_s - NOW_S), z_mm=500)),))
     # the dots come 8.333 ms after the flood: 8.3 mm, 10 px
     lit = np.flatnonzero(taken.ir[240] > 60)[0]
     known = np.flatnonzero(np.isfinite(taken.depth_mm[200:280]).mean(axis=0) > 0.5)[0]
@@ -146,7 +147,7 @@ def test_a_still_world_is_drawn_once(board: Board, monkeypatch: pytest.MonkeyPat
     shot(still(surface))
     assert len(drawn) == 1
     drawn.clear()
-    shot(lambda time_s: (Placed(surface, Pose(x_mm=900 * time_s, z_mm=400)),))
+    shot(lambda time_s: (Placed(surface, Pose(x_mm=900 * (time_s - NOW_S), z_mm=400)),))
     assert 3 < len(drawn) <= 13
 
 
@@ -161,9 +162,22 @@ def test_a_still_performance_is_asked_twice(board: Board) -> None:
     assert asked == pytest.approx([3.0 - 0.008333, 3.0])
 
 
+def test_no_performance_is_asked_what_it_was_before_it_began(board: Board) -> None:
+    placed, asked = (Placed(board(0.5), Pose(z_mm=500)),), []
+
+    def performance(time_s: float) -> tuple[Placed, ...]:
+        asked.append(time_s)
+        return placed
+
+    shot(performance, time_s=0.0)
+    assert min(asked) == 0.0
+
+
 def test_a_thing_that_changes_shape_counts_as_moving(ball: Surface) -> None:
     def swelling(time_s: float) -> tuple[Placed, ...]:
-        return (Placed(replace(ball, vertices_mm=ball.vertices_mm * np.float32(1 + 5 * time_s)), Pose(z_mm=600)),)
+        return (
+            Placed(replace(ball, vertices_mm=ball.vertices_mm * np.float32(1 + 5 * (time_s - NOW_S))), Pose(z_mm=600)),
+        )
 
     taken = shot(swelling)
     assert np.isfinite(taken.depth_mm[200:280, 280:360]).mean() > 0.5
