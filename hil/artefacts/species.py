@@ -7,6 +7,7 @@ from hil.artefacts.animated_photo import ANIMATED
 from hil.artefacts.bent_print import BENT
 from hil.artefacts.cutout_print import CUTOUT
 from hil.artefacts.flat_print import FLAT_DYE, FLAT_TONER
+from hil.artefacts.folded_print import FOLDED
 from hil.artefacts.glossy_print import GLOSSY
 from hil.artefacts.instrument import Species
 from hil.artefacts.mannequin import MANNEQUIN
@@ -14,6 +15,7 @@ from hil.artefacts.printed_head import HEAD_BARE, HEAD_PAINTED, HEAD_TRANSLUCENT
 from hil.artefacts.rigid_mask import RIGID_MASK
 from hil.artefacts.screen import LCD, OLED
 from hil.artefacts.silicone_mask import SILICONE_MASK
+from hil.artefacts.touched_print import TOUCHED
 
 SPECIES: Mapping[str, Species] = MappingProxyType(
     {
@@ -22,6 +24,8 @@ SPECIES: Mapping[str, Species] = MappingProxyType(
             FLAT_TONER,
             FLAT_DYE,
             BENT,
+            FOLDED,
+            TOUCHED,
             CUTOUT,
             GLOSSY,
             LCD,

@@ -7,12 +7,16 @@ import numpy as np
 
 from hil.people import virtual_person
 from hil.sensor.capture import render
+from hil.sensor.cycle import take
+from hil.sensor.presets import preset
 from hil.sensor.scene import Placed, Pose, Scene
 
 
 def warm_up() -> None:
     """Fill both caches on disk. Raises PeopleError where the data files are missing."""
-    render(Scene((Placed(virtual_person(0), Pose()),)), np.random.default_rng(0))
+    standing = (Placed(virtual_person(0), Pose()),)
+    render(Scene(standing), np.random.default_rng(0))
+    take(lambda _: standing, 0.0, preset("structured-light", 640), np.random.default_rng(0))
 
 
 if __name__ == "__main__":
