@@ -19,7 +19,7 @@ from hil.sensor.cycle import Cycle, take
 from hil.sensor.presets import preset
 from hil.sensor.scene import Performance
 
-COLUMNS, WIDTH, HEIGHT, BAND = 5, 264, 255, 96
+COLUMNS, WIDTH, HEIGHT, BAND = 6, 252, 244, 96
 NEAR_MM, FAR_MM = 350.0, 650.0
 WHITE, GREY, DARK = (235, 235, 235), (165, 165, 165), 24
 YAW_DEG, AT_S = 12.0, 0.4
@@ -55,7 +55,7 @@ def _tile(name: str, caption: str, cycle: Cycle) -> NDArray[np.uint8]:
     infrared = cv2.cvtColor(_small(cycle.ir[CROP]), cv2.COLOR_GRAY2BGR)
     band = np.full((BAND, WIDTH, 3), DARK, np.uint8)
     _write(band, name.replace("_", " "), 16, WHITE, 0.46)
-    for line, text in enumerate(textwrap.wrap(caption, 47)[:5]):
+    for line, text in enumerate(textwrap.wrap(caption, 45)[:5]):
         _write(band, text, 34 + 15 * line, GREY, 0.36)
     tile: NDArray[np.uint8] = np.vstack([infrared, _coloured(cycle.depth_mm[CROP]), _dots(cycle.dots[CHEEK]), band])
     return np.pad(tile, ((2, 2), (2, 2), (0, 0)), constant_values=DARK)
