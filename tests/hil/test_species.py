@@ -170,7 +170,8 @@ def test_a_print_shows_the_face_where_the_victim_has_it(name: str, victim: Model
     "name",
     [
         "flat_print_toner", "flat_print_dye", "bent_print", "folded_print", "touched_print", "glossy_print",
-        "lcd_replay", "oled_replay", "mannequin", "printed_head_painted", "printed_head_bare", "printed_head_translucent",
+        "lcd_replay", "oled_replay", "mannequin", "printed_head_painted", "printed_head_bare",
+        "printed_head_translucent",
     ],
 )  # fmt: skip
 def test_a_rigid_thing_does_not_deform_when_a_smile_is_asked_for(name: str, victim: Model, wearer: Model) -> None:
