@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from hil.people.head import Head
 from hil.people.puppet import Worn, fast_normals
-from hil.people.relief import Relief, grid_faces, relief
+from hil.people.relief import MIDDLE_MM, Relief, grid_faces, relief
 from hil.people.sliders import Wearable
 from hil.sensor.material import CLOTH, GLASS, PLASTIC_OPAQUE, Material
 from hil.sensor.surface import F32, I32, Surface
@@ -153,7 +153,7 @@ def carriers(vertices: F32, head: Head) -> I32:
 
 
 def _elevation(point: F32) -> np.float32:
-    from_middle = point - np.array([0, 5, 95], np.float32)
+    from_middle = point - MIDDLE_MM
     return np.float32(np.degrees(np.arctan2(from_middle[1], np.hypot(from_middle[0], from_middle[2]))))
 
 
