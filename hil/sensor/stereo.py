@@ -6,7 +6,7 @@ Neighbours err together because they share a matching window: the error is a smo
 changes from frame to frame, part stays where it is. A window also rounds off detail, lets near things grow over their
 edge, and finds nothing where dots are weak, the surface grazes, or the second lens does not see it.
 
-Error size and smoothness are those of two frames of a real D435 (`python -m hil.sensor.stereo_noise`), so the figure
+Error size and smoothness are those of two frames of a real D435 (`hil.sensor.stereo_noise`), so the figure
 that shows both compares shapes and proves nothing.
 """
 

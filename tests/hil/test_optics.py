@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from math import pi
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from hil.sensor.pixels import fixed_pattern, read_out
 from hil.sensor.presets import HELD_OUT, PRESETS, Lens, Preset, PresetError, preset
 from hil.sensor.rasteriser import View, view
 from hil.sensor.scene import Placed, Pose, Scene
+from hil.sensor.stereo_noise import BANDS_MM, correlation, recorded, simulated
 from hil.sensor.surface import F32, Surface
 
 Board = Callable[[float], Surface]
@@ -281,6 +283,22 @@ def test_background_light_drowns_stereo_dots_and_saturation_ends_them(board: Boa
     faint = msgspec.structs.replace(sensor, projector=msgspec.structs.replace(sensor.projector, power_uw=2.0))
     dark, bright = (np.isfinite(measured(scene, faint, 0, background)).sum() for background in (50, 18e3))
     assert bright < dark / 10
+
+
+def test_stereo_noise_is_that_of_a_real_d435(data_dir: Path) -> None:
+    real, lens = recorded(data_dir)
+    model = simulated(real, lens)
+    for low, high in BANDS_MM:
+        noise_px = [
+            np.nanstd(pair.change_px()[(pair.first > low) & (pair.first < high)]) / 2**0.5 for pair in (real, model)
+        ]
+        assert noise_px[1] / noise_px[0] == pytest.approx(1.0, abs=0.3), (low, high)
+    for axis in (0, 1):
+        for lag in (2, 8, 20):
+            along = [correlation(pair.change_px(), lag, axis) for pair in (real, model)]
+            assert along[1] == pytest.approx(along[0], abs=0.08), (axis, lag)
+    holes = [float(np.isnan(pair.first).mean()) for pair in (real, model)]
+    assert holes[1] == pytest.approx(holes[0], rel=0.4)
 
 
 def test_nobody_stands_in_the_sun_unless_told_to() -> None:
