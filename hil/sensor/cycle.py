@@ -114,7 +114,9 @@ class _Film:
         self._performance_at, self._preset, self._time_s = performance_at, preset, time_s
         gap_s = preset.exposure_gap_us * 1e-6
         self._placed: dict[float, tuple[Placed, ...]] = {}
-        moved_px = _moved_px(self.placed(time_s - gap_s), self.placed(time_s), preset.intrinsics)
+        # a performance begins at 0 s: at its very beginning motion is measured a gap later
+        since_s = max(time_s - gap_s, 0.0)
+        moved_px = _moved_px(self.placed(since_s), self.placed(since_s + gap_s), preset.intrinsics)
         self._still = moved_px < STILL_PX
         self._px_per_ms = moved_px / (gap_s * 1000)
         self._views: dict[float, View] = {}

@@ -126,9 +126,10 @@ def test_motion_blurs_and_stillness_does_not(board: Board) -> None:
     assert 0.5 * moved_px < edge_width(fast.ir) < moved_px
 
 
-def test_what_moves_between_exposures_is_seen_where_it_was(board: Board) -> None:
+@pytest.mark.parametrize("now_s", [NOW_S, 0.0])
+def test_what_moves_between_exposures_is_seen_where_it_was(board: Board, now_s: float) -> None:
     surface = board(0.5)
-    taken = shot(lambda time_s: (Placed(surface, Pose(x_mm=1000 * (time_s - NOW_S), z_mm=500)),))
+    taken = shot(lambda time_s: (Placed(surface, Pose(x_mm=1000 * (time_s - now_s), z_mm=500)),), time_s=now_s)
     # the dots come 8.333 ms after the flood: 8.3 mm, 10 px
     lit = np.flatnonzero(taken.ir[240] > 60)[0]
     known = np.flatnonzero(np.isfinite(taken.depth_mm[200:280]).mean(axis=0) > 0.5)[0]

@@ -265,4 +265,4 @@ def test_bench_prints_the_decoders_targets_met(monkeypatch: pytest.MonkeyPatch) 
         assert row["valid_pct"] >= row["target"]["valid_pct"]
         assert row["cpu_ms"] > 0
         assert row["one_row_off"]["valid_pct"] < row["valid_pct"]
-        assert row["physical"]["median_abs_mm"] > row["median_abs_mm"]
+        assert 1 < row["physical"]["median_abs_mm"] / row["median_abs_mm"] < 2.5
