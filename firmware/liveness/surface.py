@@ -35,7 +35,7 @@ WINDOW = 0.7
 # Less of a window than this is no evidence.
 MIN_FILLED = 0.5
 SOLID_SHARE = 0.75
-REFITS = 2
+REFITS, LIKELY = 2, 4
 # An ellipse over eyes, nose and mouth, in the same units, centred between the eyes and the mouth: wide enough to hold
 # the cheeks, narrow enough that hair, ears and the background stay out.
 HALF_WIDTH, HALF_HEIGHT = 0.95, 1.25
@@ -160,17 +160,25 @@ def _from_sheets_mm(points_mm: NDArray[np.float32]) -> tuple[float, float]:
     design = np.zeros((DIRECTIONS, len(z), knots + 1))
     direction, point = np.ogrid[:DIRECTIONS, : len(z)]
     design[direction, point, left], design[direction, point, left + 1], design[..., knots] = 1 - part, part, t
-    weight = np.ones((DIRECTIONS, len(z)))
+    squares = _squares(design, z, np.ones((DIRECTIONS, len(z))))
+    whole = float(np.sqrt(squares.mean(axis=1).min()))
     kept = int(SOLID_SHARE * len(z))
-    whole = 0.0
-    for fit in range(1 + REFITS):
-        weighted = (design * weight[..., None]).transpose(0, 2, 1)
-        normal = weighted @ design
-        normal[:, range(knots + 1), range(knots + 1)] += 1e-3  # a knot without points stays near the mean
-        sheet = design @ np.linalg.solve(normal, weighted @ z[:, None])
-        squares = (z - sheet[..., 0]) ** 2
-        if fit == 0:
-            whole = float(np.sqrt(squares.mean(axis=1).min()))
+    nearest = np.partition(squares, kept, axis=1)
+    # Refitting is worth it only where a sheet may come near.
+    likely = np.argsort(nearest[:, :kept].mean(axis=1))[:LIKELY]
+    design, squares, nearest = design[likely], squares[likely], nearest[likely]
+    for _ in range(REFITS):
+        squares = _squares(design, z, (squares <= nearest[:, kept : kept + 1]).astype(float))
         nearest = np.partition(squares, kept, axis=1)
-        weight = (squares <= nearest[:, kept : kept + 1]).astype(float)
     return whole, float(np.sqrt(nearest[:, :kept].mean(axis=1).min()))
+
+
+def _squares(design: NDArray[np.float64], z: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared distances (D, N) of `z` (N,) from the weighted least-squares sheet of each design (D, N, P)."""
+    weighted = (design * weight[..., None]).transpose(0, 2, 1)
+    normal = weighted @ design
+    knots = range(design.shape[2])
+    normal[:, knots, knots] += 1e-3  # a knot without points stays near the mean
+    sheet = design @ np.linalg.solve(normal, weighted @ z[:, None])
+    squares: NDArray[np.float64] = (z - sheet[..., 0]) ** 2
+    return squares
