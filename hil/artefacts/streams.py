@@ -32,6 +32,7 @@ class Stream:
 
     Attributes:
         name: as commands and reports name it.
+        does: what goes in where live frames were due.
         access: what the attacker has.
         level: effort class, as of a species.
         cost_eur: material, rough guess, at least and at most.
@@ -42,6 +43,7 @@ class Stream:
     """
 
     name: str
+    does: str
     access: str
     level: Literal["A", "B", "C"]
     cost_eur: tuple[int, int]
@@ -112,6 +114,7 @@ STREAMS: Mapping[str, Stream] = MappingProxyType(
         for stream in (
             Stream(
                 name="replayed_session",
+                does="an earlier session at this terminal, numbered and dated anew",
                 access="frames of an earlier session at this terminal, and the line between camera and core",
                 level="C",
                 cost_eur=(50, 500),
@@ -122,6 +125,8 @@ STREAMS: Mapping[str, Stream] = MappingProxyType(
             ),
             Stream(
                 name="cloned_serial",
+                does="another camera's frames of the victim, under this terminal's serial, claiming the light "
+                "commanded now",
                 access="another camera of the same make, the victim before it, and the line to core",
                 level="C",
                 cost_eur=(50, 500),
@@ -131,6 +136,7 @@ STREAMS: Mapping[str, Stream] = MappingProxyType(
             ),
             Stream(
                 name="spliced",
+                does="life from an accomplice, the face from a recording, in turns",
                 access="as the replayed session, and a living accomplice before the camera",
                 level="C",
                 cost_eur=(50, 500),
@@ -141,6 +147,7 @@ STREAMS: Mapping[str, Stream] = MappingProxyType(
             ),
             Stream(
                 name="relit",
+                does="a recording lit anew to the code seen 0, 1 or 2 frames ago",
                 access="as the replayed session, and a light sensor before the emitter",
                 level="C",
                 cost_eur=(50, 500),

@@ -1,4 +1,7 @@
-"""A contact sheet of virtual people: `python -m hil.people.portraits --out docs/people.png`. Simulated infrared."""
+"""A contact sheet of virtual people: `python -m hil.people.portraits --out docs/people.png`.
+
+Everything on it is simulated infrared, and its title says so: the picture may be seen without the page about it.
+"""
 
 import argparse
 from pathlib import Path
@@ -16,6 +19,8 @@ from hil.sensor.capture import render
 from hil.sensor.scene import Placed, Pose, Scene
 
 TILE_PX = 170
+TITLE = "SIMULATED (last row, james: a real scan, seen by the simulated sensor, moved by landmark transfer)"
+TITLE_PX = 28  # its height
 AGES = (5.0, 10.0, 16.0, 35.0, 60.0, 85.0)
 FACES = (
     NEUTRAL,
@@ -28,7 +33,7 @@ FACES = (
 
 
 def sheet(data_dir: Path) -> NDArray[np.uint8]:
-    """(rows, columns) uint8: by row ages, expressions and things worn of each generator, then the real scan."""
+    """(rows, columns) uint8: a title; by row ages, expressions, things worn of each generator; then the real scan."""
     rows = []
     for generator in GENERATORS:
         rows.append([_portrait(_aged(generator, age, data_dir), NEUTRAL) for age in AGES])
@@ -40,7 +45,14 @@ def sheet(data_dir: Path) -> NDArray[np.uint8]:
         rows.append([*tiles, _portrait(both, Expression(mouth_open=0.6))])
     scanned = moving_james(data_dir)
     rows.append([_portrait(scanned, face) for face in FACES])
-    return np.vstack([np.hstack(row) for row in rows])
+    portraits = np.vstack([np.hstack(row) for row in rows])
+    return np.vstack([_title(portraits.shape[1]), portraits])
+
+
+def _title(width: int) -> NDArray[np.uint8]:
+    band = np.zeros((TITLE_PX, width), np.uint8)
+    cv2.putText(band, TITLE, (8, TITLE_PX - 9), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1, cv2.LINE_AA)
+    return band
 
 
 def _aged(generator: Generator, age_years: float, data_dir: Path) -> Actor:

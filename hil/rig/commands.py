@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hil.artefacts.instrument import ArtefactError
+from hil.artefacts.instrument import ArtefactError, Limits
 from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
 from hil.people import PeopleError
@@ -23,7 +23,7 @@ rig = typer.Typer(help="Simulated recordings and attacks.", no_args_is_help=True
 def render(
     out: Annotated[Path, typer.Option(help="New recording (.mcap); with --scenario, the folder for its recordings.")],
     scenario: Annotated[Path | None, typer.Option(help="TOML file of several takes, instead of the options.")] = None,
-    person: Annotated[str | None, typer.Option(help="makehuman-N, ict-N or james.")] = None,
+    person: Annotated[str | None, typer.Option(help="makehuman-N, or, needing TESSERA_DATA, ict-N or james.")] = None,
     scan: Annotated[Path | None, typer.Option(help="Mesh of a real head (.obj), instead of --person.")] = None,
     texture: Annotated[Path | None, typer.Option(help="Picture of the scan.")] = None,
     wearer: Annotated[str, typer.Option(help="Who wears a worn artefact.")] = "makehuman-13",
@@ -73,15 +73,19 @@ def species(
     table = Table("species", "kind", "level", "made from", "EUR", "parameters", "not modelled", show_lines=True)
     for one in SPECIES.values():
         table.add_row(
-            one.name, f"{one.kind}{', worn' if one.worn else ''}", one.level, one.access,
-            f"{one.cost_eur[0]}-{one.cost_eur[1]}",
-            "\n".join(f"{name} {limit.low:g}..{limit.high:g} {limit.unit}" for name, limit in one.shape.items()),
-            one.not_modelled,
+            one.name, f"{one.kind}{', worn' if one.worn else ''}", one.level, one.access, _euros(one.cost_eur),
+            _limits(one.shape), one.not_modelled,
         )  # fmt: skip
     console.print(table)
-    streams = Table("stream", "level", "needs", "what stops it", show_lines=True)
+    streams = Table(
+        "stream", "what it does", "level", "access", "EUR", "parameters", "what stops it", "not modelled",
+        show_lines=True,
+    )  # fmt: skip
     for stream in STREAMS.values():
-        streams.add_row(stream.name, stream.level, stream.access, stream.stops)
+        streams.add_row(
+            stream.name, stream.does, stream.level, stream.access, _euros(stream.cost_eur),
+            _limits(stream.parameters), stream.stops, stream.not_modelled,
+        )  # fmt: skip
     console.print(streams)
 
 
@@ -94,6 +98,14 @@ def _render_all(takes: tuple[Take, ...], folder: Path, console: Console) -> None
             for _ in render_take(take, folder / take.out):
                 progress.advance(task)
             console.print(f"{folder / take.out}: {take.frames} frames, simulated", highlight=False)
+
+
+def _euros(cost: tuple[int, int]) -> str:
+    return f"{cost[0]}-{cost[1]}"
+
+
+def _limits(limits: Limits) -> str:
+    return "\n".join(f"{name} {limit.low:g}..{limit.high:g} {limit.unit}" for name, limit in limits.items())
 
 
 def _text(path: Path | None) -> str | None:

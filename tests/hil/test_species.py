@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.camera import CameraInfo, Emitter, FrameSet
-from hil.artefacts.instrument import HOLD, ArtefactError, Attacker, Hold, Limit, Species
+from hil.artefacts.instrument import HOLD, ArtefactError, Attacker, Hold, Limit, Limits, Species
 from hil.artefacts.sheet import portrait
 from hil.artefacts.silicone_mask import passed_on
 from hil.artefacts.species import SPECIES
-from hil.artefacts.streams import STREAMS
+from hil.artefacts.streams import STREAMS, Stream
 from hil.artefacts.warp import animated
 from hil.people import Head
 from hil.people.actor import NEUTRAL, Actor, Expression
@@ -340,19 +340,31 @@ def test_a_delay_between_frames_is_none(past: list[FrameSet], live: list[FrameSe
         STREAMS["relit"].inject(past, live, delay_frames=0.5)
 
 
-def row(species: Species) -> str:
-    """The line of docs/artefacts.md."""
-    limits = "; ".join(
-        f"{name} {limit.low:g}-{limit.high:g} {limit.unit}".strip() for name, limit in species.shape.items()
-    )
-    kind = f"{species.kind}{', worn' if species.worn else ''}"
-    cost = f"{species.cost_eur[0]}-{species.cost_eur[1]}"
-    cells = (f"`{species.name}`", kind, species.level, species.access, cost, limits, species.not_modelled)
+def line(*cells: str) -> str:
+    """One of docs/artefacts.md."""
     return f"| {' | '.join(cells)} |"
 
 
-def test_the_documentation_lists_every_species_as_it_is() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "artefacts.md").read_text()
-    missing = [species.name for species in SPECIES.values() if row(species) not in text]
-    assert not missing
-    assert all(f"| `{name}` |" in text for name in STREAMS)
+def made(thing: Species | Stream, parameters: Limits) -> tuple[str, ...]:
+    """The cells that species and streams share: level, access, cost, limits."""
+    limits = (f"{name} {limit.low:g}-{limit.high:g} {limit.unit}".strip() for name, limit in parameters.items())
+    return thing.level, thing.access, f"{thing.cost_eur[0]}-{thing.cost_eur[1]}", "; ".join(limits) or "none"
+
+
+def test_the_documentation_lists_every_species_and_stream_as_it_is() -> None:
+    lines = {
+        species.name: line(
+            f"`{species.name}`",
+            f"{species.kind}{', worn' if species.worn else ''}",
+            *made(species, species.shape),
+            species.not_modelled,
+        )
+        for species in SPECIES.values()
+    } | {
+        stream.name: line(
+            f"`{stream.name}`", stream.does, *made(stream, stream.parameters), stream.stops, stream.not_modelled
+        )
+        for stream in STREAMS.values()
+    }
+    text = (Path(__file__).parents[2] / "docs" / "artefacts.md").read_text().splitlines()
+    assert not [name for name, expected in lines.items() if expected not in text]
