@@ -1,6 +1,6 @@
 """Draws the stereo noise model beside a real D435, and prints the figures as JSON.
 
-`python -m hil.sensor.stereo_figure --data ../shared/data --out docs/stereo-noise.png`, with matplotlib (`train` extra).
+`python -m hil.sensor.stereo_figure --data ../shared/data --out docs/stereo-noise.png`, with matplotlib (`hil` extra).
 """
 
 import argparse
