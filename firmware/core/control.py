@@ -63,10 +63,10 @@ async def _enrol(terminal: Terminal, peer: Peer[ToCore], request: Enrol) -> None
         # Whatever they say, or that they are gone, ends it: the one thing to say during an enrolment is Cancel.
         terminal.stand.inbox.put(Cancelled())
     answer = await work
-    if listening.done():
+    listening.cancel()
+    await asyncio.wait({listening})  # the stream takes one listener at a time
+    if not listening.cancelled():
         listening.result()
-    else:
-        listening.cancel()
     await peer.send(answer)
 
 

@@ -45,6 +45,8 @@ async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelo
             enrolment = await _pose(parts, stand)
             if enrolment.reason:
                 raise EnrolmentError(enrolment.reason)
+            if not await stand.past_cancelling():
+                raise EnrolmentError("cancelled")
             result.set_result(
                 parts.gallery.enrol(consent, mandate.payer, mandate.id, enrolment.template, parts.clock.now())
             )

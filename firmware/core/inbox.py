@@ -62,10 +62,20 @@ class Inbox:
         self._waiting.clear()
         self._frame = None
 
+    async def cancelled(self) -> bool:
+        """Whether a Cancel has come that nobody has taken: asked last, before what cannot be taken back."""
+        await self._catch_up()
+        return any(isinstance(happening, Cancelled) for happening in self._waiting)
+
+    @staticmethod
+    async def _catch_up() -> None:
+        """Let the loop deliver what came while a frame was judged: select, read and hand over take a turn each."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+
     async def take(self, due_ns: int) -> Happening | None:
         """The next happening, frames last; None at `due_ns`, monotonic nanoseconds."""
-        # One turn of the loop first, so that what other tasks have received meanwhile is seen.
-        await asyncio.sleep(0)
+        await self._catch_up()
         while not self._waiting and self._frame is None:
             self._wake.clear()
             left_s = (due_ns - time.monotonic_ns()) / 1e9

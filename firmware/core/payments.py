@@ -139,7 +139,10 @@ class Payments:
                 self._stand.say(
                     "decision", "", "A life-size face in 3D, and the person who was claimed.", finding.values
                 )
-                session = self._authorize(session, accepted, enrolled, shown, finding)
+                if await self._stand.past_cancelling():
+                    session = self._authorize(session, accepted, enrolled, shown, finding)
+                else:
+                    session = session.refused("cancelled")
         while session.phase is Phase.RECEIPT:
             happening = await self._stand.inbox.take(session.due_ns())
             if happening is None:

@@ -37,6 +37,7 @@ class Stand:
         scene: counts sessions.
         doing: `idle`, `payment` or `enrolment`.
         shown: what the screen asks to confirm, empty while it asks nothing.
+        cancellable: whether a Cancel would still be in time.
         failed: set by a defect.
     """
 
@@ -47,6 +48,7 @@ class Stand:
         self.scene = 0
         self.doing = "idle"
         self.shown = ""
+        self.cancellable = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tell_values = tell_values
         self._active: asyncio.Task[None] | None = None
@@ -63,15 +65,24 @@ class Stand:
             raise BusyError
         self.scene += 1
         self.doing = doing
+        self.cancellable = True
         self.inbox.clear()
         self._active = asyncio.create_task(work)
         self._active.add_done_callback(self._end)
 
     def touched(self, scene: int, happening: Tapped | Cancelled) -> bool:
         """Take a touch of the screen; False where the screen shows something else by now."""
-        if not self.busy or scene != self.scene or (isinstance(happening, Tapped) and not self.shown):
+        in_time = bool(self.shown) if isinstance(happening, Tapped) else self.cancellable
+        if not self.busy or scene != self.scene or not in_time:
             return False
         self.inbox.put(happening)
+        return True
+
+    async def past_cancelling(self) -> bool:
+        """Close the door to a Cancel before what cannot be taken back; False where one has come in time."""
+        if await self.inbox.cancelled():
+            return False
+        self.cancellable, self.shown = False, ""
         return True
 
     def say(self, stage: Stage, reason: str, text: str, values: dict[str, float] | None = None) -> None:
@@ -82,6 +93,6 @@ class Stand:
             _log.info("%s %s: %s", stage, reason, text)
 
     def _end(self, work: "asyncio.Task[None]") -> None:
-        self._active, self.doing, self.shown = None, "idle", ""
+        self._active, self.doing, self.shown, self.cancellable = None, "idle", "", False
         if not work.cancelled() and (defect := work.exception()) is not None and not self.failed.done():
             self.failed.set_exception(defect)

@@ -60,6 +60,7 @@ class Terminal:
         Nobody is matched after their retention by the terminal's own clock, erased or not.
         """
         try:
+            self.parts.gallery.empty_log()
             for person in self.parts.gallery.expired(self.parts.outbox.time_floor):
                 self.parts.gallery.erase(person, self._signer.erasure)
                 _log.info("%s: retention has ended, erased", person)

@@ -71,6 +71,7 @@ class Gallery:
         """
         self._element = element
         self._path = path
+        self._log_dirty = True  # a process before this one may have owed it
         try:
             path.touch(mode=0o600)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
@@ -123,6 +124,7 @@ class Gallery:
             self._element.seal(key, _associated(person, consent.purpose, payer, "key")),
             seal("template", template.astype("<f4").tobytes()), seal("consent", consent.encoded),
         )  # fmt: skip
+        enrolled = self._open(*row)  # what does not open again is not stored
         try:
             with self._transaction():
                 self._db.execute("INSERT INTO used_mandates VALUES (?)", (mandate,))
@@ -131,12 +133,12 @@ class Gallery:
             raise GalleryError("mandate", "This mandate was used before; ask for a new one.") from error
         except sqlite3.Error as error:
             raise GalleryError("gallery_write", f"{self._path}: {error}; nothing was enrolled.") from error
-        self._people[payer] = self._open(*row)
+        self._people[payer] = enrolled
         return person
 
     def mandate_used(self, mandate: bytes) -> bool:
         """Whether this mandate enrolled somebody before, erased or not."""
-        return self._db.execute("SELECT 1 FROM used_mandates WHERE mandate = ?", (mandate,)).fetchone() is not None
+        return self._one("SELECT 1 FROM used_mandates WHERE mandate = ?", mandate) is not None
 
     def find(self, payer: str, purpose: str, now: int) -> Enrolled | None:
         """The person behind a claimed payer token, for this purpose only, unless their retention has ended."""
@@ -160,9 +162,9 @@ class Gallery:
             GalleryError: `unknown_person`; `gallery_write` with nothing erased; `gallery_log` with the person gone
                 but sealed bytes left in the write-ahead log.
         """
-        done = self._db.execute("SELECT receipt FROM erasures WHERE person = ?", (person,)).fetchone()
+        done = self._one("SELECT receipt FROM erasures WHERE person = ?", person)
         if done is not None:
-            self._empty_log()
+            self.empty_log()
             return bytes(done[0])
         enrolled = next((e for e in self._people.values() if e.person == person), None)
         if enrolled is None:
@@ -175,11 +177,25 @@ class Gallery:
         except sqlite3.Error as error:
             raise GalleryError("gallery_write", f"{self._path}: {error}; nothing was erased.") from error
         _zero(self._people.pop(enrolled.payer))
-        self._empty_log()
+        self._log_dirty = True
+        self.empty_log()
         return receipt
 
-    def _empty_log(self) -> None:
-        """Take what was deleted out of the write-ahead log too. Raises GalleryError `gallery_log`: ask again later."""
+    def _one(self, query: str, key: str | bytes) -> tuple[bytes, ...] | None:
+        try:
+            row: tuple[bytes, ...] | None = self._db.execute(query, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise GalleryError("gallery_unusable", f"{self._path}: {error}.") from error
+        return row
+
+    def empty_log(self) -> None:
+        """Take what was deleted out of the write-ahead log too, if that is still owed.
+
+        Raises:
+            GalleryError: `gallery_log`; ask again later.
+        """
+        if not self._log_dirty:
+            return
         try:
             busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.Error as error:
@@ -188,6 +204,7 @@ class Gallery:
             ) from error
         if busy:
             raise GalleryError("gallery_log", f"{self._path}: in use; erased, but sealed bytes are left: erase again.")
+        self._log_dirty = False
 
     def _transaction(self) -> "_Immediate":
         return _Immediate(self._db)

@@ -28,6 +28,8 @@ MIN_PIXELS_PER_CELL = 3
 REACH_MM = 150.0
 # Steeper than 69 degrees between two cells: the side of a nose is not.
 STEP_MM = 13.0
+# The next filled cell is looked for this many cells on.
+ACROSS = 3
 KNOT_MM = 10.0
 DIRECTIONS = 12
 # A window's radius in units of the face's size (eye distance, or 0.9 of eyes to mouth): 45 mm on an adult.
@@ -107,14 +109,25 @@ def _size_px(points_px: NDArray[np.floating]) -> float:
 
 
 def edges_mm(surface: FaceSurface) -> float:
-    """Length of the steps higher than `STEP_MM` between neighbouring cells, in mm."""
+    """Length of the steps higher than `STEP_MM` between a cell and the next one that has depth, in mm.
+
+    A ring of missing depth, as shadows and dark outlines make it, must not hide the step it lies over: up to two empty
+    cells are looked across.
+    """
     if not len(surface.points_mm):
         return float("nan")
     cells = np.floor(surface.points_mm[:, :2] / CELL_MM).astype(np.int64)
     cells -= cells.min(axis=0)
     grid = np.full(cells.max(axis=0) + 1, np.nan, np.float32)
     grid[cells[:, 0], cells[:, 1]] = surface.points_mm[:, 2]
-    steps = sum(int((np.abs(np.diff(grid, axis=axis)) > STEP_MM).sum()) for axis in (0, 1))
+    filled = np.isfinite(grid)
+    steps = 0
+    for depth, known in ((grid, filled), (grid.T, filled.T)):
+        for apart in range(1, ACROSS + 1):
+            step = np.abs(depth[apart:] - depth[:-apart]) > STEP_MM
+            for between in range(1, apart):
+                step &= ~known[between : len(known) - apart + between]
+            steps += int(step.sum())
     return steps * CELL_MM
 
 
@@ -164,12 +177,12 @@ def _from_sheets_mm(points_mm: NDArray[np.float32]) -> tuple[float, float]:
     whole = float(np.sqrt(squares.mean(axis=1).min()))
     kept = int(SOLID_SHARE * len(z))
     nearest = np.partition(squares, kept, axis=1)
-    # Refitting is worth it only where a sheet may come near.
-    likely = np.argsort(nearest[:, :kept].mean(axis=1))[:LIKELY]
-    design, squares, nearest = design[likely], squares[likely], nearest[likely]
     for _ in range(REFITS):
         squares = _squares(design, z, (squares <= nearest[:, kept : kept + 1]).astype(float))
         nearest = np.partition(squares, kept, axis=1)
+        # Fitting again is worth it only where a sheet has come near without what stands before it.
+        likely = np.argsort(nearest[:, :kept].mean(axis=1))[:LIKELY]
+        design, squares, nearest = design[likely], squares[likely], nearest[likely]
     return whole, float(np.sqrt(nearest[:, :kept].mean(axis=1).min()))
 
 

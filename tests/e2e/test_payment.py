@@ -144,6 +144,28 @@ def test_enrolment_ends_when_the_one_who_asked_for_it_hangs_up(site: Site) -> No
         assert "payer-gone" not in {person.payer for person in ask(core, ListPeople(), timeout_s=5).people}
 
 
+def test_cancel_after_the_authorization_is_told_to_be_too_late(site: Site) -> None:
+    told = []
+
+    def cancel(event: Event) -> None:
+        if event.stage == "authorization":
+            with site.control() as core, pytest.raises(TerminalError, match="something else"):
+                ask(core, Cancel(scene=event.scene), timeout_s=5)
+            told.append(event.reason)
+
+    assert pay(site, JAMES, PAYER, "4.00", on_event=cancel).register == "approved"
+    assert told == ["stored"]
+
+
+def test_connection_that_enrolled_can_go_on_asking(site: Site) -> None:
+    consent, mandate = papers_for(site, "payer-again")
+    with site.control() as core:
+        for _ in range(2):
+            with pytest.raises(TerminalError, match="another consent"):
+                ask(core, Enrol(consent=consent_of("other", int(time.time())).encoded, mandate=mandate), timeout_s=5)
+        assert ask(core, ListPeople(), timeout_s=5).total == 1
+
+
 def test_cancel_at_the_terminal_declines(site: Site) -> None:
     def cancel(event: Event) -> None:
         if event.reason == "look":

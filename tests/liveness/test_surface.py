@@ -62,10 +62,14 @@ def head_relief() -> NDArray[np.float64]:
 LIMITS, _ = load_limits()
 
 
+def noise(sigma_mm: float = 0.6) -> NDArray[np.float64]:
+    """White depth noise, mm."""
+    return np.random.default_rng(1).normal(0, sigma_mm, (480, 640))
+
+
 def refused_as_paper(relief_mm: NDArray[np.float64], noise_mm: float = 0.6) -> bool:
     """Whether a surface fails one of the gates of shape."""
-    noise = np.random.default_rng(1).normal(0, noise_mm, relief_mm.shape)
-    gates = geometry_gates(frames_of(relief_mm + noise), face_at_centre(), LIMITS)
+    gates = geometry_gates(frames_of(relief_mm + noise(noise_mm)), face_at_centre(), LIMITS)
     return any(gate.reason in ("flat", "covered") for gate in gates)
 
 
@@ -128,6 +132,24 @@ def test_print_folded_along_two_creases_has_no_relief(across: float, tilt: float
 def test_finger_before_a_print_earns_no_relief(held: list[tuple[float, float, float, float]]) -> None:
     assert refused_as_paper(fingers(*held))
     assert refused_as_paper(creased(45, 25, 50) + fingers(*held))
+
+
+@settings(max_examples=40)
+@given(
+    held=st.lists(
+        st.tuples(st.floats(-45, 45), st.floats(-50, 90), st.floats(14, 24), st.floats(20, 60)), min_size=4, max_size=7
+    ),
+    ring_mm=st.floats(0, 8),
+)
+def test_things_stuck_on_paper_earn_no_relief_nor_does_a_ring_of_missing_depth_about_them(
+    held: list[tuple[float, float, float, float]], ring_mm: float
+) -> None:
+    """Shadows and dark outlines take the depth round a thing away, and with it the step that gives it away."""
+    inside = fingers(*held) < 0
+    ringed = fingers(*[(x, y, width + 2 * ring_mm, height + 2 * ring_mm) for x, y, width, height in held]) < 0
+    relief_mm = np.where(inside, -20.0, 0.0)
+    relief_mm[ringed & ~inside] = np.nan
+    assert not all(gate.passed for gate in geometry_gates(frames_of(relief_mm + noise()), face_at_centre(), LIMITS))
 
 
 def test_paper_pleated_like_a_nose_has_no_relief() -> None:
