@@ -158,7 +158,7 @@ def test_cancel_after_the_authorization_is_told_to_be_too_late(site: Site) -> No
 
 
 def test_connection_that_enrolled_can_go_on_asking(site: Site) -> None:
-    consent, mandate = papers_for(site, "payer-again")
+    _, mandate = papers_for(site, "payer-again")
     with site.control() as core:
         for _ in range(2):
             with pytest.raises(TerminalError, match="another consent"):
