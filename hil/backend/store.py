@@ -78,10 +78,9 @@ class Store:
             try:
                 yield
                 self._db.execute("COMMIT")
-            except BaseException:
+            finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                raise
 
     def answer(self, terminal: str, digest: bytes) -> bytes | None:
         """Return the receipt these bytes were given before."""
