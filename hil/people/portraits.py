@@ -14,12 +14,11 @@ from hil.people.actor import NEUTRAL, Actor, Expression
 from hil.people.generators import GENERATORS, Generator, make_actor
 from hil.people.ict import data_dir_of
 from hil.people.sliders import WEARABLES, Sliders
-from hil.people.transfer import moving_james
 from hil.sensor.capture import render
 from hil.sensor.scene import Placed, Pose, Scene
 
 TILE_PX = 170
-TITLE = "SIMULATED (last row, james: a real scan, seen by the simulated sensor, moved by landmark transfer)"
+TITLE = "SIMULATED people before a simulated sensor; rows 1-3 ICT, rows 4-6 MakeHuman"
 TITLE_PX = 28  # its height
 AGES = (5.0, 10.0, 16.0, 35.0, 60.0, 85.0)
 FACES = (
@@ -33,7 +32,10 @@ FACES = (
 
 
 def sheet(data_dir: Path) -> NDArray[np.uint8]:
-    """(rows, columns) uint8: a title; by row ages, expressions, things worn of each generator; then the real scan."""
+    """(rows, columns) uint8: a title; by row ages, expressions, things worn of each generator.
+
+    The real scan is not on it: a picture of a real person has no place in the repository.
+    """
     rows = []
     for generator in GENERATORS:
         rows.append([_portrait(_aged(generator, age, data_dir), NEUTRAL) for age in AGES])
@@ -43,8 +45,6 @@ def sheet(data_dir: Path) -> NDArray[np.uint8]:
         tiles = [_portrait(actor, NEUTRAL, yaw_deg=20 * (n % 2)) for n, actor in enumerate(dressed)]
         both = make_actor(generator, 47, worn=("glasses", "mask"), data_dir=data_dir)
         rows.append([*tiles, _portrait(both, Expression(mouth_open=0.6))])
-    scanned = moving_james(data_dir)
-    rows.append([_portrait(scanned, face) for face in FACES])
     portraits = np.vstack([np.hstack(row) for row in rows])
     return np.vstack([_title(portraits.shape[1]), portraits])
 
