@@ -7,9 +7,9 @@ import numpy as np
 
 from hil.artefacts.instrument import Attacker, Hold, Limit, Species
 from hil.artefacts.sheet import A4_BORDER_MM, A4_MM, PIXELS_PER_MM, TONER, inked, laid_out, portrait, rolled, sheet
-from hil.artefacts.worn import cut, inside_face, outside_eyes, put_on, relief, tucked
+from hil.artefacts.worn import cut, inside_face, outside_eyes, worn
 from hil.people.actor import NEUTRAL, Actor
-from hil.sensor.scene import Performance, Placed
+from hil.sensor.scene import Performance
 
 CELL_MM = 1.5  # of the mesh: how smooth the cut is
 PRESSING = 0.02  # of the sheet's area that nose and brow bear
@@ -24,16 +24,7 @@ def worn_print(
     flat = sheet(albedo, A4_MM, 0, cell_mm=CELL_MM)
     points = victim.head(NEUTRAL).landmarks * np.float32(scale)
     keep = inside_face(flat.vertices_mm, points) & outside_eyes(flat.vertices_mm, points[:2], eye_hole_mm)
-    wearer = attacker.worn_by()
-    mask = put_on(rolled(cut(flat, keep), radius_mm), wearer.surfaces(NEUTRAL), PRESSING, 0)
-    cover = relief((mask,))
-
-    def at(time_s: float) -> tuple[Placed, ...]:
-        expression, pose = attacker.act(hold, time_s)
-        behind = (tucked(part, cover) for part in wearer.surfaces(expression))
-        return (Placed(mask, pose), *(Placed(part, pose) for part in behind))
-
-    return at
+    return worn(rolled(cut(flat, keep), radius_mm), attacker, hold, PRESSING, 0)
 
 
 CUTOUT = Species(

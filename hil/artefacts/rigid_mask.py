@@ -5,10 +5,10 @@ Blinks and gaze come free with it; the lower face cannot deform.
 
 from hil.artefacts.finish import layered, painted, scaled, skin_tone
 from hil.artefacts.instrument import Attacker, Hold, Limit, Species
-from hil.artefacts.worn import cut, inside_face, outside_eyes, put_on, relief, tucked
+from hil.artefacts.worn import cut, inside_face, outside_eyes, worn
 from hil.people.actor import NEUTRAL, Actor
 from hil.sensor.material import PAINT, RESIN_TRANSLUCENT
-from hil.sensor.scene import Performance, Placed
+from hil.sensor.scene import Performance
 
 PRESSING = 0.3  # of the shell's area: it is lined, and faces give way
 BACK_MM = 60.0  # the shell ends here, before the ears
@@ -37,16 +37,7 @@ def worn_mask(
         & outside_eyes(sized.vertices_mm, points[:2], eye_hole_mm)
         & (sized.vertices_mm[:, 2] < BACK_MM)
     )
-    wearer = attacker.worn_by()
-    mask = put_on(cut(sized, keep), wearer.surfaces(NEUTRAL), PRESSING, thickness_mm)
-    cover = relief((mask,))
-
-    def at(time_s: float) -> tuple[Placed, ...]:
-        expression, pose = attacker.act(hold, time_s)
-        behind = (tucked(part, cover) for part in wearer.surfaces(expression))
-        return (Placed(mask, pose), *(Placed(part, pose) for part in behind))
-
-    return at
+    return worn(cut(sized, keep), attacker, hold, PRESSING, thickness_mm)
 
 
 RIGID_MASK = Species(

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.camera import Intrinsics
+from hil.artefacts.instrument import Attacker, Hold
+from hil.people.actor import NEUTRAL
 from hil.sensor.rasteriser import view
-from hil.sensor.scene import Placed, Pose, Scene
+from hil.sensor.scene import Performance, Placed, Pose, Scene
 from hil.sensor.surface import F32, Surface
 
 SIZE_MM = 400
@@ -48,6 +50,24 @@ def tucked(part: Surface, cover: F32) -> Surface:
     vertices = part.vertices_mm.copy()
     vertices[:, 2] = np.maximum(vertices[:, 2], least)
     return replace(part, vertices_mm=vertices)
+
+
+def worn(part: Surface, attacker: Attacker, hold: Hold, pressing: float, thickness_mm: float) -> Performance:
+    """`part` put on the attacker's wearer, who lives on behind it.
+
+    Raises:
+        ArtefactError: nobody wears it.
+    """
+    wearer = attacker.worn_by()
+    mask = put_on(part, wearer.surfaces(NEUTRAL), pressing, thickness_mm)
+    cover = relief((mask,))
+
+    def at(time_s: float) -> tuple[Placed, ...]:
+        expression, pose = attacker.act(hold, time_s)
+        behind = (tucked(skin, cover) for skin in wearer.surfaces(expression))
+        return (Placed(mask, pose), *(Placed(skin, pose) for skin in behind))
+
+    return at
 
 
 def cut(part: Surface, keep: NDArray[np.bool_]) -> Surface:

@@ -64,11 +64,6 @@ class Answer:
         fall = 1 - (since - self.onset_s - self.hold_s) / self.release_s
         return _eased(min(rise, fall))
 
-    @property
-    def ends_s(self) -> float:
-        """When it is over."""
-        return self.begins_s + self.onset_s + self.hold_s + self.release_s
-
 
 @dataclass(frozen=True)
 class Timeline:

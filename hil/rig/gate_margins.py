@@ -33,6 +33,12 @@ YAWS_DEG = (-15.0, 0.0, 15.0)
 CAMERA = CameraInfo("VIRTUAL-0001", "simulated", "", True)
 
 
+def one_frame(scene: Scene, rng: np.random.Generator) -> FrameSet:
+    """A single frame of `scene` by the plain virtual sensor."""
+    shot = capture(scene, rng)
+    return FrameSet(0, 0, shot.ir, shot.depth_mm, INTRINSICS, Emitter(1, 1), shot.exposure_us, shot.gain, CAMERA)
+
+
 def main(
     people: Annotated[int, typer.Option(help="How many virtual people.")] = 20,
     data: Annotated[Path | None, typer.Option(help="Folder of the test data, for the real scan.")] = None,
@@ -55,10 +61,7 @@ def main(
         ]
         for (name, surface), z_mm, yaw in itertools.product(shown, DISTANCES_MM, YAWS_DEG):
             rng = np.random.default_rng([FIRST_SEED, number, int(z_mm), int(yaw) % 360])
-            shot = capture(Scene((Placed(surface, Pose(z_mm=z_mm, yaw_deg=yaw)),)), rng)
-            frames = FrameSet(
-                0, 0, shot.ir, shot.depth_mm, INTRINSICS, Emitter(1, 1), shot.exposure_us, shot.gain, CAMERA
-            )
+            frames = one_frame(Scene((Placed(surface, Pose(z_mm=z_mm, yaw_deg=yaw)),)), rng)
             face = detector.find(frames)
             if isinstance(face, Face):
                 for gate in geometry_gates(frames, face, limits):

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from drivers.camera import CameraInfo, Emitter, FrameSet
 from firmware.liveness.gates import Limits, geometry_gates, load_limits
 from firmware.vision.detect import Detector
 from firmware.vision.face import NoFace
@@ -23,13 +22,12 @@ from firmware.vision.networks import DETECTOR, load_network
 from hil.artefacts.instrument import Attacker, Limit
 from hil.artefacts.species import SPECIES
 from hil.people.generators import make_actor
+from hil.rig.gate_margins import one_frame
 from hil.rig.render import living
-from hil.sensor.capture import capture
-from hil.sensor.scene import INTRINSICS, Performance, Scene
+from hil.sensor.scene import Performance, Scene
 
 FIRST_SEED = 600_000
 DISTANCE_MM, YAW_DEG, PITCH_DEG = (300.0, 950.0), (-15.0, 15.0), (-10.0, 10.0)
-CAMERA = CameraInfo("VIRTUAL-0001", "simulated", "", True)
 
 
 def main(
@@ -71,8 +69,7 @@ def _drawn(limit: Limit, rng: np.random.Generator) -> float:
 
 
 def _first_reason(performance: Performance, detector: Detector, limits: Limits, rng: np.random.Generator) -> str:
-    shot = capture(Scene(performance(0.5)), rng)
-    frames = FrameSet(0, 0, shot.ir, shot.depth_mm, INTRINSICS, Emitter(1, 1), shot.exposure_us, shot.gain, CAMERA)
+    frames = one_frame(Scene(performance(0.5)), rng)
     face = detector.find(frames)
     if isinstance(face, NoFace):
         return face.reason.value
