@@ -9,12 +9,18 @@ from importlib.metadata import entry_points
 from typing import Any
 
 CAMERAS = "tessera.cameras"
+CAMERA_LISTS = "tessera.camera_lists"
 NETWORKS = "tessera.npu"
 SECURE_ELEMENTS = "tessera.secure_elements"
 
 
 class PluginError(Exception):
     """No such plug-in, or the plug-in's own requirements are not installed."""
+
+
+def names(group: str) -> list[str]:
+    """Return the names installed in `group`, sorted."""
+    return sorted({point.name for point in entry_points(group=group)})
 
 
 def load(group: str, name: str) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from drivers import plugins
+from drivers.camera.faults import FAULTS, Cause
 from drivers.camera.interface import (
     Camera,
     CameraError,
@@ -12,23 +13,30 @@ from drivers.camera.interface import (
     CameraLostError,
     CameraNotFoundError,
     Emitter,
+    Found,
     FrameSet,
     FrameTimeoutError,
+    Health,
     Intrinsics,
     RecordingEndError,
 )
 
 __all__ = [
+    "FAULTS",
     "Camera",
     "CameraError",
     "CameraInfo",
     "CameraLostError",
     "CameraNotFoundError",
+    "Cause",
     "Emitter",
+    "Found",
     "FrameSet",
     "FrameTimeoutError",
+    "Health",
     "Intrinsics",
     "RecordingEndError",
+    "list_cameras",
     "open_camera",
 ]
 
@@ -48,3 +56,16 @@ def open_camera(source: str, options: Mapping[str, object]) -> Camera:
     except msgspec.ValidationError as error:
         raise CameraNotFoundError(f"camera.options of `{source}`: {error}") from error
     return camera
+
+
+def list_cameras() -> list[Found]:
+    """Ask every plug-in that can look for its cameras (entry points `tessera.camera_lists`); emits nothing.
+
+    Raises:
+        CameraNotFoundError: a plug-in's own library does not load.
+    """
+    try:
+        looking = [plugins.load(plugins.CAMERA_LISTS, name) for name in plugins.names(plugins.CAMERA_LISTS)]
+    except plugins.PluginError as error:
+        raise CameraNotFoundError(str(error)) from error
+    return [found for look in looking for found in look()]

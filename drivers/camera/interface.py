@@ -19,9 +19,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.camera.faults import Cause
+
 
 class CameraError(Exception):
-    """Base of what a camera can do wrong; the message says which camera, what happened and what to do."""
+    """Base of what a camera can do wrong; the message says which camera, what happened and what to do.
+
+    Attributes:
+        cause: its one name in `faults.FAULTS`; unless handed in, the class's own.
+    """
+
+    cause: Cause = "absent"
+
+    def __init__(self, message: str, cause: Cause | None = None) -> None:
+        """Say what happened; `cause` where the class's own is not the one."""
+        super().__init__(message)
+        if cause is not None:
+            self.cause = cause
 
 
 class CameraNotFoundError(CameraError):
@@ -29,15 +43,21 @@ class CameraNotFoundError(CameraError):
 
 
 class CameraLostError(CameraError):
-    """The camera was there and has stopped delivering: unplugged, hung, crashed."""
+    """The camera was there and has stopped delivering, or delivers what cannot be used."""
+
+    cause: Cause = "unplugged"
 
 
 class FrameTimeoutError(CameraLostError):
     """No new frame came within the time-out."""
 
+    cause: Cause = "silent"
+
 
 class RecordingEndError(CameraError):
     """A recording has no further frames. Not a fault."""
+
+    cause: Cause = "ended"
 
 
 class Intrinsics(msgspec.Struct, frozen=True):
@@ -69,6 +89,32 @@ class CameraInfo(msgspec.Struct, frozen=True):
     firmware: str
     calibration_digest: str
     flood: bool
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How a camera is doing since `start`; None where it cannot tell.
+
+    Attributes:
+        dropped: exposure cycles that did not become a FrameSet.
+        row_drift_px: rows between the dots seen and the same dots in the calibration, pixels.
+        dot_contrast: of the dots seen, relative to those of the calibration; 1.0 is as new.
+        advice: what to mend before it becomes a fault, a plain sentence; empty while all is well.
+    """
+
+    dropped: int = 0
+    row_drift_px: float | None = None
+    dot_contrast: float | None = None
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A camera that could be opened: its plug-in, the options that choose it, and what it says of itself."""
+
+    source: str
+    serial: str
+    description: str
+    options: dict[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +186,11 @@ class Camera(ABC):
     @abstractmethod
     def intrinsics(self) -> Intrinsics:
         """Geometry of the frames to come. Available once constructed."""
+
+    @property
+    def health(self) -> Health:
+        """How it is doing; cheap, asked after any frame."""
+        return Health()
 
     @abstractmethod
     def start(self) -> None:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from drivers.camera import Cause
 from firmware.runtime.messages import FrameReady
 
 
@@ -26,6 +27,7 @@ class Cancelled:
 class CameraGone:
     """The camera process is gone or reports a fault."""
 
+    cause: Cause
     detail: str
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from drivers.camera import CameraInfo, FrameSet
+from drivers.camera import CameraInfo, Cause, FrameSet
 from firmware.runtime.ipc import IpcError, Peer
 from firmware.runtime.messages import (
+    CameraAdvice,
     CameraFault,
     CameraHello,
     Delivered,
@@ -33,20 +34,21 @@ BACKLOG = 256
 
 
 class CameraPort:
-    """The camera process. `problem` says why no frame can come, or is empty."""
+    """The camera process. `problem` says why no frame can come, `advice` what to mend before none can, or are empty."""
 
     def __init__(
-        self, ring: RingReader, on_frame: Callable[[FrameReady], None], on_lost: Callable[[str], None]
+        self, ring: RingReader, on_frame: Callable[[FrameReady], None], on_lost: Callable[[Cause, str], None]
     ) -> None:
         self._ring, self._on_frame, self._on_lost = ring, on_frame, on_lost
         self._peer: Peer[FromCamera] | None = None
         self._capture = 0
         self.info: CameraInfo | None = None
         self.problem = "the camera process is not connected"
+        self.advice = ""
 
     async def attend(self, peer: Peer[FromCamera]) -> None:
         """Serve one connection until it ends."""
-        self._peer, self.info, self.problem = peer, None, "the camera is being opened"
+        self._peer, self.info, self.problem, self.advice = peer, None, "the camera is being opened", ""
         try:
             while True:
                 message = await peer.receive()
@@ -55,15 +57,17 @@ class CameraPort:
                 if isinstance(message, CameraHello):
                     self.info, self.problem = message.info, ""
                 elif isinstance(message, CameraFault):
-                    self.problem = message.detail
-                    self._on_lost(message.detail)
+                    self.problem = f"{message.cause}: {message.detail}"
+                    self._on_lost(message.cause, message.detail)
+                elif isinstance(message, CameraAdvice):
+                    self.advice = message.text
                 elif self.info is not None and message.capture == self._capture:
                     self.problem = ""
                     self._on_frame(message)
         finally:
             if self._peer is peer:
                 self._peer, self.info, self.problem = None, None, "the camera process is gone"
-                self._on_lost(self.problem)
+                self._on_lost("crashed", self.problem)
 
     def frames(self, announced: FrameReady) -> FrameSet | None:
         """Copy the announced frame out of shared memory; None if it was overwritten meanwhile."""

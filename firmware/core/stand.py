@@ -43,7 +43,7 @@ class Stand:
 
     def __init__(self, ring: RingReader, *, tell_values: bool) -> None:
         self.inbox = Inbox()
-        self.camera = CameraPort(ring, self.inbox.put, lambda detail: self.inbox.put(CameraGone(detail)))
+        self.camera = CameraPort(ring, self.inbox.put, lambda cause, detail: self.inbox.put(CameraGone(cause, detail)))
         self.subscribers = Subscribers()
         self.scene = 0
         self.doing = "idle"

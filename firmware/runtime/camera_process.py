@@ -49,7 +49,7 @@ class CameraProcess:
         self._last_frame = 0.0
         self._reopen_at = 0.0
         self._reopen_after_s = _REOPEN_FIRST_S
-        self._fault = ""
+        self._fault = CameraFault(cause="absent", detail="")
 
     def run(self) -> None:
         """Serve `core` until told to stop."""
@@ -87,16 +87,19 @@ class CameraProcess:
                 self._pass_on_a_frame(core)
         except RecordingEndError:
             self._stop_capture()
-            core.send(CameraFault(detail="recording ended"))
-        except (CameraError, RingError) as error:
-            self._fail(str(error))
-            core.send(CameraFault(detail=self._fault))
+            core.send(CameraFault(cause="ended", detail="the recording has ended"))
+        except CameraError as error:
+            self._fail(error)
+            core.send(self._fault)
+        except RingError as error:
+            self._fail(CameraNotFoundError(str(error)))
+            core.send(self._fault)
 
     def _obey(self, order: ToCamera | None, core: ipc.Connection[ToCamera]) -> None:
         if isinstance(order, StopCapture):
             self._stop_capture()
         elif isinstance(order, StartCapture) and self._camera is None:
-            core.send(CameraFault(detail=self._fault))
+            core.send(self._fault)
         elif isinstance(order, StartCapture) and self._camera is not None:
             self._stop_capture()
             self._camera.start()
@@ -128,7 +131,7 @@ class CameraProcess:
 
     def _introduce(self, core: ipc.Connection[ToCamera]) -> None:
         if self._camera is None:
-            core.send(CameraFault(detail=self._fault))
+            core.send(self._fault)
         else:
             core.send(CameraHello(info=self._camera.info, intrinsics=self._camera.intrinsics))
 
@@ -139,21 +142,23 @@ class CameraProcess:
                 camera.close()
                 raise CameraNotFoundError(
                     f"camera.serial is {self._settings.serial!r} in the configuration, "
-                    f"the camera found is {camera.info.serial!r}"
+                    f"the camera found is {camera.info.serial!r}",
+                    cause="wrong_camera",
                 )
         except CameraError as error:
-            self._fail(str(error))
+            self._fail(error)
         except msgspec.ValidationError as error:
-            self._fail(f"camera.options: {error}")
+            self._fail(CameraNotFoundError(f"camera.options: {error}"))
         else:
             self._process.log.info("camera %s, firmware %s", camera.info.serial, camera.info.firmware)
             self._camera = camera
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, error: CameraError) -> None:
         """Give the camera up and plan to open it again."""
-        if reason != self._fault:
-            self._process.log.error("camera: %s", reason)
-        self._fault = reason[:500]
+        fault = CameraFault(cause=error.cause, detail=str(error)[:500])
+        if fault != self._fault:
+            self._process.log.error("camera: %s: %s", fault.cause, fault.detail)
+        self._fault = fault
         self._close()
         self._reopen_at = time.monotonic() + self._reopen_after_s
         self._reopen_after_s = min(2 * self._reopen_after_s, _REOPEN_MAX_S)

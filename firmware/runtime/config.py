@@ -68,11 +68,32 @@ class Profile(_Table, frozen=True):
 
 
 class CameraConfig(_Table, frozen=True):
-    """Which camera plug-in, the serial it must report (a misconfiguration check), and its own options."""
+    """Which camera plug-in, its own options, and what it must report: a misconfiguration check, not authentication.
+
+    `calibration_digest` is what `tessera camera check` prints, or its first characters, at least 16.
+    """
 
     source: Name
     serial: str | None = None
+    calibration_digest: Annotated[str, Meta(pattern="^[0-9a-f]{16,64}$")] | None = None
     options: dict[str, str | int | float | bool] = {}
+
+
+class EmitterConfig(_Table, frozen=True):
+    """The flood and dot board behind a serial line.
+
+    Attributes:
+        owner: the process that holds the line, commands levels and beats its heart: `core` where the hardware gives
+            it a line of its own, `camera` where board and sensor are one module.
+        port: serial device.
+        limits: the board's signed limit table.
+        key: PEM file of the public key that signs limit tables.
+    """
+
+    owner: Literal["core", "camera"]
+    port: str
+    limits: str
+    key: str
 
 
 class SecureElementConfig(_Table, frozen=True):
@@ -126,6 +147,7 @@ class Config(_Table, frozen=True):
     secure_element: SecureElementConfig
     link: LinkConfig
     backend: BackendConfig
+    emitter: EmitterConfig | None = None
 
 
 _T = TypeVar("_T", bound=_Table)
@@ -185,8 +207,12 @@ def _absolute(config: Config, base: Path) -> Config:
         tls = msgspec.structs.replace(
             tls, ca=str(base / tls.ca), certificate=str(base / tls.certificate), key=str(base / tls.key)
         )
+    emitter = config.emitter
+    if emitter is not None:
+        emitter = msgspec.structs.replace(emitter, limits=str(base / emitter.limits), key=str(base / emitter.key))
     return msgspec.structs.replace(
         config,
+        emitter=emitter,
         state_dir=str(base / config.state_dir),
         run_dir=str(base / config.run_dir),
         models_dir=str(base / config.models_dir),
@@ -203,6 +229,10 @@ def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
     if config.secure_element.backend == "software" and not profile.software_key:
         raise ConfigError(
             f"{where}: secure_element.backend: `software` keeps the key in a file; {profile.name} needs hardware"
+        )
+    if config.camera.source == "realsense" and config.emitter is None and not profile.allow_hil:
+        raise ConfigError(
+            f"{where}: emitter: missing; a RealSense has no flood light of its own and {profile.name} needs one"
         )
     played = config.camera.source in ("virtual", "recording") or "file" in config.camera.options
     if played and not profile.allow_hil:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from drivers.camera import CameraInfo, Emitter, Intrinsics
+from drivers.camera import CameraInfo, Cause, Emitter, Intrinsics
 
 # a sealed COSE_Sign1; far above any of ours
 # An authorization takes some 600 bytes. The one limit of every way an envelope goes.
@@ -31,9 +31,13 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True
 
 # core -> camera
 class StartCapture(_Message, frozen=True):
-    """Emit and capture from now on. `capture` numbers it, so that late frames of an earlier one are known as such."""
+    """Emit and capture from now on. `capture` numbers it, so that late frames of an earlier one are known as such.
+
+    `levels`: what the lights do in the cycles to come, over and over, where the camera process owns their board.
+    """
 
     capture: Annotated[int, Meta(ge=1)]
+    levels: Annotated[tuple[Emitter, ...], Meta(min_length=1, max_length=64)] = (Emitter(flood=1.0, dots=1.0),)
 
 
 class StopCapture(_Message, frozen=True):
@@ -64,7 +68,14 @@ class FrameReady(_Message, frozen=True):
 class CameraFault(_Message, frozen=True):
     """The camera is lost; the process goes on trying to open it again."""
 
+    cause: Cause
     detail: Text
+
+
+class CameraAdvice(_Message, frozen=True):
+    """What to mend before it becomes a fault; empty when it is mended."""
+
+    text: Text
 
 
 # core -> link
@@ -197,7 +208,7 @@ class Failed(_Message, frozen=True):
 
 
 ToCamera = StartCapture | StopCapture
-FromCamera = CameraHello | FrameReady | CameraFault
+FromCamera = CameraHello | FrameReady | CameraFault | CameraAdvice
 ToLink = Publish
 FromLink = Delivered | LinkState
 ToCore = Subscribe | Tap | Cancel | Status | Enrol | ListPeople | Erase

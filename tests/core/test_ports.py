@@ -33,7 +33,9 @@ def test_late_frame_of_an_earlier_capture_is_not_taken(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         ring = Ring()
-        port = CameraPort(RingReader(ring.reader_fd), lambda frame: taken.append(frame.sequence), lost.append)
+        port = CameraPort(
+            RingReader(ring.reader_fd), lambda frame: taken.append(frame.sequence), lambda cause, _: lost.append(cause)
+        )
         server = await serve(tmp_path / "camera.sock", FromCamera, port.attend)
         camera = await asyncio.to_thread(connect, tmp_path / "camera.sock", ToCamera, 5.0)
         camera.send(CameraHello(info=CameraInfo("S", "1", "", True), intrinsics=INTRINSICS))
@@ -62,7 +64,7 @@ def test_late_frame_of_an_earlier_capture_is_not_taken(tmp_path: Path) -> None:
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
     assert taken == [75, 0]
-    assert lost == ["the camera process is gone"]
+    assert lost == ["crashed"]
 
 
 async def until(true: Callable[[], bool]) -> None:

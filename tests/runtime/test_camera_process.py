@@ -251,7 +251,7 @@ def test_end_of_a_recording_is_told_and_it_can_be_played_again(rig: Rig, core: C
     camera.script.put(frame(0))
     camera.script.put(RecordingEndError("end"))
     core.hears(FrameReady)
-    assert core.hears(CameraFault).detail == "recording ended"
+    assert core.hears(CameraFault).cause == "ended"
     assert camera.stopped.is_set()
     assert not camera.closed.is_set()
     core.say(StartCapture(capture=1))

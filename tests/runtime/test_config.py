@@ -65,6 +65,9 @@ def test_production_takes_no_software_key_and_no_virtual_camera(tmp_path: Path) 
     with pytest.raises(ConfigError, match="camera: what is rendered"):
         load(tmp_path, hardware)
     live = hardware.replace('"virtual"', '"realsense"')
+    with pytest.raises(ConfigError, match="emitter: missing"):
+        load(tmp_path, live)
+    live += '[emitter]\nowner = "core"\nport = "/dev/ttyACM0"\nlimits = "limits.json"\nkey = "calibration.pem"\n'
     load(tmp_path, live)
     with pytest.raises(ConfigError, match="camera: what is rendered"):
         load(tmp_path, live.replace('"realsense"', '"realsense"\noptions = { file = "replayed.db3" }'))

@@ -11,9 +11,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from drivers.camera.interface import Camera, CameraNotFoundError
+from drivers.camera.interface import Camera, CameraNotFoundError, Found
 
-__all__ = ["MODES", "Options", "open_camera"]
+__all__ = ["MODES", "Options", "list_cameras", "open_camera"]
 
 # width, height: frames per second. Depth with infrared as D415, D435 and D455 share it over USB 3; the device at hand
 # has the last word when it is opened.
@@ -68,6 +68,19 @@ def open_camera(options: Mapping[str, object]) -> Camera:
         from drivers.camera.realsense.driver import RealSenseCamera
         from drivers.camera.realsense.sources import Bus, File
     except ImportError as error:
-        remedy = "apt install libusb-1.0-0" if "libusb" in str(error) else "pip install 'tessera[realsense]'"
-        raise CameraNotFoundError(f"RealSense: librealsense does not load: {error}; {remedy}") from error
+        raise _not_loaded(error) from error
     return RealSenseCamera(File(chosen.file) if chosen.file is not None else Bus(chosen.serial, chosen.mode))
+
+
+def list_cameras() -> list[Found]:
+    """Return the RealSense cameras on the bus. Raises CameraNotFoundError where librealsense does not load."""
+    try:
+        from drivers.camera.realsense.sources import on_the_bus
+    except ImportError as error:
+        raise _not_loaded(error) from error
+    return on_the_bus()
+
+
+def _not_loaded(error: ImportError) -> CameraNotFoundError:
+    remedy = "apt install libusb-1.0-0" if "libusb" in str(error) else "pip install 'tessera[realsense]'"
+    return CameraNotFoundError(f"RealSense: librealsense does not load: {error}; {remedy}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyrealsense2 as rs
 
-from drivers.camera.interface import CameraLostError, CameraNotFoundError, Intrinsics
+from drivers.camera.interface import CameraLostError, CameraNotFoundError, Found, Intrinsics
 
 _CLOSE_UP_UNIT_M = 100e-6  # fine enough for a face, and reaches 6.5 m; the factory's 1 mm is too coarse
 
@@ -199,3 +199,19 @@ def _config(streams: Sequence[Stream]) -> Any:
     for stream in streams:
         config.enable_stream(stream.kind, stream.index, stream.width, stream.height, stream.pixel, stream.fps)
     return config
+
+
+def on_the_bus() -> list[Found]:
+    """Return every RealSense that librealsense sees."""
+    return [
+        Found(
+            source="realsense",
+            serial=told(device, rs.camera_info.serial_number),
+            description=", ".join(
+                told(device, what)
+                for what in (rs.camera_info.name, rs.camera_info.firmware_version, rs.camera_info.usb_type_descriptor)
+            ),
+            options={"serial": told(device, rs.camera_info.serial_number)},
+        )
+        for device in rs.context().query_devices()
+    ]

@@ -9,11 +9,14 @@ import math
 
 import msgspec
 
+from drivers.camera.faults import Cause
 from drivers.camera.interface import CameraError, Intrinsics
 
 
 class CalibrationError(CameraError, ValueError):
     """The calibration is impossible; the message names the field, its value and what was expected."""
+
+    cause: Cause = "calibration"
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
