@@ -1,0 +1,77 @@
+"""What the simulated board shines now: a small JSON file that the virtual sensor reads in place of photons.
+
+Rules kept here:
+- The file is replaced whole, never edited in place, so a reader sees one light or the other.
+- It is decoded strictly and bounded in size; what cannot be read is a `LightError`, never a guess.
+- A sensor counts its cycles from its own start, and the strobe line advances the board's programme from there:
+  cycle n is lit as `levels[n % len(levels)]` says.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from drivers.camera import Emitter
+
+MAX_LIGHT_BYTES = 16 * 1024
+
+Phase = Literal["dark", "flood", "dots"]
+
+
+class LightError(Exception):
+    """The light file is missing or says something impossible; the message names it."""
+
+
+class Light(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The board's light.
+
+    Attributes:
+        armed: whether the strobe line lights anything.
+        levels: the programme, one entry per cycle, over and over.
+        stuck: a driver transistor that shorted (`on`: lit in every exposure) or opened (`off`: never lit).
+        dots_scale: of the dots' power that is left; 0.2 is a dying or dirty projector.
+    """
+
+    armed: bool = False
+    levels: Annotated[tuple[Emitter, ...], Meta(max_length=64)] = ()
+    stuck: Literal["on", "off"] | None = None
+    dots_scale: Annotated[float, Meta(ge=0, le=1)] = 1.0
+
+    def at(self, cycle: int, phase: Phase) -> tuple[float, float]:
+        """(flood, dots) 0..1 that shine during `phase` of the sensor's cycle number `cycle`."""
+        if self.stuck == "on":
+            return 1.0, self.dots_scale
+        if self.stuck == "off" or not self.armed or not self.levels or phase == "dark":
+            return 0.0, 0.0
+        now = self.levels[cycle % len(self.levels)]
+        return (now.flood, 0.0) if phase == "flood" else (0.0, now.dots * self.dots_scale)
+
+
+def write_light(path: Path, light: Light) -> None:
+    """Replace the light file by `light`, atomically."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as aside:
+        aside.write(msgspec.json.encode(light))
+    os.replace(aside.name, path)
+
+
+def read_light(path: Path) -> Light:
+    """Read the light file.
+
+    Raises:
+        LightError: it is missing, too large, or not a light.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_LIGHT_BYTES + 1)
+    except OSError as error:
+        raise LightError(f"{path}: the light file cannot be read: {error.strerror}") from error
+    if len(raw) > MAX_LIGHT_BYTES:
+        raise LightError(f"{path}: larger than {MAX_LIGHT_BYTES} bytes")
+    try:
+        return msgspec.json.decode(raw, type=Light, strict=True)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise LightError(f"{path}: not a light: {error}") from error
