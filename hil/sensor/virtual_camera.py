@@ -20,12 +20,11 @@ from msgspec import Meta
 from drivers.camera import Camera, CameraInfo, CameraLostError, Emitter, FrameSet, FrameTimeoutError, Intrinsics
 from hil.people import PeopleError
 from hil.sensor.capture import Capture, capture
-from hil.sensor.cast import Cast, pose_of
 from hil.sensor.cycle import Cycle, take
-from hil.sensor.motion import eased, sway
 from hil.sensor.presets import preset
-from hil.sensor.scene import INTRINSICS, Pose, Scene
-from hil.sensor.stage import Stage, StageError, read_stage
+from hil.sensor.scene import INTRINSICS, Scene
+from hil.sensor.stage import StageError
+from hil.sensor.standing import Standing
 
 SERIAL = "VIRTUAL-0001"
 
@@ -75,18 +74,14 @@ class VirtualCamera(Camera):
         self._clock_ns = clock_ns
         self._wait_s = wait_s
         self._period_ns = round(1e9 / options.fps)
-        self._path = Path(options.stage)
-        self._cast = Cast(Path(options.data) if options.data is not None else None)
+        data = Path(options.data) if options.data is not None else None
+        self._standing = Standing(Path(options.stage), data, options.seed, clock_ns)
         self._preset = preset(options.preset, options.width or 640) if options.preset is not None else None
         calibrated = INTRINSICS if self._preset is None else self._preset
         digest = hashlib.sha256(msgspec.json.encode(calibrated)).hexdigest()
         self._info = CameraInfo(serial=SERIAL, firmware="simulated", calibration_digest=digest, flood=True)
         self._started_ns: int | None = None
         self._sequence = 0
-        self._stage = Stage()
-        self._stage_version: tuple[int, int] | None = None
-        self._from = self._goal = Pose()
-        self._moved_ns = 0
         self._last: Capture | Cycle | None = None
 
     @property
@@ -105,7 +100,7 @@ class VirtualCamera(Camera):
             return
         self._started_ns = self._clock_ns()
         self._sequence = 0
-        self._stage_version = None
+        self._standing.begin()
         self._last = None
         self._look_at_stage()
 
@@ -132,7 +127,7 @@ class VirtualCamera(Camera):
             self._wait_until(due_ns)
             self._sequence = sequence + 1
             self._look_at_stage()
-            if self._stage.fault != "stop":
+            if self._standing.stage.fault != "stop":
                 return self._frame_set(sequence)
 
     def _wait_until(self, instant_ns: int) -> None:
@@ -142,28 +137,13 @@ class VirtualCamera(Camera):
 
     def _look_at_stage(self) -> None:
         try:
-            status = self._path.stat()
-            version = (status.st_mtime_ns, status.st_ino)  # two quick replacements may share a time, not an inode
-            if version == self._stage_version:
-                return
-            stage = read_stage(self._path)
+            self._standing.look()
         except (OSError, StageError) as error:
             raise CameraLostError(f"camera {SERIAL}: {error}") from error
-        now_ns = self._clock_ns()
-        same_thing = self._stage_version is not None and (stage.subject, stage.artefact) == (
-            self._stage.subject,
-            self._stage.artefact,
-        )
-        self._goal, start = pose_of(stage), self._pose(now_ns)
-        self._from = start if same_thing else self._goal
-        self._stage, self._stage_version, self._moved_ns = stage, version, now_ns
-
-    def _pose(self, now_ns: int) -> Pose:
-        return eased(self._from, self._goal, (now_ns - self._moved_ns) / 1e9)
 
     def _frame_set(self, sequence: int) -> FrameSet:
         timestamp_ns = self._clock_ns()
-        if self._last is None or self._stage.fault != "freeze":
+        if self._last is None or self._standing.stage.fault != "freeze":
             self._last = self._capture(sequence, timestamp_ns)
         return FrameSet(
             sequence=sequence,
@@ -180,13 +160,11 @@ class VirtualCamera(Camera):
         )
 
     def _capture(self, sequence: int, now_ns: int) -> Capture | Cycle:
-        seed = self._options.seed
         time_s = sequence / self._options.fps
-        rng = np.random.default_rng([seed, sequence])
+        rng = np.random.default_rng([self._options.seed, sequence])
 
         def scene(at_s: float) -> Scene:
-            pose = self._pose(now_ns + round((at_s - time_s) * 1e9)).moved(sway(at_s, seed))
-            return self._cast.scene(self._stage, pose, sway(at_s, seed + 1))
+            return self._standing.scene(at_s, now_ns + round((at_s - time_s) * 1e9))
 
         try:
             if self._preset is None:
