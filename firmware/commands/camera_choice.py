@@ -1,0 +1,109 @@
+"""Which camera a `tessera camera` command means, and opening it.
+
+Rules kept here:
+- Either a terminal's own (`--config`), or any plug-in (`--source`, `--option`); never both.
+- A terminal that runs keeps its camera, and one does not start while a command has it: both hold the same lock.
+- Whatever ends a command, its camera is stopped and closed.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from drivers.camera import Camera, open_camera
+from firmware.core.errors import TerminalError
+from firmware.runtime.config import Config, Profile, load_config
+from firmware.runtime.lock import run_lock
+from firmware.runtime.process import SupervisorError
+
+Value = str | int | float | bool
+
+ConfigChoice = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A terminal's configuration: its camera.")
+]
+SourceChoice = Annotated[
+    str | None, typer.Option("--source", metavar="NAME", help="A camera plug-in instead; `camera list` names them.")
+]
+OptionChoice = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="An option of that plug-in, such as path=a.mcap; repeatable."),
+]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A camera that was asked for. `config` and `profile` are the terminal's, or None."""
+
+    source: str
+    options: dict[str, Value] = field(default_factory=dict)
+    config: Config | None = None
+    profile: Profile | None = None
+
+    @property
+    def serial(self) -> str | None:
+        """The pinned serial number, if any."""
+        return self.config.camera.serial if self.config is not None else None
+
+    @property
+    def calibration_digest(self) -> str | None:
+        """The pinned calibration digest or its beginning, if any."""
+        return self.config.camera.calibration_digest if self.config is not None else None
+
+
+def choose(config: Path | None, source: str | None, options: Sequence[str] | None) -> Choice:
+    """Return what the options mean.
+
+    Raises:
+        TerminalError: neither or both of `--config` and `--source`, or an option that is not KEY=VALUE.
+        ConfigError: the configuration cannot be used.
+    """
+    if (config is None) == (source is None):
+        raise TerminalError("say which camera: --config terminal.toml, or --source NAME with --option KEY=VALUE")
+    if config is not None:
+        if options:
+            raise TerminalError("--option goes with --source; a terminal's options stand in its file")
+        loaded, profile = load_config(config)
+        return Choice(loaded.camera.source, dict(loaded.camera.options), loaded, profile)
+    assert source is not None
+    return Choice(source, dict(_option(text) for text in options or ()))
+
+
+def _option(text: str) -> tuple[str, Value]:
+    key, equals, written = text.partition("=")
+    if not (key and equals):
+        raise TerminalError(f"--option {text!r}: expected KEY=VALUE, such as path=a.mcap")
+    return key, written if key == "serial" else _value(written)
+
+
+def _value(written: str) -> Value:
+    """As TOML reads it, where it is a value there; else the text itself, so that a path needs no quotes."""
+    try:
+        return msgspec.toml.decode(f"value = {written}", type=dict[str, Value])["value"]
+    except (msgspec.MsgspecError, KeyError):
+        return written
+
+
+@contextmanager
+def opened(choice: Choice) -> Iterator[Camera]:
+    """Open the camera; stop and close it afterwards, whatever happens.
+
+    Raises:
+        TerminalError: the terminal it belongs to is running.
+        CameraError: it cannot be opened.
+    """
+    with ExitStack() as stack:
+        # where there is no run directory no terminal runs, and a command makes none
+        if choice.config is not None and (run_dir := Path(choice.config.run_dir)).is_dir():
+            try:
+                stack.enter_context(run_lock(run_dir, "(`tessera camera`)"))
+            except SupervisorError as error:
+                raise TerminalError(f"the camera is in use: {error}") from error
+        camera = open_camera(choice.source, choice.options)
+        stack.callback(camera.close)
+        stack.callback(camera.stop)
+        yield camera
