@@ -8,8 +8,6 @@ Rules kept here:
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +15,13 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.camera import Camera, CameraError, CameraLostError, FrameSet, open_camera
+from drivers.camera import Camera, CameraError, CameraLostError, FrameSet
 from drivers.camera.recording import RecordingWriter
+from firmware.commands.camera_choice import Choice, opened
 from firmware.commands.people import ConfigOption
-from firmware.core.client import control
 from firmware.core.errors import TerminalError
-from firmware.runtime.config import Config, Profile, load_config
-from firmware.runtime.stop import StopFlag
+from firmware.runtime.config import Profile, load_config
+from firmware.runtime.stop import StopFlag, stopped_by
 
 MAX_SECONDS = 600
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -43,16 +41,12 @@ def record(
     loaded, profile = load_config(config)
     console = Console()
     refuse(profile, out, consent, i_have_consent)
-    refuse_running(loaded)
-    camera = open_camera(loaded.camera.source, loaded.camera.options)
-    try:
+    with opened(Choice(loaded.camera.source, loaded.camera.options, loaded, profile)) as camera:
         if loaded.camera.serial not in (None, camera.info.serial):
             raise TerminalError(f"camera {camera.info.serial} is there, the configuration wants {loaded.camera.serial}")
         console.print(f"recording {seconds:g} s from camera {camera.info.serial}; Ctrl-C ends it early", markup=False)
-        with _stoppable() as stop:
+        with stopped_by(*SIGNALS) as stop:
             count, dropped = take(camera, out, seconds, consent, stop, console)
-    finally:
-        camera.close()
     size = out.stat().st_size
     console.print(
         f"{out}: {count} frames, {dropped} cycles dropped, {size / 1e6:.1f} MB ({size / count / 1e3:.0f} kB a frame). "
@@ -63,6 +57,15 @@ def record(
 
 def refuse(profile: Profile, out: Path, consent: str, i_have_consent: bool) -> None:
     """Raise TerminalError, with the reason, unless this terminal may record this."""
+    refuse_unconsented(profile, consent, i_have_consent)
+    if out.suffix != ".mcap":
+        raise TerminalError(f"{out}: a recording's name ends in .mcap")
+    if out.exists():
+        raise TerminalError(f"{out}: exists; a recording never overwrites")
+
+
+def refuse_unconsented(profile: Profile, consent: str, i_have_consent: bool) -> None:
+    """Raise TerminalError, with the reason, unless this terminal may keep what its camera sees."""
     if profile.name != "rig":
         raise TerminalError(f"profile {profile.name} never records; only a terminal in profile `rig` does")
     if not consent.strip():
@@ -71,20 +74,6 @@ def refuse(profile: Profile, out: Path, consent: str, i_have_consent: bool) -> N
         raise TerminalError(
             "a recording shows faces: repeat with --i-have-consent once everybody in view has consented"
         )
-    if out.suffix != ".mcap":
-        raise TerminalError(f"{out}: a recording's name ends in .mcap")
-    if out.exists():
-        raise TerminalError(f"{out}: exists; a recording never overwrites")
-
-
-def refuse_running(config: Config) -> None:
-    """Raise TerminalError where the terminal of this configuration runs: it holds the camera."""
-    try:
-        with control(config):
-            pass
-    except TerminalError:
-        return
-    raise TerminalError("the terminal is running and holds the camera; stop `tessera run`, then record")
 
 
 def take(camera: Camera, out: Path, seconds: float, consent: str, stop: StopFlag, console: Console) -> tuple[int, int]:
@@ -134,16 +123,3 @@ def _film(
             count, last = count + 1, frames.sequence
             progress.update(task, completed=elapsed_s, description=f"frame {frames.sequence}")
     return count, dropped
-
-
-@contextmanager
-def _stoppable() -> Iterator[StopFlag]:
-    """A flag that Ctrl-C and SIGTERM raise, so that no frame is cut in half."""
-    stop = StopFlag()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    stop.raise_on(*SIGNALS)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -10,6 +10,7 @@ Rules kept here:
 
 import difflib
 import hashlib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -221,6 +222,11 @@ def _absolute(config: Config, base: Path) -> Config:
     )
 
 
+def is_played(source: str, options: Mapping[str, object]) -> bool:
+    """Whether what a camera shows is rendered or played back: nobody stands before it now."""
+    return source in ("virtual", "recording") or "file" in options
+
+
 def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
     if config.link.tls is None and not (profile.allow_hil and config.link.host == "127.0.0.1"):
         raise ConfigError(
@@ -234,6 +240,5 @@ def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
         raise ConfigError(
             f"{where}: emitter: missing; a RealSense has no flood light of its own and {profile.name} needs one"
         )
-    played = config.camera.source in ("virtual", "recording") or "file" in config.camera.options
-    if played and not profile.allow_hil:
+    if is_played(config.camera.source, config.camera.options) and not profile.allow_hil:
         raise ConfigError(f"{where}: camera: what is rendered or played back is for profiles demo and rig only")
