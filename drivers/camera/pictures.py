@@ -23,9 +23,21 @@ UNKNOWN = (40, 40, 40)  # depth that is not known
 _AFTER_HEADER = 33  # a PNG's signature and its IHDR chunk
 
 Bgr: TypeAlias = NDArray[np.uint8]
+Exposed: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 
-def white_of(images: Iterable[NDArray[np.uint8] | NDArray[np.uint16]]) -> float:
+def shrunk(image: Exposed, width: int, height: int) -> Exposed:
+    """Return an exposure (H, W) as (height, width) of the same dtype."""
+    small: Exposed = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return small
+
+
+def thinned(depth_mm: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """Return depth (H, W) as (height, width): picked, not mixed, so that nothing floats between near and far."""
+    return np.asarray(cv2.resize(depth_mm, (width, height), interpolation=cv2.INTER_NEAREST), np.float32)
+
+
+def white_of(images: Iterable[Exposed]) -> float:
     """Return the value that is shown as white, common to all of them."""
     values = [image.ravel() for image in images]
     return max(1.0, float(np.percentile(np.concatenate(values), 99.8))) if values else 1.0
@@ -40,7 +52,7 @@ def range_of(depths_mm: Iterable[NDArray[np.float32]]) -> tuple[float, float]:
     return float(near_mm), max(float(far_mm), float(near_mm) + 1.0)
 
 
-def grey(image: NDArray[np.uint8] | NDArray[np.uint16], white: float) -> Bgr:
+def grey(image: Exposed, white: float) -> Bgr:
     """Return an exposure (H, W) as (H, W, 3) uint8 BGR."""
     return np.asarray(
         cv2.cvtColor(np.clip(image * (255 / white), 0, 255).astype(np.uint8), cv2.COLOR_GRAY2BGR), np.uint8

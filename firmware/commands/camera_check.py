@@ -87,16 +87,22 @@ def look(camera: Camera, seconds: float) -> Iterator[tuple[FrameSet, float]]:
     """
     camera.start()
     try:
-        frames = camera.read(FIRST_FRAME_S)
-        if abs(frames.age_s(time.monotonic_ns())) < LIVE_S:
-            for _ in range(SETTLING):
-                frames = camera.read(FIRST_FRAME_S)
+        frames = settled(camera)
         began = time.monotonic()
         while (elapsed_s := time.monotonic() - began) < seconds:
             yield frames, elapsed_s
             frames = camera.read(FRAME_S)
     finally:
         camera.stop()
+
+
+def settled(camera: Camera) -> FrameSet:
+    """Return the first frame that counts. Raises CameraError as `Camera.read` does."""
+    frames = camera.read(FIRST_FRAME_S)
+    if abs(frames.age_s(time.monotonic_ns())) < LIVE_S:
+        for _ in range(SETTLING):
+            frames = camera.read(FIRST_FRAME_S)
+    return frames
 
 
 def identity(info: CameraInfo, choice: Choice) -> list[Finding]:
