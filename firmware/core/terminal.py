@@ -41,6 +41,7 @@ class Terminal:
             scene=self.stand.scene,
             shown=self.stand.shown,
             camera=camera.problem or (camera.info.serial if camera.info else "unknown"),
+            advice=camera.advice,
             link="connected" if link.connected else link.detail,
             people=len(self.parts.gallery),
             outbox_waiting=self.parts.outbox.waiting(),

@@ -9,7 +9,10 @@ from firmware.core.analysis import Finding
 from firmware.core.parts import Parts
 from firmware.core.ports import CameraPort
 from firmware.liveness.gates import Freshness
-from firmware.runtime.messages import FrameReady
+from firmware.runtime.messages import CameraFault, FrameReady
+
+# Without one frame that outlived its judgement for this long, the camera is too fast for us.
+OVERRUN_S = 0.8
 
 
 class Watch:
@@ -18,13 +21,12 @@ class Watch:
     def __init__(self, camera: CameraPort, parts: Parts, template: NDArray[np.float32] | None) -> None:
         self._camera, self._parts, self._template = camera, parts, template
         self._freshness = Freshness(parts.profile.stale_s)
+        self._overrun_since: float | None = None
 
     async def begin(self) -> str:
         """Start capture; returns the reason why it cannot, or an empty string."""
         info = self._camera.info
-        if info is None:
-            return "camera_lost"
-        if self._parts.profile.require_flood and not info.flood:
+        if info is not None and self._parts.profile.require_flood and not info.flood:
             return "camera_unfit"
         return "" if await self._camera.start() else "camera_lost"
 
@@ -33,11 +35,25 @@ class Watch:
         await self._camera.stop()
 
     def look(self, announced: FrameReady) -> Finding | None:
-        """Judge an announced frame; None if it was overwritten before it could be read."""
-        frames = self._camera.frames(announced)
+        """Judge an announced frame where it lies; None if it was overwritten before it had been judged."""
+        frames = self._camera.view(announced)
         if frames is None:
+            self._overrun()
             return None
         finding = self._parts.analyst.look(frames, self._freshness, time.monotonic_ns())
+        if not self._camera.intact(announced):
+            self._overrun()
+            return None
+        self._overrun_since = None
         if finding.reason or self._template is None:
             return finding
         return self._parts.analyst.recognise(finding, self._template)
+
+    def _overrun(self) -> None:
+        """Throw a finding away; where that goes on, the capture is lost."""
+        now = time.monotonic()
+        self._overrun_since = self._overrun_since or now
+        if now - self._overrun_since >= OVERRUN_S:
+            self._camera.end_capture(
+                CameraFault(cause="overrun", detail=f"no frame outlived its judgement for {OVERRUN_S:g} s")
+            )

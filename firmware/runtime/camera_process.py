@@ -4,7 +4,9 @@ Rules kept here:
 - Nothing is emitted or captured but between `core`'s StartCapture and StopCapture, and never while `core` is gone.
 - When capture ends, for whatever reason, the ring is zeroed.
 - A camera that fails is reported at once and opened again, with a back-off; after that `core` must ask for
-  capture again. No frame for `FRAME_S` is a failure.
+  capture again. No frame for `FRAME_S` is a failure, and so is what `Monitor` sees in the frames that do come.
+- Serial and calibration are compared with the pinned ones when the camera is opened: a check of the installation, not
+  of who made the frames. Anybody who can plug a camera in can give it a serial.
 - Vendor libraries hang and crash. That is why this is a process of its own: the supervisor kills it.
 """
 
@@ -14,17 +16,39 @@ from pathlib import Path
 
 import msgspec
 
-from drivers.camera import Camera, CameraError, CameraNotFoundError, FrameTimeoutError, RecordingEndError, open_camera
+from drivers.camera import (
+    Camera,
+    CameraError,
+    CameraInfo,
+    CameraNotFoundError,
+    Cause,
+    FrameTimeoutError,
+    RecordingEndError,
+    open_camera,
+)
+from drivers.camera.monitor import Monitor
 from firmware.runtime import child, ipc
 from firmware.runtime.config import CameraConfig
-from firmware.runtime.messages import CameraFault, CameraHello, FrameReady, StartCapture, StopCapture, ToCamera
+from firmware.runtime.messages import (
+    MAX_TEXT,
+    CameraAdvice,
+    CameraFault,
+    CameraHello,
+    FrameReady,
+    StartCapture,
+    StopCapture,
+    ToCamera,
+)
 from firmware.runtime.ring import RingError, RingWriter
 
-FRAME_S = 1.0
+# Silent for longer is lost: below a second, so that `core` knows within one. The first frame may take longer.
+FRAME_S, FIRST_FRAME_S = 0.7, 1.6
 CORE_RETRY_S = 0.2
 # how long the loop may wait on the camera or on core before it looks round
 _SLICE_S = 0.2
 _REOPEN_FIRST_S, _REOPEN_MAX_S = 0.5, 5.0
+# until there is one
+_NO_FAULT = CameraFault(cause="absent", detail="")
 
 Opener = Callable[[str, Mapping[str, object]], Camera]
 
@@ -44,12 +68,15 @@ class CameraProcess:
         self._ring = ring
         self._opener = opener
         self._camera: Camera | None = None
+        self._monitor = Monitor()
+        self._was_open = False
+        self._advice = ""
         self._capturing = False
         self._capture = 0
-        self._last_frame = 0.0
+        self._silent_at = 0.0
         self._reopen_at = 0.0
         self._reopen_after_s = _REOPEN_FIRST_S
-        self._fault = CameraFault(cause="absent", detail="")
+        self._fault = _NO_FAULT
 
     def run(self) -> None:
         """Serve `core` until told to stop."""
@@ -79,6 +106,7 @@ class CameraProcess:
     def _turn(self, core: ipc.Connection[ToCamera]) -> None:
         """Once round: an order, if there is one, then a frame, if one is wanted."""
         if self._camera is None and time.monotonic() >= self._reopen_at:
+            self._process.heartbeat.ask_for_time()
             self._open()
             self._introduce(core)
         try:
@@ -89,11 +117,9 @@ class CameraProcess:
             self._stop_capture()
             core.send(CameraFault(cause="ended", detail="the recording has ended"))
         except CameraError as error:
-            self._fail(error)
-            core.send(self._fault)
+            self._give_up(error, core)
         except RingError as error:
-            self._fail(CameraNotFoundError(str(error)))
-            core.send(self._fault)
+            self._give_up(CameraNotFoundError(str(error)), core)
 
     def _obey(self, order: ToCamera | None, core: ipc.Connection[ToCamera]) -> None:
         if isinstance(order, StopCapture):
@@ -103,18 +129,22 @@ class CameraProcess:
         elif isinstance(order, StartCapture) and self._camera is not None:
             self._stop_capture()
             self._camera.start()
+            self._monitor.begin()
             self._capturing, self._capture = True, order.capture
-            self._last_frame = time.monotonic()
+            self._silent_at = time.monotonic() + FIRST_FRAME_S
 
     def _pass_on_a_frame(self, core: ipc.Connection[ToCamera]) -> None:
         assert self._camera is not None
+        left_s = self._silent_at - time.monotonic()
         try:
-            frames = self._camera.read(_SLICE_S)
+            frames = self._camera.read(max(0.0, min(left_s, _SLICE_S)))
         except FrameTimeoutError:
-            if time.monotonic() - self._last_frame < FRAME_S:
+            if time.monotonic() < self._silent_at:
                 return
             raise
-        self._last_frame = time.monotonic()
+        self._silent_at = time.monotonic() + FRAME_S
+        if not self._monitor.passes(frames, time.monotonic_ns()):
+            return
         self._reopen_after_s = _REOPEN_FIRST_S
         core.send(
             FrameReady(
@@ -128,6 +158,10 @@ class CameraProcess:
                 gain=frames.gain,
             )
         )
+        advice = self._camera.health.advice[:MAX_TEXT]
+        if advice != self._advice:
+            self._advice = advice
+            core.send(CameraAdvice(text=advice))
 
     def _introduce(self, core: ipc.Connection[ToCamera]) -> None:
         if self._camera is None:
@@ -138,28 +172,49 @@ class CameraProcess:
     def _open(self) -> None:
         try:
             camera = self._opener(self._settings.source, self._settings.options)
-            if self._settings.serial not in (None, camera.info.serial):
+            try:
+                self._check_pinned(camera.info)
+            except CameraError:
                 camera.close()
-                raise CameraNotFoundError(
-                    f"camera.serial is {self._settings.serial!r} in the configuration, "
-                    f"the camera found is {camera.info.serial!r}",
-                    cause="wrong_camera",
-                )
+                raise
         except CameraError as error:
-            self._fail(error)
+            # what was there and is absent now has been unplugged
+            self._fail(error, "unplugged" if error.cause == "absent" and self._was_open else error.cause)
         except msgspec.ValidationError as error:
-            self._fail(CameraNotFoundError(f"camera.options: {error}"))
+            self._fail(CameraNotFoundError(f"camera.options: {error}"), "absent")
         else:
             self._process.log.info("camera %s, firmware %s", camera.info.serial, camera.info.firmware)
-            self._camera = camera
+            self._camera, self._monitor, self._was_open, self._advice = camera, Monitor(), True, ""
+            self._fault = _NO_FAULT
 
-    def _fail(self, error: CameraError) -> None:
-        """Give the camera up and plan to open it again."""
-        fault = CameraFault(cause=error.cause, detail=str(error)[:500])
+    def _check_pinned(self, found: CameraInfo) -> None:
+        serial, digest = self._settings.serial, self._settings.calibration_digest
+        if serial not in (None, found.serial):
+            raise CameraNotFoundError(
+                f"camera.serial is {serial!r} in the configuration, the camera found is {found.serial!r}",
+                cause="wrong_camera",
+            )
+        if digest is not None and not found.calibration_digest.startswith(digest):
+            raise CameraNotFoundError(
+                f"camera.calibration_digest is {digest} in the configuration, that of camera {found.serial} is "
+                f"{found.calibration_digest[: len(digest)] or 'empty'}",
+                cause="calibration",
+            )
+
+    def _give_up(self, error: CameraError, core: ipc.Connection[ToCamera]) -> None:
+        """Say so first: closing a camera that has failed may hang."""
+        self._fail(error, error.cause)
+        try:
+            core.send(self._fault)
+        finally:
+            self._close()
+
+    def _fail(self, error: CameraError, cause: Cause) -> None:
+        """Note why, and plan to open the camera again."""
+        fault = CameraFault(cause=cause, detail=str(error)[:MAX_TEXT])
         if fault != self._fault:
             self._process.log.error("camera: %s: %s", fault.cause, fault.detail)
         self._fault = fault
-        self._close()
         self._reopen_at = time.monotonic() + self._reopen_after_s
         self._reopen_after_s = min(2 * self._reopen_after_s, _REOPEN_MAX_S)
 
@@ -167,9 +222,12 @@ class CameraProcess:
         if not self._capturing:
             return
         self._capturing = False
+        # before the camera is stopped: that may hang
+        self._ring.zero()
         if self._camera is not None:
             self._camera.stop()
-        self._ring.zero()
+        seen, dropped = self._monitor.seen, self._monitor.dropped
+        self._process.log.info("capture %d: %d frames, %d dropped", self._capture, seen, dropped)
 
     def _close(self) -> None:
         self._stop_capture()

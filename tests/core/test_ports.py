@@ -34,7 +34,9 @@ def test_late_frame_of_an_earlier_capture_is_not_taken(tmp_path: Path) -> None:
     async def scenario() -> None:
         ring = Ring()
         port = CameraPort(
-            RingReader(ring.reader_fd), lambda frame: taken.append(frame.sequence), lambda cause, _: lost.append(cause)
+            RingReader(ring.reader_fd),
+            lambda frame: taken.append(frame.sequence),
+            lambda fault, _: lost.append(fault.cause),
         )
         server = await serve(tmp_path / "camera.sock", FromCamera, port.attend)
         camera = await asyncio.to_thread(connect, tmp_path / "camera.sock", ToCamera, 5.0)

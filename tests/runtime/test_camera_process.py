@@ -159,7 +159,7 @@ def test_frames_pass_only_between_start_and_stop(rig: Rig, core: Core) -> None:
     for sequence in range(3):
         camera.script.put(frame(sequence))
         message = core.hears(FrameReady)
-        got = rig.reader.read(message, INFO)
+        got = rig.reader.view(message, INFO)
         assert got is not None
         assert got.sequence == sequence
         np.testing.assert_array_equal(got.ir, frame(sequence).ir)
@@ -197,7 +197,7 @@ def test_camera_stops_when_core_goes_and_waits_for_the_next(rig: Rig) -> None:
         assert camera.stopped.is_set()
 
 
-def test_silent_camera_is_a_fault_within_about_a_second(rig: Rig, core: Core) -> None:
+def test_camera_without_a_first_frame_is_silent(rig: Rig, core: Core) -> None:
     camera = ObedientCamera()
     rig.run(camera, ObedientCamera())
     core.hears(CameraHello)
@@ -205,8 +205,8 @@ def test_silent_camera_is_a_fault_within_about_a_second(rig: Rig, core: Core) ->
     assert camera.started.wait(WAIT_S)
     since = time.monotonic()
     assert "no frame" in core.hears(CameraFault).detail
-    assert 0.9 <= time.monotonic() - since < 3.0
-    assert camera.closed.is_set()
+    assert camera_process.FIRST_FRAME_S - 0.1 <= time.monotonic() - since < 3.0
+    assert camera.closed.wait(WAIT_S)
     # opened again, and again waiting to be asked
     core.hears(CameraHello)
 
