@@ -18,7 +18,7 @@ MIDDLE = 1 / 3  # of width and of height
 MIN_POINTS = 200
 MAX_POINTS = 20_000  # more say nothing new
 SPREADS = 4.0  # one point of sixteen thousand lies further off by chance
-ROUNDS = 3
+ROUNDS = 5
 ROUNDING_MM = 0.1  # no plane is taken to be better: half a step of a RealSense's depth, a rounding of ours
 _MAD_TO_SIGMA = 1.4826
 
@@ -76,7 +76,7 @@ def fit_plane(depth_mm: NDArray[np.float32], intrinsics: Intrinsics) -> Plane | 
     z = depth_mm[row, column].astype(np.float64)
     x, y = (column - intrinsics.cx) / intrinsics.fx * z, (row - intrinsics.cy) / intrinsics.fy * z
     points = np.stack([x, y, z], axis=1)
-    near = np.abs(z - np.median(z)) <= np.percentile(np.abs(z - np.median(z)), 90)
+    near = np.abs(z - np.median(z)) <= np.median(np.abs(z - np.median(z)))  # the half that surely belongs
     for _ in range(ROUNDS):
         centre = points[near].mean(axis=0)
         # the normal is the direction in which the points spread least

@@ -83,9 +83,10 @@ def _option(text: str) -> tuple[str, Value]:
 def _value(written: str) -> Value:
     """As TOML reads it, where it is a value there; else the text itself, so that a path needs no quotes."""
     try:
-        return msgspec.toml.decode(f"value = {written}", type=dict[str, Value])["value"]
-    except (msgspec.MsgspecError, KeyError):
+        read = msgspec.toml.decode(f"value = {written}", type=dict[str, Value])
+    except msgspec.MsgspecError:
         return written
+    return read["value"] if read.keys() == {"value"} else written
 
 
 @contextmanager
