@@ -13,7 +13,7 @@ from drivers.camera.interface import FrameSet
 from drivers.camera.plane import middle, valid_share
 
 KEPT = 600  # frames the figures are of: the latest, forty seconds at 15 a second
-LIVE_S = 60.0  # a frame further from the present than this was not taken now
+OLD_S, EARLY_S = 60.0, 0.1  # a frame older than this, or this far in the future, was not taken now
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Meter:
         intervals = np.diff(np.array(self._stamps_ns)) / 1e6
         mean = float(intervals.mean()) if intervals.size else 0.0
         ages = np.array(self._ages_s)
-        live = ages.size > 0 and bool((np.abs(ages) < LIVE_S).all())
+        live = ages.size > 0 and bool(((ages > -EARLY_S) & (ages < OLD_S)).all())
         return Figures(
             frames=self._count,
             dropped=self._dropped,
@@ -80,6 +80,11 @@ class Meter:
             valid=float(np.median(self._valid)) if self._valid else None,
             distance_mm=float(np.median(self._distances_mm)) if self._distances_mm else None,
         )
+
+
+def is_live(frames: FrameSet, now_ns: int) -> bool:
+    """Whether a frame was taken now, not recorded some time ago."""
+    return -EARLY_S < frames.age_s(now_ns) < OLD_S
 
 
 def middle_mm(frames: FrameSet) -> float | None:

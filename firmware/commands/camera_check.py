@@ -6,7 +6,7 @@ Rules kept here:
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -14,14 +14,13 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.camera import FAULTS, Camera, CameraError, CameraInfo, FrameSet, Health, RecordingEndError
-from drivers.camera.meter import LIVE_S, Figures, Meter
+from drivers.camera import FAULTS, Camera, CameraError, CameraInfo, FrameSet, Health
+from drivers.camera.meter import Figures, Meter
 from drivers.camera.plane import Plane, fit_plane
-from firmware.commands.camera_choice import Choice, ConfigChoice, OptionChoice, SourceChoice, choose, opened
-from firmware.commands.findings import Finding, named_fault, table_of, tell_fault
+from firmware.commands.camera_capture import engaged
+from firmware.commands.camera_choice import Choice, ConfigChoice, OptionChoice, SourceChoice, choose
+from firmware.commands.findings import Finding, table_of, tell_fault
 
-FIRST_FRAME_S, FRAME_S = 10.0, 2.0
-SETTLING = 5  # frames of a live camera that are not counted: its exposure settles, a simulated one compiles
 MAX_DROPPED = 0.05  # share of cycles
 MAX_TAIL = 2.5  # 99th percentile of the intervals, in medians
 MAX_LATENCY_MS = 250.0  # half of what the profiles call stale
@@ -41,8 +40,8 @@ def check(
     """Look at one camera: identity, pins, rate, drops, depth, health. Exit code 1 on a fault or beyond a limit."""
     console = Console()
     choice = choose(config, source, option)
-    with named_fault(console), opened(choice) as camera:
-        findings, fault = examine(camera, choice, seconds, plane, console)
+    with engaged(choice, console) as (camera, frames):
+        findings, fault = examine(camera, frames, choice, seconds, plane, console)
         info = camera.info
     console.print(table_of(findings))
     console.print(f"\n{_toml(choice, info)}", markup=False, highlight=False, soft_wrap=True)
@@ -53,7 +52,7 @@ def check(
 
 
 def examine(
-    camera: Camera, choice: Choice, seconds: float, plane: bool, console: Console
+    camera: Camera, frames: Iterable[FrameSet], choice: Choice, seconds: float, plane: bool, console: Console
 ) -> tuple[list[Finding], CameraError | None]:
     """Capture for `seconds`; return what was found, and the fault that ended it early, if any."""
     findings = identity(camera.info, choice)
@@ -61,15 +60,16 @@ def examine(
     fault: CameraError | None = None
     try:
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task("looking", total=seconds)
-            for frames, elapsed_s in look(camera, seconds):
-                meter.take(frames, time.monotonic_ns())
+            task, until = progress.add_task("looking", total=seconds), 0.0
+            for one in frames:
+                until = until or time.monotonic() + seconds
+                meter.take(one, time.monotonic_ns())
                 if plane and len(planes) < PLANES:
-                    planes.append(fit_plane(frames.depth_mm, frames.intrinsics))
-                progress.update(task, completed=elapsed_s)
-    except RecordingEndError as error:
-        if not meter.figures.frames:
-            fault = error
+                    planes.append(fit_plane(one.depth_mm, one.intrinsics))
+                left_s = until - time.monotonic()
+                progress.update(task, completed=seconds - left_s)
+                if left_s <= 0:
+                    break
     except CameraError as error:
         fault = error
     findings += delivery(meter.figures)
@@ -77,32 +77,6 @@ def examine(
     if plane:
         findings += flatness(planes)
     return findings, fault
-
-
-def look(camera: Camera, seconds: float) -> Iterator[tuple[FrameSet, float]]:
-    """Start the camera, let it settle, yield frames and the seconds since the first for `seconds`, and stop it.
-
-    Raises:
-        CameraError: as `Camera.start` and `Camera.read` do.
-    """
-    camera.start()
-    try:
-        frames = settled(camera)
-        began = time.monotonic()
-        while (elapsed_s := time.monotonic() - began) < seconds:
-            yield frames, elapsed_s
-            frames = camera.read(FRAME_S)
-    finally:
-        camera.stop()
-
-
-def settled(camera: Camera) -> FrameSet:
-    """Return the first frame that counts. Raises CameraError as `Camera.read` does."""
-    frames = camera.read(FIRST_FRAME_S)
-    if abs(frames.age_s(time.monotonic_ns())) < LIVE_S:
-        for _ in range(SETTLING):
-            frames = camera.read(FIRST_FRAME_S)
-    return frames
 
 
 def identity(info: CameraInfo, choice: Choice) -> list[Finding]:

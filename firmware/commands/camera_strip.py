@@ -3,7 +3,6 @@
 It is a recording of whoever stands there, and made under the same rules; the file says whose consent covers it.
 """
 
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,10 @@ from numpy.typing import NDArray
 
 from drivers.camera import Camera, FrameSet, pictures
 from drivers.camera.plane import valid_share
-from firmware.commands.camera_check import FIRST_FRAME_S, settled
 from firmware.commands.camera_choice import Choice
 from firmware.commands.record import refuse_unconsented
 from firmware.core.errors import TerminalError
 from firmware.runtime.config import is_played
-from firmware.runtime.stop import StopFlag
 
 WIDTH_PX, EDGE_PX = 240, 2
 MIN_WIDTH_PX = 1000  # of the whole, so that the lines above it can be read
@@ -37,19 +34,8 @@ def refuse(choice: Choice, png: Path, consent: str, i_have_consent: bool) -> Non
         raise TerminalError(f"{png}: exists; a recording never overwrites")
 
 
-def write(camera: Camera, choice: Choice, png: Path, count: int, consent: str, stop: StopFlag) -> str:
-    """Take `count` frames, or fewer where `stop` or the end of a recording comes first; return what was written.
-
-    Raises:
-        CameraError: no frame came, the camera was lost, or the file cannot be written.
-    """
-    camera.start()
-    taken = [settled(camera)]
-    for frames in islice(camera.frames(FIRST_FRAME_S), count - 1):
-        taken.append(frames)
-        if stop:
-            break
-    camera.stop()
+def write(camera: Camera, taken: list[FrameSet], choice: Choice, png: Path, consent: str) -> str:
+    """Write the strip of frames `taken`, at least one; return what was written. Raises CameraError."""
     covered = consent or (SIMULATED if choice.source == "virtual" else str(getattr(camera, "consent", "")))
     pictures.save(png, draw(taken, covered), {"Source": f"Tessera, camera {camera.info.serial}", "Consent": covered})
     return f"{png}: {len(taken)} frames of camera {camera.info.serial}; consent: {covered or 'none named'}"

@@ -10,6 +10,8 @@ Rules kept here:
 
 import signal
 import time
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +20,13 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from drivers.camera import Camera, FrameSet, Health, RecordingEndError
-from drivers.camera.meter import LIVE_S, Figures, Meter
+from drivers.camera import Camera, FrameSet, Health
+from drivers.camera.meter import Figures, Meter, is_live
 from firmware.commands import camera_strip, half_blocks
-from firmware.commands.camera_check import FRAME_S, delivery, health_of, settled
-from firmware.commands.camera_choice import Choice, ConfigChoice, OptionChoice, SourceChoice, choose, opened
-from firmware.commands.findings import named_fault, plain, table_of
+from firmware.commands.camera_capture import engaged
+from firmware.commands.camera_check import delivery, health_of
+from firmware.commands.camera_choice import Choice, ConfigChoice, OptionChoice, SourceChoice, choose
+from firmware.commands.findings import plain, table_of
 from firmware.core.errors import TerminalError
 from firmware.runtime.stop import StopFlag, stopped_by
 
@@ -48,36 +51,27 @@ def watch(
         camera_strip.refuse(choice, png, consent, i_have_consent)
     elif not console.is_terminal:
         raise TerminalError("this is no terminal window to draw in; write a strip with --png strip.png")
-    with named_fault(console), opened(choice) as camera, stopped_by(signal.SIGINT, signal.SIGTERM) as stop:
-        if png is not None:
-            console.print(camera_strip.write(camera, choice, png, frames, consent, stop), markup=False, soft_wrap=True)
+    with stopped_by(signal.SIGINT, signal.SIGTERM) as stop, engaged(choice, console) as (camera, coming):
+        if png is None:
+            _watch(camera, coming, choice, stop, console)
             return
-        _watch(camera, choice, stop, console)
+        taken = [one for one in islice(coming, frames) if not stop]
+        console.print(camera_strip.write(camera, taken, choice, png, consent), markup=False, soft_wrap=True)
 
 
-def _watch(camera: Camera, choice: Choice, stop: StopFlag, console: Console) -> None:
+def _watch(camera: Camera, coming: Iterable[FrameSet], choice: Choice, stop: StopFlag, console: Console) -> None:
     """Show frames until `stop`, then a summary, also where the camera failed."""
     view = View(camera, shows_picture(choice))
-    camera.start()
     try:
         with Live(view, console=console, screen=True, refresh_per_second=REFRESH_HZ, transient=True):
-            follow(camera, view, stop)
+            for frames in coming:
+                view.take(frames, camera.health)
+                if not view.live:
+                    stop.wait(view.interval_s)  # what was recorded comes as fast as it is read
+                if stop:
+                    break
     finally:
-        camera.stop()
         console.print(table_of([*delivery(view.whole.figures), *health_of(camera.health)]))
-
-
-def follow(camera: Camera, view: "View", stop: StopFlag) -> None:
-    """Take frames until `stop` or the end of a recording. Raises CameraError."""
-    frames = settled(camera)
-    while not stop:
-        view.take(frames, camera.health)
-        if not view.live:
-            stop.wait(view.interval_s)  # what was recorded comes as fast as it is read
-        try:
-            frames = camera.read(FRAME_S)
-        except RecordingEndError:
-            return
 
 
 def shows_picture(choice: Choice) -> bool:
@@ -103,7 +97,7 @@ class View:
             self.interval_s = min(1.0, max(0.0, (frames.timestamp_ns - self._latest.timestamp_ns) / 1e9))
         self.whole.take(frames, now_ns)
         self._recent.take(frames, now_ns)
-        self.live = abs(frames.age_s(now_ns)) < LIVE_S
+        self.live = is_live(frames, now_ns)
         self._health, self._latest = health, frames
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -1,6 +1,5 @@
 """What the tests of `tessera camera` share: a camera that does as it is told, a terminal's file, the command line."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typer.testing import CliRunner, Result
 from drivers.camera import Camera, CameraInfo, FrameSet, Health, Intrinsics
 from firmware.commands.camera import camera as commands
 
+ROOT = Path(__file__).resolve().parents[2]
 CONSENT = "simulated: nobody is in it"
 TOML = """
 profile = "{profile}"
@@ -60,11 +60,18 @@ def said(result: Result) -> str:
 
 
 class Scripted(Camera):
-    """Gives the frames it was given, with present times and at once; then does what it was told."""
+    """Gives the frames it was given, by a clock that it moves itself; then does what it was told.
+
+    Attributes:
+        now_ns: that clock.
+        late_ns: how old each frame is when it is given.
+    """
+
+    now_ns = 10**12
+    late_ns = 5_000_000
 
     def __init__(self, frames: list[FrameSet], then: Callable[[], FrameSet], health: Health | None = None) -> None:
         self._given, self._then, self._health = frames, then, health or Health()
-        self._first_ns = 0
         self._left = iter(frames)
         self.calls: list[str] = []
 
@@ -83,7 +90,7 @@ class Scripted(Camera):
     def start(self) -> None:
         self.calls.append("start")
         self._left = iter(self._given)
-        self._first_ns = time.monotonic_ns()
+        self._began_ns = self.now_ns
 
     def stop(self) -> None:
         self.calls.append("stop")
@@ -96,4 +103,6 @@ class Scripted(Camera):
         if found is None:
             return self._then()
         since_ns = found.timestamp_ns - self._given[0].timestamp_ns
-        return replace(found, timestamp_ns=self._first_ns + since_ns)
+        taken_ns = self._began_ns + since_ns
+        self.now_ns = max(self.now_ns, taken_ns + self.late_ns)
+        return replace(found, timestamp_ns=taken_ns)
