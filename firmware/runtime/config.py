@@ -224,7 +224,7 @@ def _absolute(config: Config, base: Path) -> Config:
 
 def is_played(source: str, options: Mapping[str, object]) -> bool:
     """Whether what a camera shows is rendered or played back: nobody stands before it now."""
-    return source in ("virtual", "recording") or "file" in options
+    return source in ("virtual", "virtual-exposures", "recording") or "file" in options or "folder" in options
 
 
 def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
