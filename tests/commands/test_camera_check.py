@@ -16,8 +16,9 @@ import pytest
 
 from drivers import plugins
 from drivers.camera import FAULTS, CameraError, CameraNotFoundError, Cause, Found, FrameSet, Health, RecordingEndError
+from drivers.camera.monitor import Monitor
 from drivers.camera.recording import RecordingWriter
-from firmware.commands import camera_capture, camera_choice
+from firmware.commands import camera_choice
 from firmware.commands.camera_capture import SETTLING
 from firmware.core.errors import TerminalError
 from firmware.runtime.lock import run_lock
@@ -158,14 +159,14 @@ def test_what_a_terminal_would_find_in_service_is_found(
 ) -> None:
     stage = tmp_path / "stage.json"
     write_stage(stage, Stage(subject=Person(94_000)))
-    passed = camera_capture.Monitor.passes
+    passed = Monitor.passes
 
     def and_then(self: Any, frames: FrameSet, now_ns: int) -> bool:
         """The fault begins when the first frame has been seen."""
         write_stage(stage, Stage(subject=Person(94_000), fault=fault))
         return passed(self, frames, now_ns)
 
-    monkeypatch.setattr(camera_capture.Monitor, "passes", and_then)
+    monkeypatch.setattr(Monitor, "passes", and_then)
     result = run("check", "--source", "virtual", "--option", f"stage={stage}", "--seconds", "10")
     assert result.exit_code == 1
     assert f"{cause}: {FAULTS[cause][0]}" in said(result)  # type: ignore[index]
@@ -175,7 +176,7 @@ HANGING = """
 import threading
 from drivers.camera import CameraInfo
 from tests.commands.camera_rig import Scripted
-from firmware.commands import camera_capture, camera_choice
+from firmware.commands import camera_choice
 from firmware.cli import main
 
 class Hanging(Scripted):
