@@ -36,7 +36,8 @@ from firmware.runtime.messages import (
 from firmware.runtime.ring import RingReader
 
 # The camera process calls a camera silent after less (`camera_process`); the session waits for more (`session`).
-FIRST_WORD_S, NEXT_WORD_S = 1.9, 0.9
+FIRST_WORD_S, NEXT_WORD_S = 2.6, 0.85
+STEP_S = 0.05
 # Events a subscriber may leave unread before it is dropped.
 BACKLOG = 256
 
@@ -142,21 +143,25 @@ class CameraPort:
             self._watchdog = None
         await self._send(StopCapture())
 
-    def end_capture(self, fault: CameraFault) -> None:
-        """Tell that no more will come of this capture. The first fault counts: what follows, follows from it."""
-        silent_s = None
-        if self._watchdog is not None and self.ended_by is None:
-            self.ended_by, silent_s = fault, time.monotonic() - self._last_frame
-        self._on_lost(fault, silent_s)
+    def end_capture(self, fault: CameraFault, silent_s: float) -> None:
+        """Tell that no more will come of the capture in hand. The first fault counts: what follows, follows from it.
+
+        `silent_s` is how long the last frame was ago that could be judged.
+        """
+        first = self._watchdog is not None and self.ended_by is None
+        if first:
+            self.ended_by = fault
+        self._on_lost(fault, silent_s if first else None)
 
     def _lose(self, fault: CameraFault) -> None:
         self.fault = fault
-        self.end_capture(fault)
+        self.end_capture(fault, time.monotonic() - self._last_frame)
 
     async def _watch(self) -> None:
         """Wait until the camera process has said nothing for too long."""
         while (left_s := self._heard_by - time.monotonic()) > 0:
-            await asyncio.sleep(left_s)
+            # in short steps: the first word brings the deadline forward
+            await asyncio.sleep(min(left_s, STEP_S))
             await catch_up()
         if self.ended_by is None:
             self._lose(CameraFault(cause="hung", detail=f"the camera process said nothing for {NEXT_WORD_S:g} s"))

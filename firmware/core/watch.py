@@ -21,7 +21,7 @@ class Watch:
     def __init__(self, camera: CameraPort, parts: Parts, template: NDArray[np.float32] | None) -> None:
         self._camera, self._parts, self._template = camera, parts, template
         self._freshness = Freshness(parts.profile.stale_s)
-        self._overrun_since: float | None = None
+        self._intact_at: float | None = None
 
     async def begin(self) -> str:
         """Start capture; returns the reason why it cannot, or an empty string."""
@@ -44,7 +44,7 @@ class Watch:
         if not self._camera.intact(announced):
             self._overrun()
             return None
-        self._overrun_since = None
+        self._intact_at = time.monotonic()
         if finding.reason or self._template is None:
             return finding
         return self._parts.analyst.recognise(finding, self._template)
@@ -52,8 +52,8 @@ class Watch:
     def _overrun(self) -> None:
         """Throw a finding away; where that goes on, the capture is lost."""
         now = time.monotonic()
-        self._overrun_since = self._overrun_since or now
-        if now - self._overrun_since >= OVERRUN_S:
-            self._camera.end_capture(
-                CameraFault(cause="overrun", detail=f"no frame outlived its judgement for {OVERRUN_S:g} s")
-            )
+        self._intact_at = self._intact_at or now
+        silent_s = now - self._intact_at
+        if silent_s >= OVERRUN_S:
+            detail = f"no frame outlived its judgement for {OVERRUN_S:g} s"
+            self._camera.end_capture(CameraFault(cause="overrun", detail=detail), silent_s)

@@ -42,7 +42,7 @@ from firmware.runtime.messages import (
 from firmware.runtime.ring import RingError, RingWriter
 
 # Silent for longer is lost: below a second, so that `core` knows within one. The first frame may take longer.
-FRAME_S, FIRST_FRAME_S = 0.7, 1.6
+FRAME_S, FIRST_FRAME_S = 0.7, 2.3
 CORE_RETRY_S = 0.2
 # how long the loop may wait on the camera or on core before it looks round
 _SLICE_S = 0.2
@@ -138,10 +138,11 @@ class CameraProcess:
         left_s = self._silent_at - time.monotonic()
         try:
             frames = self._camera.read(max(0.0, min(left_s, _SLICE_S)))
-        except FrameTimeoutError:
+        except FrameTimeoutError as error:
             if time.monotonic() < self._silent_at:
                 return
-            raise
+            patience_s = FRAME_S if self._monitor.seen else FIRST_FRAME_S
+            raise FrameTimeoutError(f"camera {self._camera.info.serial}: no frame for {patience_s:g} s") from error
         self._silent_at = time.monotonic() + FRAME_S
         if not self._monitor.passes(frames, time.monotonic_ns()):
             return

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import httpx
 
+from drivers.camera import open_camera
 from drivers.secure_element.software import create as create_element
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
@@ -33,6 +34,8 @@ from models.manifest import BUILT_DIR
 
 TERMINAL, MERCHANT = "till-1", "CORNER-SHOP"
 PROCESSES = ("core", "camera", "link")
+# as short as a configuration may have it
+DIGEST_PINNED = 16
 READY_S = 30.0
 STOP_S = 8.0
 
@@ -115,10 +118,12 @@ class Site:
         save_registrations(folder / "terminals.json", [known])
         write_stage(folder / "stage.json", Stage())
         options = {"stage": str(folder / "stage.json"), **camera}
+        digest = open_camera("virtual", options).info.calibration_digest
         (folder / "terminal.toml").write_text(
             f'profile = "{profile}"\nterminal = "{TERMINAL}"\nmerchant = "{MERCHANT}"\n'
             f'state_dir = "state"\nrun_dir = "run"\nmodels_dir = "{BUILT_DIR}"\n'
-            f'[camera]\nsource = "virtual"\nserial = "{SERIAL}"\noptions = {_inline(options)}\n'
+            f'[camera]\nsource = "virtual"\nserial = "{SERIAL}"\ncalibration_digest = "{digest[:DIGEST_PINNED]}"\n'
+            f"options = {_inline(options)}\n"
             f'[secure_element]\nbackend = "software"\n'
             f"options = {_inline({'path': str(folder / 'element'), 'passphrase_file': str(folder / 'passphrase')})}\n"
             f'[backend]\nkeys = "backend-keys.json"\n'

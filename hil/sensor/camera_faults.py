@@ -38,5 +38,6 @@ def spoiled(frames: FrameSet, fault: Fault | None, started_ns: int) -> FrameSet:
         return replace(frames, ir=ir, depth_mm=depth_mm)
     if fault == "burst":
         # the picture rendered last, moved along: rendering would be too slow
-        return replace(frames, ir=np.roll(frames.ir, frames.sequence, axis=1))
+        down, along = divmod(frames.sequence, frames.ir.shape[1])
+        return replace(frames, ir=np.roll(frames.ir, (down, along), (0, 1)))
     return frames

@@ -30,7 +30,7 @@ from drivers.camera import (
 )
 from hil.people import PeopleError
 from hil.sensor.camera_faults import before_frame, spoiled
-from hil.sensor.capture import Capture, capture
+from hil.sensor.capture import Capture, capture, render
 from hil.sensor.cycle import Cycle, take
 from hil.sensor.presets import preset
 from hil.sensor.scene import INTRINSICS, Scene
@@ -94,6 +94,8 @@ class VirtualCamera(Camera):
         self._started_ns: int | None = None
         self._sequence = 0
         self._last: Capture | Cycle | None = None
+        # loads the compiled loops now: opening may take long, the first frame may not
+        render(Scene(()), np.random.default_rng(0))
 
     @property
     def info(self) -> CameraInfo:
