@@ -6,7 +6,7 @@ Rules kept here:
 - Whatever ends a command, its camera is stopped and closed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ from firmware.core.errors import TerminalError
 from firmware.runtime.config import Config, Profile, load_config
 from firmware.runtime.lock import run_lock
 from firmware.runtime.process import SupervisorError
+
+Opener = Callable[[str, Mapping[str, object]], Camera]
 
 Value = str | int | float | bool
 
@@ -90,8 +92,8 @@ def _value(written: str) -> Value:
 
 
 @contextmanager
-def opened(choice: Choice) -> Iterator[Camera]:
-    """Open the camera; stop and close it afterwards, whatever happens.
+def opened(choice: Choice, opener: Opener = open_camera) -> Iterator[Camera]:
+    """Open the camera, by `opener`; stop and close it afterwards, whatever happens.
 
     Raises:
         TerminalError: the terminal it belongs to is running.
@@ -104,7 +106,7 @@ def opened(choice: Choice) -> Iterator[Camera]:
                 stack.enter_context(run_lock(run_dir, "(`tessera camera`)"))
             except SupervisorError as error:
                 raise TerminalError(f"the camera is in use: {error}") from error
-        camera = open_camera(choice.source, choice.options)
+        camera = opener(choice.source, choice.options)
         stack.callback(camera.close)
         stack.callback(camera.stop)
         yield camera

@@ -92,10 +92,12 @@ def open_recording_camera(options: Mapping[str, object], record_to: Path) -> Cam
     No option leads here: a configuration cannot make a terminal record. `tessera record` alone calls it.
 
     Raises:
-        msgspec.ValidationError: as `open_camera`.
-        CameraNotFoundError: as `open_camera`; or the options name a file, or `record_to` exists.
+        CameraNotFoundError: no such camera; an option is unknown or impossible or names a file; `record_to` exists.
     """
-    chosen = msgspec.convert(dict(options), Options)
+    try:
+        chosen = msgspec.convert(dict(options), Options)
+    except msgspec.ValidationError as error:
+        raise CameraNotFoundError(f"camera.options of `realsense`: {error}") from error
     if chosen.file is not None:
         raise CameraNotFoundError(f"{chosen.file}: is a recording already; a `.db3` is made of a live camera")
     if record_to.exists():
