@@ -108,7 +108,7 @@ def _pin(name: str, found: str, pinned: str | None, same: bool) -> Finding:
     if pinned is None:
         return Finding(name, None, f"{_short(found)}, not pinned")
     if same:
-        return Finding(name, True, f"{_short(found)}, the pinned one")
+        return Finding(name, True, f"{_short(found)}, the pinned one (a misconfiguration check)")
     return Finding(name, False, f"{_short(found)}, but {_short(pinned)} is pinned: the wrong one, or pin this one")
 
 
