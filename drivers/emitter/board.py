@@ -141,8 +141,13 @@ class EmitterBoard:
 
     def close(self) -> None:
         """Go dark and give the port back. Idempotent; never raises."""
-        with suppress(EmitterError):
-            self.disarm()
+        if self._line.is_open:
+            with suppress(EmitterError):
+                self.disarm()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Give the port back without a word: a board that hears no heartbeat goes dark by itself."""
         self._line.close()
 
     @property

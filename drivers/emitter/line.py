@@ -53,6 +53,11 @@ class Line:
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(max(0.0, timeout_s) * 1000))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return bool(self._serial.is_open)
+
     def close(self) -> None:
         """Give the port back. Idempotent."""
         self._serial.close()

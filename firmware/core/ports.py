@@ -15,8 +15,10 @@ from collections.abc import Callable
 import msgspec
 
 from drivers.camera import FAULTS, CameraInfo, FrameSet
+from drivers.emitter import EmitterError
 from firmware.core.inbox import catch_up
 from firmware.runtime.ipc import IpcError, Peer
+from firmware.runtime.lights import Lights
 from firmware.runtime.messages import (
     MAX_TEXT,
     CameraAdvice,
@@ -37,7 +39,7 @@ from firmware.runtime.ring import RingReader
 
 # The camera process calls a camera silent after less (`camera_process`); the session waits for more (`session`).
 FIRST_WORD_S, NEXT_WORD_S = 2.6, 0.85
-STEP_S = 0.05
+STEP_S = 0.04
 # Events a subscriber may leave unread before it is dropped.
 BACKLOG = 256
 
@@ -56,9 +58,13 @@ class CameraPort:
         ring: RingReader,
         on_frame: Callable[[FrameReady], None],
         on_lost: Callable[[CameraFault, float | None], None],
+        lights: Lights | None = None,
     ) -> None:
-        """`on_lost` hears of every fault, and, where it ended a capture, how long the last frame was ago, seconds."""
-        self._ring, self._on_frame, self._on_lost = ring, on_frame, on_lost
+        """`on_lost` hears of every fault, and, where it ended a capture, how long the last frame was ago, seconds.
+
+        `lights`: the emitter, where its line is `core`'s own; lit while capturing.
+        """
+        self._ring, self._on_frame, self._on_lost, self._lights = ring, on_frame, on_lost, lights
         self._peer: Peer[FromCamera] | None = None
         self._capture = 0
         self._watchdog: asyncio.Task[None] | None = None
@@ -113,6 +119,8 @@ class CameraPort:
 
     def view(self, announced: FrameReady) -> FrameSet | None:
         """The announced frame where it lies in shared memory; None if it was overwritten already."""
+        # judging it holds the loop
+        self._beat()
         return self._ring.view(announced, self.info) if self.info is not None else None
 
     def intact(self, announced: FrameReady) -> bool:
@@ -127,11 +135,19 @@ class CameraPort:
             self.ended_by = self.fault
             return False
         self._capture += 1
+        order = StartCapture(capture=self._capture)
+        try:
+            if self._lights is not None:
+                self._lights.on(order.levels)
+        except EmitterError as error:
+            self.ended_by = _fault(error)
+            return False
         self._last_frame = time.monotonic()
         self._heard_by = self._last_frame + FIRST_WORD_S
         self._watchdog = asyncio.create_task(self._watch())
-        if not await self._send(StartCapture(capture=self._capture)):
+        if not await self._send(order):
             self._lose(CameraFault(cause="crashed", detail="the camera process is gone"))
+            self._darken()
             return False
         return True
 
@@ -142,6 +158,7 @@ class CameraPort:
             self._watchdog.cancel()
             self._watchdog = None
         await self._send(StopCapture())
+        self._darken()
 
     def end_capture(self, fault: CameraFault, silent_s: float) -> None:
         """Tell that no more will come of the capture in hand. The first fault counts: what follows, follows from it.
@@ -160,11 +177,23 @@ class CameraPort:
     async def _watch(self) -> None:
         """Wait until the camera process has said nothing for too long."""
         while (left_s := self._heard_by - time.monotonic()) > 0:
+            self._beat()
             # in short steps: the first word brings the deadline forward
             await asyncio.sleep(min(left_s, STEP_S))
             await catch_up()
         if self.ended_by is None:
             self._lose(CameraFault(cause="hung", detail=f"the camera process said nothing for {NEXT_WORD_S:g} s"))
+
+    def _beat(self) -> None:
+        try:
+            if self._lights is not None:
+                self._lights.beat()
+        except EmitterError as error:
+            self.end_capture(_fault(error), time.monotonic() - self._last_frame)
+
+    def _darken(self) -> None:
+        if self._lights is not None:
+            self._lights.off()
 
     async def _send(self, message: msgspec.Struct) -> bool:
         if self._peer is None:
@@ -174,6 +203,10 @@ class CameraPort:
         except IpcError:
             return False
         return True
+
+
+def _fault(error: EmitterError) -> CameraFault:
+    return CameraFault(cause=error.cause, detail=str(error)[:MAX_TEXT])
 
 
 class LinkPort:

@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from drivers.camera import FAULTS
 from firmware.core.inbox import CameraGone, Cancelled, Inbox, Tapped
 from firmware.core.ports import CameraPort, Subscribers
+from firmware.runtime.lights import Lights
 from firmware.runtime.messages import CameraFault, Event, Stage
 from firmware.runtime.ring import RingReader
 
@@ -42,9 +43,9 @@ class Stand:
         failed: set by a defect.
     """
 
-    def __init__(self, ring: RingReader, *, tell_values: bool) -> None:
+    def __init__(self, ring: RingReader, lights: Lights | None, *, tell_values: bool) -> None:
         self.inbox = Inbox()
-        self.camera = CameraPort(ring, self.inbox.put, self._camera_lost)
+        self.camera = CameraPort(ring, self.inbox.put, self._camera_lost, lights)
         self.subscribers = Subscribers()
         self.scene = 0
         self.doing = "idle"

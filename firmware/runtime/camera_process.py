@@ -29,6 +29,7 @@ from drivers.camera import (
 from drivers.camera.monitor import Monitor
 from firmware.runtime import child, ipc
 from firmware.runtime.config import CameraConfig
+from firmware.runtime.lights import owned_lights
 from firmware.runtime.messages import (
     MAX_TEXT,
     CameraAdvice,
@@ -47,6 +48,8 @@ CORE_RETRY_S = 0.2
 # how long the loop may wait on the camera or on core before it looks round
 _SLICE_S = 0.2
 _REOPEN_FIRST_S, _REOPEN_MAX_S = 0.5, 5.0
+# the same while we beat for the lights (see `lights`)
+_LIT_SLICE_S = 0.04
 # until there is one
 _NO_FAULT = CameraFault(cause="absent", detail="")
 
@@ -68,6 +71,7 @@ class CameraProcess:
         self._ring = ring
         self._opener = opener
         self._camera: Camera | None = None
+        self._lights = owned_lights(process.config.emitter, "camera")
         self._monitor = Monitor()
         self._was_open = False
         self._advice = ""
@@ -128,16 +132,20 @@ class CameraProcess:
             core.send(self._fault)
         elif isinstance(order, StartCapture) and self._camera is not None:
             self._stop_capture()
+            self._capturing, self._capture = True, order.capture
+            if self._lights is not None:
+                self._lights.on(order.levels)
             self._camera.start()
             self._monitor.begin()
-            self._capturing, self._capture = True, order.capture
             self._silent_at = time.monotonic() + FIRST_FRAME_S
 
     def _pass_on_a_frame(self, core: ipc.Connection[ToCamera]) -> None:
         assert self._camera is not None
         left_s = self._silent_at - time.monotonic()
         try:
-            frames = self._camera.read(max(0.0, min(left_s, _SLICE_S)))
+            if self._lights is not None:
+                self._lights.beat()
+            frames = self._camera.read(max(0.0, min(left_s, _LIT_SLICE_S if self._lights is not None else _SLICE_S)))
         except FrameTimeoutError as error:
             if time.monotonic() < self._silent_at:
                 return
@@ -225,6 +233,8 @@ class CameraProcess:
         self._capturing = False
         # before the camera is stopped: that may hang
         self._ring.zero()
+        if self._lights is not None:
+            self._lights.off()
         if self._camera is not None:
             self._camera.stop()
         seen, dropped = self._monitor.seen, self._monitor.dropped
