@@ -10,7 +10,7 @@ Rules kept here:
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -51,37 +51,69 @@ class Look:
         return self.found >= ENOUGH
 
 
+class Looker(Protocol):
+    """Whatever can tell dots."""
+
+    def look(self, image: U8) -> Look:
+        """Look at one exposure, (H, W) uint8."""
+
+
+class Pieces:
+    """Where pieces of an image of one size are, and the most textured of them."""
+
+    def __init__(self, height: int, width: int) -> None:
+        margin = HALF_HEIGHT + ROWS
+        self.rows = np.linspace(margin, height - 1 - margin, DOWN).astype(int)
+        # near the sides a piece may come from beyond the reference
+        self.columns = np.linspace(width // 8, width - 1 - width // 8, ACROSS).astype(int)
+        down, across = np.arange(-HALF_HEIGHT, HALF_HEIGHT + 1), np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
+        self._y = (self.rows[:, None] + down)[:, None, :, None]
+        self._x = (self.columns[:, None] + across)[None, :, None, :]
+
+    def best(self, image: U8) -> tuple[list[tuple[int, int, U8]], bool]:
+        """Row and column of the middle, and pixels, of the most textured first; and whether they are full of dots."""
+        pieces = image[self._y, self._x].reshape(DOWN * ACROSS, 2 * HALF_HEIGHT + 1, 2 * HALF_WIDTH + 1)
+        numbers = pieces.astype(np.float32)
+        best = np.argsort(numbers.std(axis=(1, 2)))[: -PIECES - 1 : -1]
+        change = np.abs(np.diff(numbers[best], axis=2)).mean(axis=(1, 2))
+        mean = numbers[best].mean(axis=(1, 2))
+        dots = (change > DARK) & (change > SPECKLED * mean)
+        chosen = [(int(self.rows[k // ACROSS]), int(self.columns[k % ACROSS]), pieces[k]) for k in best]
+        return chosen, bool(dots.mean() > 0.5)
+
+
+class Plain:
+    """Tells dots from a plain flat target without a reference: what a calibration begins with."""
+
+    def __init__(self, height: int, width: int) -> None:
+        """`height` and `width` of the raw image, pixels."""
+        self._pieces = Pieces(height, width)
+
+    def look(self, image: U8) -> Look:
+        """Look at one raw exposure."""
+        _, speckled = self._pieces.best(image)
+        return Look(PIECES if speckled else 0, math.nan, speckled)
+
+
 class Probe:
     """Holds the reference of one module."""
 
     def __init__(self, reference: U8, calibration: Calibration) -> None:
         """`reference`: (H, W) uint8 as the decoder has it."""
-        height, width = reference.shape
         nearest = calibration.farthest_px + calibration.disparities
         infinity = -math.ceil(calibration.product / calibration.reference_mm)
         self._left, self._right = nearest, -infinity
         self._reference = cv2.copyMakeBorder(reference, 0, 0, self._left, self._right, cv2.BORDER_CONSTANT)
-        margin = HALF_HEIGHT + ROWS
-        self._rows = np.linspace(margin, height - 1 - margin, DOWN).astype(int)
-        # near the sides a piece may come from beyond the reference
-        self._columns = np.linspace(width // 8, width - 1 - width // 8, ACROSS).astype(int)
-        down, across = np.arange(-HALF_HEIGHT, HALF_HEIGHT + 1), np.arange(-HALF_WIDTH, HALF_WIDTH + 1)
-        self._y = (self._rows[:, None] + down)[:, None, :, None]
-        self._x = (self._columns[:, None] + across)[None, :, None, :]
+        self._pieces = Pieces(*reference.shape)
 
     def look(self, image: U8) -> Look:
-        """Look at one rectified exposure, (H, W) uint8."""
-        pieces = image[self._y, self._x].reshape(DOWN * ACROSS, 2 * HALF_HEIGHT + 1, 2 * HALF_WIDTH + 1)
-        numbers = pieces.astype(np.float32)
-        best = np.argsort(numbers.std(axis=(1, 2)))[-PIECES:]
-        change = np.abs(np.diff(numbers[best], axis=2)).mean(axis=(1, 2))
-        mean = numbers[best].mean(axis=(1, 2))
-        speckled = bool(((change > DARK) & (change > SPECKLED * mean)).mean() > 0.5)
+        """Look at one rectified exposure."""
+        pieces, speckled = self._pieces.best(image)
         found: list[float] = []
-        for tried, k in enumerate(best[::-1]):
+        for tried, (row, column, piece) in enumerate(pieces):
             if tried == HALF and not found:
                 break
-            rows_px = self._row(pieces[k], self._rows[k // ACROSS], self._columns[k % ACROSS])
+            rows_px = self._row(piece, row, column)
             found += [] if rows_px is None else [rows_px]
         return Look(len(found), float(np.median(found)) if len(found) >= ENOUGH else math.nan, speckled)
 
@@ -95,10 +127,10 @@ class Probe:
         _, peak, _, (x, y) = cv2.minMaxLoc(match)
         if peak < FOUND:
             return None
-        return ROWS - (y + _top(match[:, x], y))
+        return ROWS - (y + bell_top(match[:, x], y))
 
 
-def _top(values: NDArray[np.float32], at: int) -> float:
+def bell_top(values: NDArray[np.float32], at: int) -> float:
     """Where between its neighbours the peak `values[at]` is: a bell through three points, exact for round dots."""
     if not 0 < at < len(values) - 1:
         return 0.0

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from drivers.camera.faults import Cause
 from drivers.camera.interface import CameraLostError
 from drivers.camera.structured_light.exposures import Exposure
-from drivers.camera.structured_light.probe import Look, Probe
+from drivers.camera.structured_light.probe import Look, Looker
 
 SMALL = 8  # brightness is compared on images this much smaller, without noise
 BRIGHTER = 4.0  # grey levels: flood over dark where it is brightest
@@ -69,9 +69,9 @@ class Sorted:
 class Sorter:
     """Takes exposures one by one, gives cycles."""
 
-    def __init__(self, probe: Probe, dots_per_flood: float) -> None:
+    def __init__(self, looker: Looker, dots_per_flood: float) -> None:
         """`dots_per_flood`: of the module's calibration."""
-        self._probe, self._dots_per_flood = probe, dots_per_flood
+        self._looker, self._dots_per_flood = looker, dots_per_flood
         self._held: deque[Seen] = deque()
         self._step_ns = 0
         self._waiting_since_ns: int | None = None
@@ -88,7 +88,7 @@ class Sorter:
         if self._held and not self._follows(self._held[-1].exposure, exposure):
             self._held.clear()
             self._causes["partial"] += 1
-        self._held.append(Seen(exposure, image, self._probe.look(image)))
+        self._held.append(Seen(exposure, image, self._looker.look(image)))
         if len(self._held) < 3:
             return None
         found = self._cycle(tuple(self._held))
