@@ -35,7 +35,7 @@ from firmware.vision.embed import Embedder
 from firmware.vision.face import Face
 from firmware.vision.match import score
 from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
-from hil.rig import bench_structured_light
+from hil.rig import bench_faults, bench_ring, bench_structured_light
 from hil.rig.customer import enrol
 from hil.rig.site import PROCESSES, Site
 from hil.sensor.stage import Person, Stage, write_stage
@@ -53,6 +53,8 @@ class Part(str, Enum):
     """What can be measured by itself; these parts are not in the whole run."""
 
     STRUCTURED_LIGHT = "structured-light"
+    RING = "ring"
+    FAULTS = "faults"
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -70,8 +72,8 @@ def bench(
 ) -> None:
     """Measure CPU time per stage, the virtual camera's rate, start-up time and memory; compare with the budgets."""
     console = Console(stderr=as_json)
-    if only is Part.STRUCTURED_LIGHT:
-        _structured_light(console, as_json)
+    if only is not None:
+        _part(only, console, as_json)
         return
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("rendering", total=None)
@@ -104,14 +106,16 @@ def bench(
         _print(console, report)
 
 
-def _structured_light(console: Console, as_json: bool) -> None:
-    with console.status("rendering and decoding dots"):
-        rows = bench_structured_light.measure()
+def _part(only: Part, console: Console, as_json: bool) -> None:
+    """Measure one part, which has a module of its own: `measure` gives its rows, `show` prints them."""
+    of = {Part.STRUCTURED_LIGHT: bench_structured_light, Part.RING: bench_ring, Part.FAULTS: bench_faults}[only]
+    with console.status(f"measuring {only.value}"):
+        rows = of.measure()
     if as_json:
-        _echo({"machine": _machine(), "simulated": True, "structured_light": rows})
+        _echo({"machine": _machine(), "simulated": True, only.value.replace("-", "_"): rows})
     else:
         _print_machine(console, _machine())
-        bench_structured_light.show(console, rows)
+        of.show(console, rows)
 
 
 def _echo(report: dict[str, Any]) -> None:

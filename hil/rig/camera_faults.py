@@ -155,6 +155,9 @@ def break_and_mend(site: Site, fault: Fault, at_frame: int) -> Broken:
         site.wait_for(fault.cause, lambda: site.status().camera.startswith(fault.cause), BACK_S)
         seen = look(site, lambda _: None)
     status = site.status().camera
+    named = fault.cause if fault.at_opening else ", ".join(seen.causes)
+    if named != fault.cause or plain(fault.cause) not in seen.text:
+        raise SiteError(f"the camera was broken by {fault.cause}; core said {named or 'nothing'}: {seen.text}")
     fault.mend(site)
     mended = time.monotonic()
     site.wait_for("the camera", lambda: site.up()["camera"], BACK_S)

@@ -1,0 +1,77 @@
+"""`tessera bench --only faults`: how soon core knows a broken camera, and how soon a mended one serves again.
+
+The faults are those of `camera_faults.FAULTS`, injected into a whole terminal of real processes before the virtual
+camera, while it captures. Nothing is waited for but the terminal's own words.
+"""
+
+import statistics
+import tempfile
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hil.rig.camera_faults import CUSTOMER, FAULTS, PAYER, Fault, break_and_mend
+from hil.rig.customer import enrol
+from hil.rig.site import Site
+
+RUNS = 10
+SEED = 96_000
+# A payment needs five good frames: the fault comes before.
+LATEST_FRAME = 3
+
+
+class Recovery(msgspec.Struct, frozen=True):
+    """Seconds over `runs` runs.
+
+    Attributes:
+        cause: what core called it, every time.
+        known_s: from the last frame until core knew, by core's clock: median and most. None where it shows at opening.
+        back_s: from mending until the next frame was judged, tap and all: median and most.
+    """
+
+    cause: str
+    runs: int
+    known_s: tuple[float, float] | None
+    back_s: tuple[float, float]
+
+
+def measure(runs: int = RUNS) -> dict[str, Recovery]:
+    """Rows by fault.
+
+    Raises:
+        SiteError: something did not start, did not come back, or core called a fault by another name.
+    """
+    rng = np.random.default_rng(SEED)
+    with tempfile.TemporaryDirectory(prefix="tessera-") as folder, Site.make(Path(folder) / "site") as site:
+        enrol(site, CUSTOMER, PAYER)
+        rows = {}
+        for name, fault in FAULTS.items():
+            rows[name] = _row(site, fault, rng.integers(1, LATEST_FRAME + 1, runs).tolist())
+        return rows
+
+
+def _row(site: Site, fault: Fault, at_frames: list[int]) -> Recovery:
+    broken = [break_and_mend(site, fault, at_frame) for at_frame in at_frames]
+    known = [each.look.silent_s for each in broken if each.look.silent_s is not None]
+    return Recovery(
+        cause=fault.cause,
+        runs=len(broken),
+        known_s=_median_and_most(known) if known else None,
+        back_s=_median_and_most([each.back_s for each in broken]),
+    )
+
+
+def _median_and_most(seconds: list[float]) -> tuple[float, float]:
+    return round(statistics.median(seconds), 2), round(max(seconds), 2)
+
+
+def show(console: Console, rows: dict[str, Recovery]) -> None:
+    """Print `rows` as a table."""
+    table = Table("fault", "cause", "known after s, median, most", "back after s, median, most", "runs")
+    for name, row in rows.items():
+        known = "at opening" if row.known_s is None else f"{row.known_s[0]:.2f}  {row.known_s[1]:.2f}"
+        table.add_row(name, row.cause, known, f"{row.back_s[0]:.2f}  {row.back_s[1]:.2f}", str(row.runs))
+    console.print(table)
