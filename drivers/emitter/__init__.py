@@ -1,7 +1,9 @@
-"""The flood and dot board behind a serial line: frames, messages, the signed limit table, and the host's end."""
+"""The flood and dot board behind a serial line: frames, messages, the signed limit table, and the host's end.
 
-from drivers.emitter.board import EmitterBoard
+The line itself needs the extra `emitter` (pyserial, cobs); its errors and the limit table do not.
+"""
+
 from drivers.emitter.errors import EmitterError
 from drivers.emitter.limits import LimitsError, LimitTable, Source
 
-__all__ = ["EmitterBoard", "EmitterError", "LimitTable", "LimitsError", "Source"]
+__all__ = ["EmitterError", "LimitTable", "LimitsError", "Source"]

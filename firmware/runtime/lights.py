@@ -12,11 +12,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from drivers.camera import Emitter
-from drivers.emitter import EmitterBoard, EmitterError, limits
+from drivers.emitter import EmitterError, limits
 from firmware.runtime.config import EmitterConfig
+
+if TYPE_CHECKING:
+    from drivers.emitter.board import EmitterBoard
 
 # beats closer than this are not worth the line's time
 BEAT_S = 0.02
@@ -104,7 +107,12 @@ class Lights:
             self._board.abandon()
             self._board = None
 
-    def _open(self) -> EmitterBoard:
+    def _open(self) -> "EmitterBoard":
+        try:
+            # only a terminal with an emitter needs the extra
+            from drivers.emitter.board import EmitterBoard
+        except ImportError as error:
+            raise EmitterError(f"{error}: install tessera[emitter]") from error
         table = limits.read_file(Path(self._settings.limits))
         board = EmitterBoard(self._settings.port, table, limits.read_key(Path(self._settings.key)))
         _log.info("emitter %s, firmware %s", board.serial, board.firmware)
