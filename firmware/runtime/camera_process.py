@@ -5,8 +5,7 @@ Rules kept here:
 - When capture ends, for whatever reason, the ring is zeroed.
 - A camera that fails is reported at once and opened again, with a back-off; after that `core` must ask for
   capture again. No frame for `FRAME_S` is a failure, and so is what `Monitor` sees in the frames that do come.
-- Serial and calibration are compared with the pinned ones when the camera is opened: a check of the installation, not
-  of who made the frames. Anybody who can plug a camera in can give it a serial.
+- Serial and calibration are compared with the pinned ones when the camera is opened (`pins`).
 - Vendor libraries hang and crash. That is why this is a process of its own: the supervisor kills it.
 """
 
@@ -19,7 +18,6 @@ import msgspec
 from drivers.camera import (
     Camera,
     CameraError,
-    CameraInfo,
     CameraNotFoundError,
     Cause,
     FrameTimeoutError,
@@ -40,6 +38,7 @@ from firmware.runtime.messages import (
     StopCapture,
     ToCamera,
 )
+from firmware.runtime.pins import check_pinned
 from firmware.runtime.ring import RingError, RingWriter
 
 # Silent for longer is lost: below a second, so that `core` knows within one. The first frame may take longer.
@@ -182,7 +181,7 @@ class CameraProcess:
         try:
             camera = self._opener(self._settings.source, self._settings.options)
             try:
-                self._check_pinned(camera.info)
+                check_pinned(self._settings, camera.info)
             except CameraError:
                 camera.close()
                 raise
@@ -195,20 +194,6 @@ class CameraProcess:
             self._process.log.info("camera %s, firmware %s", camera.info.serial, camera.info.firmware)
             self._camera, self._monitor, self._was_open, self._advice = camera, Monitor(), True, ""
             self._fault = _NO_FAULT
-
-    def _check_pinned(self, found: CameraInfo) -> None:
-        serial, digest = self._settings.serial, self._settings.calibration_digest
-        if serial not in (None, found.serial):
-            raise CameraNotFoundError(
-                f"camera.serial is {serial!r} in the configuration, the camera found is {found.serial!r}",
-                cause="wrong_camera",
-            )
-        if digest is not None and not found.calibration_digest.startswith(digest):
-            raise CameraNotFoundError(
-                f"camera.calibration_digest is {digest} in the configuration, that of camera {found.serial} is "
-                f"{found.calibration_digest[: len(digest)] or 'empty'}",
-                cause="calibration",
-            )
 
     def _give_up(self, error: CameraError, core: ipc.Connection[ToCamera]) -> None:
         """Say so first: closing a camera that has failed may hang."""
