@@ -3,6 +3,7 @@
 import itertools
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,10 +16,13 @@ from firmware.core.parts import open_analyst
 from firmware.liveness.gates import Freshness, geometry_gates, load_limits
 from firmware.runtime.config import load_profile
 from firmware.vision.face import Face
+from firmware.vision.match import make_template
 from hil.sensor.stage import James, Stage, write_stage
 from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
 
 FRAMES = 20
+LIVE_FRAMES = 8
+D4XX_FRAMES = 4
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +32,18 @@ def analyst(models_dir: Path) -> Analyst:
 
 @pytest.fixture(scope="module")
 def james_frames(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[FrameSet]:
-    """The real scan before the virtual sensor, by a clock that needs no waiting."""
-    stage = tmp_path_factory.mktemp("stage") / "stage.json"
+    """The real scan before the virtual sensor."""
+    return james_before(None, FRAMES, data_dir, tmp_path_factory.mktemp("stage") / "stage.json")
+
+
+@pytest.fixture(scope="module")
+def d4xx_frames(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[FrameSet]:
+    """The real scan before the rig's RealSense with our flood board, with ambient and dot exposures."""
+    return james_before("d4xx", D4XX_FRAMES, data_dir, tmp_path_factory.mktemp("stage") / "stage.json")
+
+
+def james_before(sensor: Literal["d4xx"] | None, count: int, data_dir: Path, stage: Path) -> list[FrameSet]:
+    """By a clock that needs no waiting."""
     write_stage(stage, Stage(subject=James()))
     now_ns = 0
 
@@ -37,9 +51,11 @@ def james_frames(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> li
         nonlocal now_ns
         now_ns += round(seconds * 1e9)
 
-    camera = VirtualCamera(VirtualCameraOptions(stage=str(stage), data=str(data_dir)), lambda: now_ns, wait)
+    camera = VirtualCamera(
+        VirtualCameraOptions(stage=str(stage), data=str(data_dir), preset=sensor), lambda: now_ns, wait
+    )
     camera.start()
-    return [camera.read(1.0) for _ in range(FRAMES)]
+    return [camera.read(1.0) for _ in range(count)]
 
 
 def findings(analyst: Analyst, frames: list[FrameSet]) -> list[Finding]:
@@ -71,6 +87,58 @@ def test_same_frames_through_librealsense_give_the_same_result_frame_for_frame(
     replayed = list(camera.frames())
     camera.close()
     assert_same(findings(analyst, [as_replayed(frame) for frame in james_frames]), findings(analyst, replayed))
+
+
+def test_a_live_device_of_librealsense_gives_the_same_decision_frame_for_frame(
+    analyst: Analyst, james_frames: list[FrameSet], librealsense: ModuleType
+) -> None:
+    from drivers.camera.realsense.driver import RealSenseCamera
+    from drivers.camera.realsense.sources import Attached
+    from hil.sensor.software_device import SoftwareDevice, as_replayed
+
+    shown = james_frames[:LIVE_FRAMES]
+    device = SoftwareDevice(shown[0].camera, shown[0].intrinsics, fps=15)
+    camera = RealSenseCamera(Attached("rig", device.device))
+    camera.start()
+    came = []
+    for frames in shown:
+        device.push(frames)
+        came.append(camera.read(5.0))
+    camera.close()
+    assert_same_decisions(analyst, [as_replayed(frame) for frame in shown], came)
+
+
+def test_a_live_device_that_alternates_gives_the_same_findings_frame_for_frame(
+    analyst: Analyst, d4xx_frames: list[FrameSet], librealsense: ModuleType
+) -> None:
+    from drivers.camera.realsense.driver import RealSenseCamera
+    from drivers.camera.realsense.presets import settings
+    from drivers.camera.realsense.sources import Attached
+    from hil.sensor.software_device import OPTIONS, SoftwareDevice, alternating, as_replayed
+
+    shown = d4xx_frames[0]
+    device = SoftwareDevice(shown.camera, shown.intrinsics, fps=60, options=OPTIONS)
+    source = Attached("rig", device.device, settings=settings(True, True))
+    camera = RealSenseCamera(source, alternate=True, flood_board=True)
+    camera.start()
+    came = []
+    for frames in d4xx_frames:
+        for number, at_ns, image, dots in alternating(frames, 10**9 // 60, flood_board=True):
+            device.push_frame(frames, number, at_ns, image, flagged=not dots)  # as metadata lies on some set-ups
+        came.append(camera.read(5.0))
+    camera.close()
+    assert_same_decisions(analyst, [as_replayed(frame) for frame in d4xx_frames], came)
+
+
+def assert_same_decisions(analyst: Analyst, direct: list[FrameSet], live: list[FrameSet]) -> None:
+    """Up to the match: with the template of the face shown every frame is a yes, with another every frame a no."""
+    before, after = findings(analyst, direct), findings(analyst, live)
+    shown = make_template([finding.embedding for finding in before if finding.embedding is not None])
+    another = np.eye(128, dtype=np.float32)[0]
+    for template, reason in ((shown, ""), (another, "not_recognised")):
+        decided = [analyst.recognise(finding, template) for finding in after]
+        assert {finding.reason for finding in decided} == {reason}
+        assert_same([analyst.recognise(finding, template) for finding in before], decided)
 
 
 def test_same_frames_through_a_recording_give_the_same_result_frame_for_frame(
