@@ -62,11 +62,13 @@ class Stop(NamedTuple):
         trip: why.
         after_us: since the last heartbeat that counted, the over-current's onset, or the limit was reached.
         late_us: how much of it the simulation was called later than its timer was due.
+        at_us: when, by the board's clock.
     """
 
     trip: Trip
     after_us: int
     late_us: int
+    at_us: int
 
 
 class _Upload(NamedTuple):
@@ -213,7 +215,7 @@ class SimulatedBoard:
     def _go_dark(self, trip: Trip, after_us: int, late_us: int) -> None:
         self._end_pulse()
         self.state, self.trip = State.TRIPPED, trip
-        self.stops.append(Stop(trip, after_us, late_us))
+        self.stops.append(Stop(trip, after_us, late_us, self._now_us))
         self._report_until_us = self._now_us + REPORT_US
         self._report()
 

@@ -35,7 +35,7 @@ from firmware.vision.embed import Embedder
 from firmware.vision.face import Face
 from firmware.vision.match import score
 from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
-from hil.rig import bench_faults, bench_ring, bench_structured_light
+from hil.rig import bench_emitter, bench_faults, bench_ring, bench_structured_light
 from hil.rig.customer import enrol
 from hil.rig.site import PROCESSES, Site
 from hil.sensor.stage import Person, Stage, write_stage
@@ -55,6 +55,7 @@ class Part(str, Enum):
     STRUCTURED_LIGHT = "structured-light"
     RING = "ring"
     FAULTS = "faults"
+    EMITTER = "emitter"
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -108,7 +109,10 @@ def bench(
 
 def _part(only: Part, console: Console, as_json: bool) -> None:
     """Measure one part, which has a module of its own: `measure` gives its rows, `show` prints them."""
-    of = {Part.STRUCTURED_LIGHT: bench_structured_light, Part.RING: bench_ring, Part.FAULTS: bench_faults}[only]
+    of = {
+        Part.STRUCTURED_LIGHT: bench_structured_light, Part.RING: bench_ring, Part.FAULTS: bench_faults,
+        Part.EMITTER: bench_emitter,
+    }[only]  # fmt: skip
     with console.status(f"measuring {only.value}"):
         rows = of.measure()
     if as_json:
