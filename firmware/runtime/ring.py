@@ -21,6 +21,7 @@ whatever becomes an index or a size is copied first, and that nothing of a view 
 
 import errno
 import fcntl
+import math
 import mmap
 import os
 import struct
@@ -29,13 +30,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.camera import CameraInfo, FrameSet
+from drivers.camera import CameraInfo, FrameSet, Intrinsics
 from firmware.runtime.messages import FrameReady
 
 # A decision takes 110 ms where it is slow: at 30 frames per second, three frames come meanwhile and one is being
 # written; at 60, seven. A slot that is never written costs no memory.
 SLOTS = 8
 MAX_WIDTH, MAX_HEIGHT = 1280, 800
+# no lens of ours has a focal length or a centre beyond this
+MOST_PX = 100_000
 
 _HEADER = struct.Struct("<QqqIIBB")
 _HEADER_BYTES = 64
@@ -158,7 +161,7 @@ class RingReader:
             message: where the frame lies, and its scalars.
             camera: who took it, from the camera's `CameraHello`.
         """
-        if message.slot >= SLOTS:
+        if message.slot >= SLOTS or not _is_a_lens(message.intrinsics):
             return None
         header = self._header(message.slot)
         announced = (message.sequence, message.timestamp_ns, message.intrinsics.width, message.intrinsics.height)
@@ -186,6 +189,12 @@ class RingReader:
 
     def _header(self, slot: int) -> _Header:
         return _Header._make(_HEADER.unpack_from(self._memory, slot * _SLOT_BYTES))
+
+
+def _is_a_lens(intrinsics: Intrinsics) -> bool:
+    """Whether points can be computed with it; the announcement comes from the camera process too."""
+    numbers = (intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy)
+    return all(math.isfinite(number) and abs(number) <= MOST_PX for number in numbers) and min(numbers[:2]) >= 1
 
 
 def _images(memory: mmap.mmap, offset: int, header: _Header) -> tuple[NDArray[np.float32], _Image, _Image | None]:

@@ -1,5 +1,6 @@
 """Frames in shared memory: whole or not at all, bounded, and gone when their owner is."""
 
+import math
 import mmap
 import os
 import subprocess
@@ -8,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -201,6 +203,14 @@ def test_announcement_of_another_frame_is_refused(ring: Ring) -> None:
     assert reader.view(ready(other, slot), CAMERA) is None
     assert reader.view(ready(frame(1, size=(64, 48)), slot), CAMERA) is None
     assert reader.view(ready(sent, 63), CAMERA) is None
+
+
+@pytest.mark.parametrize("fault", [{"fx": math.nan}, {"fy": 0.0}, {"fx": -50.0}, {"cx": math.inf}, {"cy": 1e300}])
+def test_announcement_with_an_impossible_lens_is_refused(ring: Ring, fault: dict[str, float]) -> None:
+    sent = frame(1)
+    announced = ready(sent, RingWriter(ring.writer_fd).write(sent))
+    lens = msgspec.structs.replace(announced.intrinsics, **fault)
+    assert RingReader(ring.reader_fd).view(msgspec.structs.replace(announced, intrinsics=lens), CAMERA) is None
 
 
 def test_slot_overwritten_by_later_frames_is_refused(ring: Ring) -> None:
