@@ -32,22 +32,26 @@ def engaged(choice: Choice, console: Console) -> Iterator[tuple[Camera, Iterator
     """Open a camera and give it with its frames, as `capture` does; a fault is told, and ends in exit code 1."""
     with named_fault(console), not_hanging(console) as alive, opened(choice) as camera:
         alive()
-        with closing(capture(camera, alive, is_played(choice.source, choice.options))) as frames:
+        with closing(capture(camera, choice, alive)) as frames:
             yield camera, frames
 
 
-def capture(camera: Camera, alive: Callable[[], None], played: bool) -> Generator[FrameSet, None, None]:
+def capture(
+    camera: Camera, choice: Choice, alive: Callable[[], None] = lambda: None
+) -> Generator[FrameSet, None, None]:
     """Start the camera, let it settle, yield whole frames until a recording ends; stop it, whatever happens.
 
     Args:
         camera: opened.
-        alive: called whenever it has come back.
-        played: what it shows was rendered or recorded; a recording read faster than it was made is ahead of its time.
+        choice: what it is.
+        alive: called whenever the camera has come back.
 
     Raises:
         RecordingEndError: a recording without a single frame.
         CameraError: as `Camera.start` and `Camera.read` do, or what `Monitor` sees.
     """
+    # a recording read faster than it was made is ahead of its time: it is judged at its own
+    played = is_played(choice.source, choice.options)
     monitor, given = Monitor(), 0
     camera.start()
     try:

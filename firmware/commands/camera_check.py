@@ -7,6 +7,7 @@ Rules kept here:
 
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -17,9 +18,12 @@ from rich.progress import Progress
 from drivers.camera import FAULTS, Camera, CameraError, CameraInfo, FrameSet, Health
 from drivers.camera.meter import Figures, Meter
 from drivers.camera.plane import Plane, fit_plane
-from firmware.commands.camera_capture import engaged
-from firmware.commands.camera_choice import Choice, ConfigChoice, OptionChoice, SourceChoice, choose
-from firmware.commands.findings import Finding, table_of, tell_fault
+from drivers.camera.structured_light import load_module
+from drivers.camera.structured_light.check import check as check_module
+from firmware.commands.camera_capture import engaged, not_hanging
+from firmware.commands.camera_choice import Choice, ConfigChoice, OptionChoice, SourceChoice, choose, opened_exposures
+from firmware.commands.findings import Finding, pinning, table_of, tell_fault
+from firmware.runtime.pins import check_pinned
 
 MAX_DROPPED = 0.05  # share of cycles
 MAX_TAIL = 2.5  # 99th percentile of the intervals, in medians
@@ -43,8 +47,19 @@ def check(
     with engaged(choice, console) as (camera, frames):
         findings, fault = examine(camera, frames, choice, seconds, plane, console)
         info = camera.info
+    if plane and fault is None and isinstance(choice.options.get("calibration"), str):
+        try:
+            findings += calibrated(choice, console)
+        except CameraError as error:
+            fault = error
     console.print(table_of(findings))
-    console.print(f"\n{_toml(choice, info)}", markup=False, highlight=False, soft_wrap=True)
+    pins = pinning(choice.source, info.serial, info.calibration_digest, choice.options)
+    console.print(f"\nTo pin it:\n\n{pins}", markup=False, highlight=False, soft_wrap=True)
+    try:
+        if choice.config is not None:
+            check_pinned(choice.config.camera, info)
+    except CameraError as error:
+        fault = fault or error
     if fault is not None:
         tell_fault(console, fault)
     if fault is not None or any(finding.good is False for finding in findings):
@@ -162,6 +177,16 @@ def health_of(health: Health) -> list[Finding]:
     return told
 
 
+def calibrated(choice: Choice, console: Console) -> list[Finding]:
+    """Whether a structured-light module still is as it was calibrated. Raises CameraError."""
+    module = load_module(Path(str(choice.options["calibration"])))
+    with opened_exposures(choice) as sensor, not_hanging(console) as alive:
+        checked = check_module(sensor, module, progress=lambda *_: alive())
+    dots = f", dots at {checked.dots:.0%} of their light" if checked.dots is not None else ""
+    told = f"rows {checked.rows_px:+.2f} px from the reference{dots}"
+    return [Finding("module", not checked.refusals, "; ".join([told, *checked.refusals]))]
+
+
 def flatness(planes: Sequence[Plane | None]) -> list[Finding]:
     """What a flat target in the middle measures as: the median over frames."""
     fitted = [plane for plane in planes if plane is not None]
@@ -181,11 +206,3 @@ def flatness(planes: Sequence[Plane | None]) -> list[Finding]:
         ),
         Finding("plane depth", bool(valid >= MIN_VALID), f"{valid:.1%} of the middle (limit {MIN_VALID:.0%})"),
     ]
-
-
-def _toml(choice: Choice, info: CameraInfo) -> str:
-    """The lines that pin this camera, to be copied."""
-    return (
-        f'To pin it:\n\n    [camera]\n    source = "{choice.source}"\n'
-        f'    serial = "{info.serial}"\n    calibration_digest = "{info.calibration_digest}"\n'
-    )

@@ -15,9 +15,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from drivers.camera import Camera, open_camera
+from drivers import plugins
+from drivers.camera import Camera, CameraNotFoundError, open_camera
+from drivers.camera.structured_light import ExposureSource
+from firmware.commands.lit import LitCamera, LitExposures
 from firmware.core.errors import TerminalError
-from firmware.runtime.config import Config, Profile, load_config
+from firmware.runtime.config import Config, EmitterConfig, Profile, load_config
+from firmware.runtime.lights import Lights
 from firmware.runtime.lock import run_lock
 from firmware.runtime.process import SupervisorError
 
@@ -45,6 +49,11 @@ class Choice:
     options: dict[str, Value] = field(default_factory=dict)
     config: Config | None = None
     profile: Profile | None = None
+
+    @property
+    def emitter(self) -> EmitterConfig | None:
+        """The terminal's emitter board, if any: lit while the camera captures, whoever owns it in service."""
+        return self.config.emitter if self.config is not None else None
 
     @property
     def serial(self) -> str | None:
@@ -92,13 +101,48 @@ def _value(written: str) -> Value:
 
 
 @contextmanager
-def opened(choice: Choice, opener: Opener = open_camera) -> Iterator[Camera]:
-    """Open the camera, by `opener`; stop and close it afterwards, whatever happens.
+def opened(choice: Choice, opener: Opener | None = None) -> Iterator[Camera]:
+    """Open the camera, by `opener` where it is not opened as usual; stop and close it afterwards, whatever happens.
 
     Raises:
         TerminalError: the terminal it belongs to is running.
         CameraError: it cannot be opened.
     """
+    with _held(choice), ExitStack() as stack:
+        camera = (opener or open_camera)(choice.source, choice.options)
+        if (emitter := choice.emitter) is not None:
+            camera = LitCamera(camera, Lights(emitter))
+        stack.callback(camera.close)
+        stack.callback(camera.stop)
+        yield camera
+
+
+@contextmanager
+def opened_exposures(choice: Choice) -> Iterator[ExposureSource]:
+    """Open the bare sensor of a structured-light module; stop and close it afterwards, whatever happens.
+
+    Raises:
+        TerminalError: as `opened`; or this plug-in is no such module.
+        CameraError: it cannot be opened.
+    """
+    modules = plugins.names(plugins.EXPOSURES)
+    if choice.source not in modules:
+        raise TerminalError(f"`{choice.source}` has no calibration of ours; these have: {', '.join(modules)}")
+    with _held(choice), ExitStack() as stack:
+        try:
+            source: ExposureSource = plugins.load(plugins.EXPOSURES, choice.source)(choice.options)
+        except msgspec.ValidationError as error:
+            raise CameraNotFoundError(f"camera.options of `{choice.source}`: {error}") from error
+        if (emitter := choice.emitter) is not None:
+            source = LitExposures(source, Lights(emitter))
+        stack.callback(source.close)
+        stack.callback(source.stop)
+        yield source
+
+
+@contextmanager
+def _held(choice: Choice) -> Iterator[None]:
+    """Hold the lock of the terminal whose camera it is. Raises TerminalError where that runs."""
     with ExitStack() as stack:
         # where there is no run directory no terminal runs, and a command makes none
         if choice.config is not None and (run_dir := Path(choice.config.run_dir)).is_dir():
@@ -106,7 +150,4 @@ def opened(choice: Choice, opener: Opener = open_camera) -> Iterator[Camera]:
                 stack.enter_context(run_lock(run_dir, "(`tessera camera`)"))
             except SupervisorError as error:
                 raise TerminalError(f"the camera is in use: {error}") from error
-        camera = opener(choice.source, choice.options)
-        stack.callback(camera.close)
-        stack.callback(camera.stop)
-        yield camera
+        yield

@@ -25,7 +25,7 @@ from firmware.core.parts import open_analyst, open_parts
 from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.payment.trust import load_trust
-from firmware.runtime.config import Config, EmitterConfig, Profile, is_played, load_config
+from firmware.runtime.config import Config, EmitterConfig, Profile, load_config
 from firmware.runtime.messages import Status, StatusReply
 from firmware.vision.calibration import CalibrationError
 
@@ -91,7 +91,7 @@ def camera_findings(config: Config, profile: Profile) -> Iterator[Finding]:
         with opened(choice) as camera:
             yield from identity(camera.info, choice)
             yield from _connection(choice.source, camera.info.serial)
-            with closing(capture(camera, lambda: None, is_played(choice.source, choice.options))) as coming:
+            with closing(capture(camera, choice)) as coming:
                 frames = next(coming)
             height, width = frames.ir.shape
             yield Finding("first frame", True, f"{width}x{height}; how it goes on: `tessera camera check`")

@@ -1,9 +1,10 @@
 """What a command looked at and what it found, as one table; and a camera's fault as three lines."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -58,3 +59,15 @@ def tell_fault(console: Console, error: CameraError) -> None:
     console.print(f"[bold red]{error.cause}[/]: {escape(what)}", highlight=False, soft_wrap=True)
     console.print(f"  {escape(plain(str(error)))}", highlight=False, soft_wrap=True)
     console.print(f"  [bold]What to do:[/] {escape(remedy)}", highlight=False, soft_wrap=True)
+
+
+def pinning(source: str, serial: str, digest: str, options: Mapping[str, object]) -> str:
+    """Return the lines of a terminal's configuration that choose this camera and pin it, to be copied."""
+    lines = ["[camera]", *_lines({"source": source, "serial": serial, "calibration_digest": digest})]
+    lines += ["[camera.options]", *_lines(options)] if options else []
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def _lines(table: Mapping[str, object]) -> list[str]:
+    # what JSON writes of text, numbers, true and false, TOML reads as the same
+    return [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in table.items()]

@@ -26,6 +26,7 @@ from firmware.commands.camera_choice import Choice, Opener, opened
 from firmware.commands.people import ConfigOption
 from firmware.core.errors import TerminalError
 from firmware.runtime.config import Profile, load_config
+from firmware.runtime.pins import check_pinned
 from firmware.runtime.stop import StopFlag, stopped_by
 
 MAX_SECONDS = 600
@@ -47,8 +48,7 @@ def record(
     console = Console()
     refuse(profile, out, consent, i_have_consent)
     with opened(Choice(loaded.camera.source, loaded.camera.options, loaded, profile), _opener(out)) as camera:
-        if loaded.camera.serial not in (None, camera.info.serial):
-            raise TerminalError(f"camera {camera.info.serial} is there, the configuration wants {loaded.camera.serial}")
+        check_pinned(loaded.camera, camera.info)
         console.print(f"recording {seconds:g} s from camera {camera.info.serial}; Ctrl-C ends it early", markup=False)
         with stopped_by(*SIGNALS) as stop:
             how = take if out.suffix == ".mcap" else take_raw

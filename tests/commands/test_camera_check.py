@@ -176,7 +176,7 @@ HANGING = """
 import threading
 from drivers.camera import CameraInfo
 from tests.commands.camera_rig import Scripted
-from firmware.commands import camera_choice
+from firmware.commands import camera_capture, camera_choice
 from firmware.cli import main
 
 class Hanging(Scripted):
