@@ -82,7 +82,7 @@ def dots_per_flood(cycle: Sorted) -> float | None:
     without = dark.small * np.float32(dark.light)
     flooded = flood.small * np.float32(flood.light) - without
     near = flooded > LIT * np.percentile(flooded, 98)
-    strength = float(flooded[near].mean())
-    if not near.any() or strength <= 0:
+    strength = float(flooded[near].mean()) if near.any() else 0.0
+    if strength <= 0:
         return None
     return float((dots.small * np.float32(dots.light) - without)[near].mean()) / strength
