@@ -37,8 +37,8 @@ OPTIONS = {
     "emitter_always_on": (0, 1, 1, 0),
     "emitter_on_off": (0, 1, 1, 0),
     "global_time_enabled": (0, 1, 1, 1),
-    "frames_queue_size": (0, 32, 1, 16),
     "inter_cam_sync_mode": (0, 2, 1, 0),
+    "stereo_baseline": (0, 200, 1, 50),
 }
 _UNIT_GAIN = 16  # as the driver reads it
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024  # the recorder drops above 249 MB (librealsense, record_device.cpp)

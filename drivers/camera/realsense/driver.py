@@ -35,6 +35,7 @@ from drivers.camera.interface import (
 from drivers.camera.realsense.cycles import Cycle, Sorter, Taken
 from drivers.camera.realsense.delivery import Delivery
 from drivers.camera.realsense.depth import depth_table
+from drivers.camera.realsense.presets import NEAREST_FACE_MM, nearest_mm
 from drivers.camera.realsense.sources import Source, Stream, Streaming, find_stream, told
 
 _POLL_MS = 50
@@ -85,6 +86,7 @@ class RealSenseCamera(Camera):
             flood=flood_board,
         )
         self._dropped = 0
+        self._advice = _advice(device.first_depth_sensor(), self._intrinsics.fx, source.lacking)
 
     @property
     def info(self) -> CameraInfo:
@@ -98,9 +100,8 @@ class RealSenseCamera(Camera):
 
     @property
     def health(self) -> Health:
-        """Cycles dropped since `start`, and what the device does not take of its settings."""
-        lacking = ", ".join(self._source.lacking)
-        return Health(dropped=self._dropped, advice=f"Update its firmware: it lacks {lacking}." if lacking else "")
+        """Cycles dropped since `start`, and what of settings and mode is not as it should be."""
+        return Health(dropped=self._dropped, advice=self._advice)
 
     def start(self) -> None:
         """Begin to stream. Raises CameraLostError."""
@@ -252,6 +253,19 @@ def _streams(device: Any, source: Source, alternate: bool) -> tuple[Stream, Stre
     if infrared is not None and infrared.intrinsics != depth.intrinsics:
         raise CameraNotFoundError(f"RealSense {source.name}: depth is not aligned to infrared 1, as on a D4xx")
     return depth, infrared
+
+
+def _advice(sensor: Any, focal_px: float, lacking: tuple[str, ...]) -> str:
+    if lacking:
+        return f"Update its firmware: it lacks {', '.join(lacking)}."
+    baseline_mm = sensor.get_option(rs.option.stereo_baseline) if sensor.supports(rs.option.stereo_baseline) else 0.0
+    nearest = nearest_mm(focal_px, baseline_mm)
+    if nearest > NEAREST_FACE_MM:
+        return (
+            f"Choose a smaller picture: nearer than {nearest:.0f} mm this one has no depth, "
+            f"and faces come to {NEAREST_FACE_MM:.0f} mm."
+        )
+    return ""
 
 
 def _metadata(frame: Any, field: Any, default: int) -> int:

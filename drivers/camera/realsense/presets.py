@@ -8,6 +8,7 @@ Rules kept here:
 from dataclasses import dataclass
 
 UNIT_M = 100e-6
+NEAREST_FACE_MM = 300.0
 _DISPARITIES = 126  # that a D4xx searches
 
 
@@ -40,7 +41,6 @@ _ALWAYS = (
     Setting("emitter_enabled", 1, "the dots that depth is measured by", "librealsense, rs_option.h", True),
     Setting("emitter_always_on", 0, "light only while a frame is exposed", "librealsense, rs_option.h"),
     Setting("global_time_enabled", 0, "the driver lays times onto its own clock", "librealsense, rs_option.h"),
-    Setting("frames_queue_size", 2, "a queued frame is an old frame; 16 otherwise", "librealsense, rs_option.h"),
 )
 _ALTERNATE = Setting("emitter_on_off", 1, "every second frame without dots; firmware 5.12.0", "librealsense", True)
 _STEADY = Setting("emitter_on_off", 0, "dots in every frame", "librealsense, rs_option.h")
