@@ -61,7 +61,7 @@ _TRIPS: dict[Trip, tuple[Cause, str]] = {
     Trip.STUCK_ON: ("emitter_stuck_on", "measured current where it had commanded none"),
     Trip.STUCK_OFF: ("emitter_stuck_off", "measured no current where it had commanded some"),
 }
-_ABOUT_LIMITS = (Refusal.SIGNATURE, Refusal.SERIAL, Refusal.RANGE, Refusal.TABLE)
+_ABOUT_LIMITS = (Refusal.SIGNATURE, Refusal.TABLE)
 
 
 class EmitterBoard:

@@ -64,11 +64,10 @@ class Refusal(IntEnum):
     STATE = 3  # armed, tripped, or nothing was begun
     STALE = 4  # the stamp is older than the heartbeat time-out
     UPLOAD = 5  # a chunk out of its place, or the whole has another size or checksum
-    SIGNATURE = 6  # the table is not signed by the calibration key
-    SERIAL = 7  # the table is another board's
-    RANGE = 8  # a limit or a level that is not possible
-    TABLE = 9  # no table, no light
-    PROGRAMME = 10  # no programme, no light
+    SIGNATURE = 6  # the table is not signed by the calibration key, is another board's, or impossible
+    RANGE = 7  # a level that is not possible, or no or too many of them
+    TABLE = 8  # no table, no light
+    PROGRAMME = 9  # no programme, no light
 
 
 class Hello(NamedTuple):

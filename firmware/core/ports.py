@@ -125,6 +125,7 @@ class CameraPort:
 
     def intact(self, announced: FrameReady) -> bool:
         """Whether it still lies there as it did: asked when it has been judged, before the finding counts."""
+        self._beat()
         return self._ring.intact(announced)
 
     async def start(self) -> bool:
