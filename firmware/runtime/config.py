@@ -236,9 +236,13 @@ def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
         raise ConfigError(
             f"{where}: secure_element.backend: `software` keeps the key in a file; {profile.name} needs hardware"
         )
-    if config.camera.source == "realsense" and config.emitter is None and not profile.allow_hil:
+    board = config.camera.source == "realsense" and config.camera.options.get("flood_board") is True
+    if config.camera.source == "realsense" and not board and not profile.allow_hil:
         raise ConfigError(
-            f"{where}: emitter: missing; a RealSense has no flood light of its own and {profile.name} needs one"
+            f"{where}: camera.options.flood_board: missing; a RealSense has no flood light of its own and "
+            f"{profile.name} needs one"
         )
+    if board and config.emitter is None:
+        raise ConfigError(f"{where}: emitter: missing; camera.options.flood_board says our board is there")
     if is_played(config.camera.source, config.camera.options) and not profile.allow_hil:
         raise ConfigError(f"{where}: camera: what is rendered or played back is for profiles demo and rig only")

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -61,14 +62,18 @@ def plugged(
         model = synthetic_frames(1)[0]
         device = SoftwareDevice(model.camera, model.intrinsics, fps=15)
 
+        def clock_ns() -> int:  # a period later with every frame, however fast they are pushed
+            return time.monotonic_ns() + (count - len(frames)) * 66_666_667
+
         class Fed(RealSenseCamera):
             def read(self, timeout_s: float) -> FrameSet:
-                if frames:
-                    device.push(frames.pop(0))
-                return super().read(min(timeout_s, 0.3))
+                if not frames:
+                    return super().read(0.2)
+                device.push(frames.pop(0))
+                return super().read(timeout_s)
 
         def opened(_: Any, out: Path) -> Camera:
-            return Fed(Attached("rig", device.device), record_to=out)
+            return Fed(Attached("rig", device.device), clock_ns, record_to=out)
 
         monkeypatch.setattr(module, "open_recording_camera", opened)
         return frames.copy()
