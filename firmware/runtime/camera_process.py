@@ -33,13 +33,12 @@ from firmware.runtime.messages import (
     CameraAdvice,
     CameraFault,
     CameraHello,
-    FrameReady,
     StartCapture,
     StopCapture,
     ToCamera,
 )
 from firmware.runtime.pins import check_pinned
-from firmware.runtime.ring import RingError, RingWriter
+from firmware.runtime.ring import RingError, RingWriter, announcement
 
 # Silent for longer is lost: below a second, so that `core` knows within one. The first frame may take longer.
 FRAME_S, FIRST_FRAME_S = 0.7, 2.3
@@ -154,18 +153,7 @@ class CameraProcess:
         if not self._monitor.passes(frames, time.monotonic_ns()):
             return
         self._reopen_after_s = _REOPEN_FIRST_S
-        core.send(
-            FrameReady(
-                capture=self._capture,
-                slot=self._ring.write(frames),
-                sequence=frames.sequence,
-                timestamp_ns=frames.timestamp_ns,
-                intrinsics=frames.intrinsics,
-                emitter=frames.emitter,
-                exposure_us=frames.exposure_us,
-                gain=frames.gain,
-            )
-        )
+        core.send(announcement(frames, self._ring.write(frames), self._capture))
         advice = self._camera.health.advice[:MAX_TEXT]
         if advice != self._advice:
             self._advice = advice

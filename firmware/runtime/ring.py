@@ -191,6 +191,20 @@ class RingReader:
         return _Header._make(_HEADER.unpack_from(self._memory, slot * _SLOT_BYTES))
 
 
+def announcement(frames: FrameSet, slot: int, capture: int) -> FrameReady:
+    """What tells `core` that `frames` lie in `slot`."""
+    return FrameReady(
+        capture=capture,
+        slot=slot,
+        sequence=frames.sequence,
+        timestamp_ns=frames.timestamp_ns,
+        intrinsics=frames.intrinsics,
+        emitter=frames.emitter,
+        exposure_us=frames.exposure_us,
+        gain=frames.gain,
+    )
+
+
 def _is_a_lens(intrinsics: Intrinsics) -> bool:
     """Whether points can be computed with it; the announcement comes from the camera process too."""
     numbers = (intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy)

@@ -24,7 +24,7 @@ from firmware.core.watch import Watch
 from firmware.liveness.gates import Freshness
 from firmware.runtime.config import load_profile
 from firmware.runtime.messages import CameraFault, FrameReady
-from firmware.runtime.ring import SLOTS, Ring, RingReader, RingWriter
+from firmware.runtime.ring import SLOTS, Ring, RingReader, RingWriter, announcement
 from firmware.vision.calibration import Calibration
 from hil.sensor.stage import Person, Stage, write_stage
 from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
@@ -58,16 +58,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> list[FrameSet]:
 
 
 def ready(frames: FrameSet, slot: int) -> FrameReady:
-    return FrameReady(
-        capture=1,
-        slot=slot,
-        sequence=frames.sequence,
-        timestamp_ns=frames.timestamp_ns,
-        intrinsics=frames.intrinsics,
-        emitter=frames.emitter,
-        exposure_us=frames.exposure_us,
-        gain=frames.gain,
-    )
+    return announcement(frames, slot, capture=1)
 
 
 def poison(ring: Ring) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from drivers.camera import CameraInfo, Emitter, FrameSet, Intrinsics
 from firmware.runtime.messages import FrameReady
-from firmware.runtime.ring import SLOTS, Ring, RingError, RingReader, RingWriter
+from firmware.runtime.ring import SLOTS, Ring, RingError, RingReader, RingWriter, announcement
 
 CAMERA = CameraInfo(serial="fake-1", firmware="1", calibration_digest="", flood=True)
 EMITTER = Emitter(flood=1.0, dots=0.0)
@@ -40,16 +40,7 @@ def frame(sequence: int, value: int = 7, size: tuple[int, int] = (48, 64), ambie
 
 
 def ready(frames: FrameSet, slot: int) -> FrameReady:
-    return FrameReady(
-        capture=1,
-        slot=slot,
-        sequence=frames.sequence,
-        timestamp_ns=frames.timestamp_ns,
-        intrinsics=frames.intrinsics,
-        emitter=frames.emitter,
-        exposure_us=frames.exposure_us,
-        gain=frames.gain,
-    )
+    return announcement(frames, slot, capture=1)
 
 
 @pytest.fixture
