@@ -1,13 +1,17 @@
 """Dots, flood and dark told apart by the pictures, whatever metadata says; through the real librealsense."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drivers.camera import CameraInfo, Emitter, FrameSet
+from drivers.camera import CameraLostError, Emitter, FrameSet, FrameTimeoutError
+from drivers.camera.realsense import open_camera
 from drivers.camera.realsense.alternation import is_flood_lit, which_has_dots
 from drivers.camera.realsense.cycles import Sorter, Taken
 from drivers.camera.realsense.presets import settings
@@ -89,15 +93,15 @@ def test_light_that_does_not_alternate_is_dropped_and_named(
 class Alternating:
     """A software device that alternates, and the driver on it."""
 
-    def __init__(self, camera: CameraInfo, first: FrameSet, flood_board: bool) -> None:
+    def __init__(self, first: FrameSet, flood_board: bool, record_to: Path | None = None) -> None:
         from drivers.camera.realsense.driver import RealSenseCamera
         from drivers.camera.realsense.sources import Attached
         from hil.sensor.software_device import OPTIONS, SoftwareDevice
 
-        self.flood_board, self.frames = flood_board, first
-        self.device = SoftwareDevice(camera, first.intrinsics, FPS, options=OPTIONS)
+        self.flood_board = flood_board
+        self.device = SoftwareDevice(first.camera, first.intrinsics, FPS, options=OPTIONS)
         source = Attached("rig", self.device.device, settings=settings(True, flood_board))
-        self.camera = RealSenseCamera(source, alternate=True, flood_board=flood_board)
+        self.camera = RealSenseCamera(source, alternate=True, flood_board=flood_board, record_to=record_to)
         self.camera.start()
 
     def show(self, frames: FrameSet, flag: Flag) -> FrameSet:
@@ -115,7 +119,7 @@ def test_metadata_right_inverted_or_absent_gives_the_same_frames(
 ) -> None:
     from hil.sensor.software_device import as_replayed
 
-    rig = Alternating(cycles[0].camera, cycles[0], flood_board)
+    rig = Alternating(cycles[0], flood_board)
     assert rig.camera.info.flood == flood_board
     came = [rig.show(frames, FLAGS[flag]) for frames in cycles]
     rig.camera.close()
@@ -134,10 +138,48 @@ def test_metadata_right_inverted_or_absent_gives_the_same_frames(
 def test_a_start_in_mid_cycle_finds_the_beat(librealsense: ModuleType, cycles: list[FrameSet]) -> None:
     from hil.sensor.software_device import alternating
 
-    rig = Alternating(cycles[0].camera, cycles[0], flood_board=False)
+    rig = Alternating(cycles[0], flood_board=False)
     _, at_ns, image, _ = alternating(cycles[0], PERIOD_NS, False)[1]
     rig.device.push_frame(cycles[0], 1, at_ns, image, None)
     for frames in cycles[1:3]:
         frame = rig.show(frames, FLAGS["absent"])
         np.testing.assert_array_equal(frame.dots, frames.dots)
     rig.camera.close()
+
+
+@pytest.mark.parametrize("flood_board", [False, True])
+def test_what_was_recorded_alternating_plays_alternating(
+    librealsense: ModuleType, cycles: list[FrameSet], tmp_path: Path, flood_board: bool
+) -> None:
+    path = tmp_path / "take.db3"
+    rig = Alternating(cycles[0], flood_board, record_to=path)
+    came = [rig.show(frames, FLAGS["inverted"]) for frames in cycles]
+    rig.camera.close()
+    camera = open_camera({"file": str(path), "alternate": True, "flood_board": flood_board})
+    camera.start()
+    played = list(camera.frames())
+    camera.close()
+    assert [frame.sequence for frame in played] == [frame.sequence for frame in came]
+    for one, other in zip(played, came, strict=True):
+        np.testing.assert_array_equal(one.ir, other.ir)
+        np.testing.assert_array_equal(one.ambient, other.ambient)
+        np.testing.assert_array_equal(one.dots, other.dots)
+        np.testing.assert_array_equal(one.depth_mm, other.depth_mm)
+
+
+@pytest.mark.parametrize(("shown", "cause"), [("ambient", "emitter_stuck_off"), ("dots", "emitter_stuck_on")])
+def test_a_projector_that_does_not_alternate_is_lost_by_its_cause(
+    librealsense: ModuleType, cycles: list[FrameSet], shown: str, cause: str
+) -> None:
+    rig = Alternating(cycles[0], flood_board=False)
+    with pytest.raises(CameraLostError) as lost:
+        show_over_and_over(rig, cycles[0], u8(getattr(cycles[0], shown)))
+    assert lost.value.cause == cause
+    rig.camera.close()
+
+
+def show_over_and_over(rig: Alternating, frames: FrameSet, image: NDArray[np.uint8]) -> None:
+    for number in count():
+        rig.device.push_frame(frames, number, 10**12 + number * PERIOD_NS, image, flagged=number % 2 == 0)
+        with suppress(FrameTimeoutError):
+            rig.camera.read(0.02)
