@@ -206,3 +206,14 @@ def test_a_live_camera_alternates_and_a_file_does_not_unless_told() -> None:
 def test_nearest_distances_are_those_of_the_tuning_guide() -> None:
     assert nearest_mm(390.0, 50.0) == pytest.approx(155, abs=1)  # D435 at 640 x 480
     assert nearest_mm(390.0, 95.0) < 300  # a D455 just reaches the nearest face
+
+
+def test_the_page_shows_every_setting_as_it_is() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "realsense.md").read_text()
+    for setting in settings(True, True):
+        row = next(
+            line for line in page.splitlines() if line.startswith(f"| `{setting.option}` | {setting.value:g} | ")
+        )
+        assert setting.why.split(";")[0] in row
+        assert setting.source in row
+        assert (" Needed" in row or "needed" in row) == setting.needed
