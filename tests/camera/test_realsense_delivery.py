@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.camera import CameraLostError
-from drivers.camera.realsense.delivery import ASK_NS, FAULT_NS, Delivery
+from drivers.camera.realsense.delivery import ASK_NS, FAULT_NS, FIRST_NS, Delivery
+from firmware.runtime.camera_process import FIRST_FRAME_S, FRAME_S
 
 SECOND = 10**9
 
@@ -48,7 +49,7 @@ def test_the_bus_is_asked_no_more_often_than_it_must(delivery: Delivery) -> None
 
     for ms in range(2001):
         delivery.quiet(ms * 10**6, look)
-    assert asked == 3
+    assert asked == 4
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -75,7 +76,8 @@ def test_a_repeated_frame_is_not_new_and_no_fault(delivery: Delivery) -> None:
     assert not delivery.frame(1, 5, 20.0)
 
 
-def test_one_partial_set_is_nothing_and_a_second_of_them_is_partial(delivery: Delivery) -> None:
+def test_one_partial_set_is_nothing_and_nothing_else_for_a_while_is_partial(delivery: Delivery) -> None:
+    delivery.cycle()
     delivery.partial(0)
     delivery.frame(FAULT_NS // 2, 0, 0.0)
     delivery.partial(FAULT_NS)
@@ -85,14 +87,27 @@ def test_one_partial_set_is_nothing_and_a_second_of_them_is_partial(delivery: De
     assert lost.value.cause == "partial"
 
 
-def test_what_cannot_be_sorted_for_a_second_is_lost_by_its_cause(delivery: Delivery) -> None:
+def test_what_cannot_be_sorted_for_a_while_is_lost_by_its_cause(delivery: Delivery) -> None:
+    delivery.cycle()
     delivery.unsorted(5 * SECOND, "weak_dots")
-    delivery.unsorted(6 * SECOND, "weak_dots")
+    delivery.unsorted(5 * SECOND + FAULT_NS, "weak_dots")
     delivery.cycle()
     delivery.unsorted(7 * SECOND, "emitter_stuck_off")
     with pytest.raises(CameraLostError) as lost:
-        delivery.unsorted(8 * SECOND + 1, "emitter_stuck_off")
+        delivery.unsorted(7 * SECOND + FAULT_NS + 1, "emitter_stuck_off")
     assert lost.value.cause == "emitter_stuck_off"
+
+
+def test_before_the_first_frame_set_exposure_may_settle(delivery: Delivery) -> None:
+    delivery.unsorted(0, "emitter_stuck_off")
+    delivery.unsorted(FIRST_NS, "emitter_stuck_off")
+    with pytest.raises(CameraLostError):
+        delivery.unsorted(FIRST_NS + 1, "emitter_stuck_off")
+
+
+def test_causes_are_named_before_the_camera_process_calls_it_silence() -> None:
+    assert max(FAULT_NS, ASK_NS) / 1e9 < FRAME_S
+    assert FIRST_NS / 1e9 < FIRST_FRAME_S
 
 
 EVENTS = st.lists(

@@ -5,7 +5,7 @@
 
 Rules kept here:
 - It touches neither librealsense nor a clock: both are told to it.
-- A fault must last `FAULT_NS` before it is one, but a clock that goes back is one at once.
+- A fault must last `FAULT_NS`, at first `FIRST_NS`, before it is one; a clock that goes back is one at once.
 - Lost is lost: nothing that still trickles in after it counts.
 - Closing, waiting and opening again is the camera process's; a library that hangs or crashes is the supervisor's.
 """
@@ -18,8 +18,10 @@ from drivers.camera.interface import CameraLostError
 
 State = Literal["stopped", "starting", "streaming", "silent", "lost"]
 
-FAULT_NS = 1_000_000_000
-ASK_NS = 500_000_000  # without a frame: how often the bus is asked whether the camera is still there
+# Shorter than the camera process's own patience, so that the cause is named here and not called silence there.
+FAULT_NS = 500_000_000
+FIRST_NS = 2_000_000_000  # before the first FrameSet: exposure control settles
+ASK_NS = 400_000_000  # without a frame: how often the bus is asked whether the camera is still there
 
 
 class Delivery:
@@ -43,6 +45,7 @@ class Delivery:
         self._asked_ns = now_ns
         self._partial_since: int | None = None
         self._unsorted_since: int | None = None
+        self._patience_ns = FIRST_NS
         self._number, self._device_ms = -1, float("-inf")
 
     def stopped(self) -> None:
@@ -76,18 +79,18 @@ class Delivery:
         self._asked_ns = now_ns
         if self._partial_since is None:
             self._partial_since = now_ns
-        if now_ns - self._partial_since > FAULT_NS:
+        if now_ns - self._partial_since > self._patience_ns:
             self._lose("partial", "depth and infrared come apart")
 
     def cycle(self) -> None:
         """A FrameSet is complete."""
-        self._unsorted_since = None
+        self._unsorted_since, self._patience_ns = None, FAULT_NS
 
     def unsorted(self, now_ns: int, cause: Cause) -> None:
         """Frames came that make no cycle, by `cause`."""
         if self._unsorted_since is None:
             self._unsorted_since = now_ns
-        if now_ns - self._unsorted_since > FAULT_NS:
+        if now_ns - self._unsorted_since > self._patience_ns:
             self._lose(cause, "which frames have dots cannot be seen in them")
 
     def quiet(self, now_ns: int, present: Callable[[], bool]) -> None:

@@ -175,6 +175,7 @@ class RealSenseCamera(Camera):
             return None
         self._lay_clock(taken.device_ms)
         if self._sorter is None:
+            self._delivery.cycle()
             return self._whole(Cycle(taken.number, taken, taken, None), 1)
         cycle = self._sorter.add(taken)
         if cycle is None:
