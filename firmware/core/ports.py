@@ -158,8 +158,9 @@ class CameraPort:
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
-        await self._send(StopCapture())
+        # before a word to a process that may not read
         self._darken()
+        await self._send(StopCapture())
 
     def end_capture(self, fault: CameraFault, silent_s: float) -> None:
         """Tell that no more will come of the capture in hand. The first fault counts: what follows, follows from it.
