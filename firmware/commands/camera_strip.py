@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from drivers.camera import Camera, FrameSet, pictures
 from drivers.camera.plane import valid_share
+from drivers.camera.realsense.consent import stated_consent
+from drivers.camera.recording import RecordingCamera
 from firmware.commands.camera_choice import Choice
 from firmware.commands.record import refuse_unconsented
 from firmware.core.errors import TerminalError
@@ -36,9 +38,19 @@ def refuse(choice: Choice, png: Path, consent: str, i_have_consent: bool) -> Non
 
 def write(camera: Camera, taken: list[FrameSet], choice: Choice, png: Path, consent: str) -> str:
     """Write the strip of frames `taken`, at least one; return what was written. Raises CameraError."""
-    covered = consent or (SIMULATED if choice.source == "virtual" else str(getattr(camera, "consent", "")))
+    covered = consent or _stated(camera, choice)
     pictures.save(png, draw(taken, covered), {"Source": f"Tessera, camera {camera.info.serial}", "Consent": covered})
     return f"{png}: {len(taken)} frames of camera {camera.info.serial}; consent: {covered or 'none named'}"
+
+
+def _stated(camera: Camera, choice: Choice) -> str:
+    """Whose consent covers what is played, as the recording itself says."""
+    if isinstance(camera, RecordingCamera):
+        return camera.consent
+    file = str(choice.options.get("file", ""))
+    if file.endswith(".db3"):
+        return stated_consent(Path(file)) or ""
+    return SIMULATED if camera.info.firmware == "simulated" else ""
 
 
 def draw(taken: list[FrameSet], consent: str) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from drivers.camera.structured_light import Exposure, ExposureSource
 from firmware.runtime.lights import BEAT_S, Lights
 
 LEVELS = (Emitter(flood=1.0, dots=1.0),)
+TOO_LONG_S = 0.1  # between two beats: the shortest heartbeat time-out a limit table may have
 
 _T = TypeVar("_T")
 
@@ -21,7 +22,7 @@ class LitCamera(Camera):
     """A camera with lights of its own. Takes over both."""
 
     def __init__(self, camera: Camera, lights: Lights) -> None:
-        self._camera, self._lights = camera, lights
+        self._camera, self._lights = camera, _Beating(lights)
 
     @property
     def info(self) -> CameraInfo:
@@ -41,7 +42,7 @@ class LitCamera(Camera):
     def start(self) -> None:
         """Begin to capture, and to emit. Raises CameraLostError, EmitterError."""
         self._camera.start()
-        _light(self._lights, self._camera.stop)
+        self._lights.on(self._camera.stop)
 
     def stop(self) -> None:
         """Go dark, then stop capturing."""
@@ -50,7 +51,7 @@ class LitCamera(Camera):
 
     def read(self, timeout_s: float) -> FrameSet:
         """As the camera's; raises EmitterError where the board went dark."""
-        return _beating(self._camera.read, self._lights, timeout_s)
+        return self._lights.hold(self._camera.read, timeout_s)
 
     def close(self) -> None:
         """Give both back."""
@@ -62,14 +63,14 @@ class LitExposures(ExposureSource):
     """A bare sensor with lights of its own. Takes over both."""
 
     def __init__(self, source: ExposureSource, lights: Lights) -> None:
-        self._source, self._lights = source, lights
+        self._source, self._lights = source, _Beating(lights)
         self.serial, self.firmware = source.serial, source.firmware
         self.width, self.height = source.width, source.height
 
     def start(self) -> None:
         """Begin to capture, and to emit. Raises CameraLostError, EmitterError."""
         self._source.start()
-        _light(self._lights, self._source.stop)
+        self._lights.on(self._source.stop)
 
     def stop(self) -> None:
         """Go dark, then stop capturing."""
@@ -78,7 +79,7 @@ class LitExposures(ExposureSource):
 
     def read(self, timeout_s: float) -> Exposure:
         """As the sensor's; raises EmitterError where the board went dark."""
-        return _beating(self._source.read, self._lights, timeout_s)
+        return self._lights.hold(self._source.read, timeout_s)
 
     def close(self) -> None:
         """Give both back."""
@@ -86,21 +87,35 @@ class LitExposures(ExposureSource):
         self._source.close()
 
 
-def _light(lights: Lights, stop: Callable[[], None]) -> None:
-    try:
-        lights.on(LEVELS)
-    except CameraError:
-        stop()
-        raise
+class _Beating:
+    """Lights that are held while something is read."""
 
+    def __init__(self, lights: Lights) -> None:
+        self._lights, self._begun = lights, False
+        self.off, self.close = lights.off, lights.close
 
-def _beating(read: Callable[[float], _T], lights: Lights, timeout_s: float) -> _T:
-    """Read in short turns, beating between them. Raises FrameTimeoutError as `read` does, after `timeout_s`."""
-    until = time.monotonic() + timeout_s
-    while True:
-        lights.beat()
+    def on(self, stop: Callable[[], None]) -> None:
+        """Light up; `stop` what captures where that fails. Raises EmitterError."""
+        self._begun = False
         try:
-            return read(max(0.0, min(BEAT_S, until - time.monotonic())))
-        except FrameTimeoutError:
-            if time.monotonic() >= until:
-                raise
+            self._lights.on(LEVELS)
+        except CameraError:
+            stop()
+            raise
+
+    def hold(self, read: Callable[[float], _T], timeout_s: float) -> _T:
+        """Read in short turns, beating between them. Raises FrameTimeoutError as `read` does, after `timeout_s`."""
+        until = time.monotonic() + timeout_s
+        while True:
+            self._lights.beat()
+            began = time.monotonic()
+            try:
+                found = read(max(0.0, min(BEAT_S, until - began)))
+            except FrameTimeoutError:
+                if time.monotonic() >= until:
+                    raise
+                continue
+            if not self._begun and time.monotonic() - began > TOO_LONG_S:
+                self._lights.on(LEVELS)  # what takes so long once, as a simulated camera that compiles, leaves it dark
+            self._begun = True
+            return found
