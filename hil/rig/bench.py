@@ -35,7 +35,7 @@ from firmware.vision.embed import Embedder
 from firmware.vision.face import Face
 from firmware.vision.match import score
 from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
-from hil.rig import bench_emitter, bench_faults, bench_ring, bench_structured_light
+from hil.rig import bench_drift, bench_emitter, bench_faults, bench_ring, bench_structured_light
 from hil.rig.customer import enrol
 from hil.rig.site import PROCESSES, Site
 from hil.sensor.stage import Person, Stage, write_stage
@@ -56,6 +56,7 @@ class Part(str, Enum):
     RING = "ring"
     FAULTS = "faults"
     EMITTER = "emitter"
+    DRIFT = "drift"
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -111,7 +112,7 @@ def _part(only: Part, console: Console, as_json: bool) -> None:
     """Measure one part, which has a module of its own: `measure` gives its rows, `show` prints them."""
     of = {
         Part.STRUCTURED_LIGHT: bench_structured_light, Part.RING: bench_ring, Part.FAULTS: bench_faults,
-        Part.EMITTER: bench_emitter,
+        Part.EMITTER: bench_emitter, Part.DRIFT: bench_drift,
     }[only]  # fmt: skip
     with console.status(f"measuring {only.value}"):
         rows = of.measure()
