@@ -2,8 +2,9 @@
 
 How it is counted: every pair is a dots frame and an off frame, dark or lit by our board, of one rendered cycle of the
 preset `d4xx` at 640 x 480, shown to `which_has_dots` in both orders. Metadata is not asked, so it cannot lie. Wrong is
-worse than undecided: an undecided pair is dropped and counted. Everybody here is made up; four of six
-have beards. The limits were set on seeds 11 to 16 and are counted on others.
+worse than undecided: an undecided pair is dropped and counted. `flood` is the share of cycles whose flood and dark
+frame `is_flood_lit` tells apart. Everybody here is made up; four of six have beards. The limits were set on seeds 11
+to 16 and are counted on others.
 """
 
 import json
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 
 from drivers.camera import CameraInfo, Emitter, FrameSet
-from drivers.camera.realsense.alternation import which_has_dots
+from drivers.camera.realsense.alternation import is_flood_lit, which_has_dots
 from hil.people.actor import NEUTRAL, Actor
 from hil.people.generators import make_actor
 from hil.people.living import Prompt, Timeline, performance
@@ -94,15 +95,21 @@ def measure() -> dict[str, dict[str, float]]:
     table = {}
     for (name, sensor), subject, distance_mm in product(CONDITIONS.items(), SUBJECTS, DISTANCES_MM):
         told: Counter[str] = Counter()
+        flood = []
         for seed in SEEDS:
             for frames in frame_sets(subject, sensor, seed, distance_mm, COUNT):
-                dots = np.asarray(frames.dots, np.uint8)
-                for off in (np.asarray(frames.ambient, np.uint8), np.asarray(frames.ir, np.uint8)):
+                dots, dark, lit = (np.asarray(one, np.uint8) for one in (frames.dots, frames.ambient, frames.ir))
+                flood.append(is_flood_lit(lit, dark) and not is_flood_lit(dark, lit))
+                for off in (dark, lit):
                     told[_judged(which_has_dots(dots, off), "first")] += 1
                     told[_judged(which_has_dots(off, dots), "second")] += 1
         pairs = told.total()
         shares = {what: round(told[what] / pairs, 4) for what in ("right", "wrong", "undecided")}
-        table[f"{name}, {subject} at {distance_mm / 1000:g} m"] = {**shares, "pairs": pairs}
+        table[f"{name}, {subject} at {distance_mm / 1000:g} m"] = {
+            **shares,
+            "pairs": pairs,
+            "flood": round(sum(flood) / len(flood), 4),
+        }
     return table
 
 
