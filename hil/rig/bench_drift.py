@@ -1,7 +1,8 @@
 """`tessera bench --only drift`: what drifting rows do to depth, how well they are measured, what it costs. Simulated.
 
 A person at 0.5 m before the virtual module, through the whole driver: raw exposures in, FrameSets out. The fault that
-service would raise is written down instead of ending the measurement.
+service would raise is written down instead of ending the measurement. And a calibration of that module, whose true
+geometry is known.
 """
 
 import statistics
@@ -16,14 +17,17 @@ from rich.console import Console
 from rich.table import Table
 
 from drivers.camera import CameraLostError
+from drivers.camera.structured_light.calibrate import calibrate
 from drivers.camera.structured_light.decoder import Decoder
 from drivers.camera.structured_light.drift import Drift
 from drivers.camera.structured_light.exposures import Exposure
+from drivers.camera.structured_light.flat_target import take_stack
+from drivers.camera.structured_light.module_file import MeasuredPlane
 from drivers.camera.structured_light.probe import Probe
 from drivers.camera.structured_light.rectify import Rectifier
 from drivers.camera.structured_light.region import lit_region
 from drivers.camera.structured_light.sorter import Sorter
-from hil.sensor.bench import Bench, write_bench
+from hil.sensor.bench import Bench, Target, write_bench
 from hil.sensor.stage import Person, Stage, write_stage
 from hil.sensor.virtual_exposures import VirtualExposures, VirtualExposuresOptions, makers_module
 
@@ -31,6 +35,7 @@ BENCH_SEED = 95_000
 OFF_PX = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 FRAMES = 8
 DISTANCE_MM = 500.0
+TARGETS_MM, CYCLES = (350.0, 500.0, 650.0, 800.0), 12
 FACE_MM = (45.0, 60.0)  # about the point between the eyes: half as wide, and as far down
 
 
@@ -61,11 +66,21 @@ class Costs(msgspec.Struct, frozen=True):
     whole_ms: float
 
 
+class Recovered(msgspec.Struct, frozen=True):
+    """A calibration made of `CYCLES` cycles at each distance, beside the true geometry; `planes` as in its file."""
+
+    baseline_mm: tuple[float, float]
+    roll_deg: tuple[float, float]
+    yaw_deg: tuple[float, float]
+    planes: tuple[MeasuredPlane, ...]
+
+
 class Report(msgspec.Struct, frozen=True):
-    """Drift at 640 x 480, costs by width."""
+    """Drift and a calibration at 640 x 480, costs by width."""
 
     drift: list[Row]
     costs: dict[str, Costs]
+    calibrated: Recovered
 
 
 def measure() -> Report:
@@ -73,7 +88,8 @@ def measure() -> Report:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        return Report([_row(off_px) for off_px in OFF_PX], {str(width): _costs(width) for width in (640, 1280)})
+        drift, costs = [_row(off_px) for off_px in OFF_PX], {str(width): _costs(width) for width in (640, 1280)}
+        return Report(drift, costs, _calibrated())
     finally:
         cv2.setNumThreads(threads)
 
@@ -90,6 +106,17 @@ def show(console: Console, report: Report) -> None:
         times = (cost.rectify_ms, cost.look_ms, cost.decode_ms, cost.whole_ms)
         table.add_row(width, *(f"{ms:.1f}" for ms in times))
     console.print(table)
+    made = report.calibrated
+    table = Table("calibrated", "found", "true")
+    for name, unit in (("baseline", "mm"), ("roll", "deg"), ("yaw", "deg")):
+        found, true = getattr(made, f"{name}_{unit}")
+        table.add_row(f"{name}, {unit}", f"{found:.3f}", f"{true:.3f}")
+    console.print(table)
+    table = Table("target, mm", "measured", "plane RMS, mm", "rows, px", "valid, %")
+    for plane in made.planes:
+        numbers = f"{plane.measured_mm:.2f}", f"{plane.rms_mm:.2f}", f"{plane.rows_px:.3f}", f"{100 * plane.valid:.0f}"
+        table.add_row(f"{plane.distance_mm:g}", *numbers)
+    console.print(table)
 
 
 class _Stages:
@@ -104,16 +131,37 @@ class _Stages:
         self.drift = Drift(module.dots_per_flood)
 
 
-def _exposures(options: VirtualExposuresOptions, cycles: int) -> list[Exposure]:
-    """Whole cycles of a clock that runs only while somebody waits."""
+def _source(options: VirtualExposuresOptions) -> VirtualExposures:
+    """On a clock that runs only while somebody waits."""
     now_ns = [10**12]
 
     def wait(seconds: float) -> None:
         now_ns[0] += round(seconds * 1e9)
 
-    source = VirtualExposures(options, lambda: now_ns[0], wait)
+    return VirtualExposures(options, lambda: now_ns[0], wait)
+
+
+def _exposures(options: VirtualExposuresOptions, cycles: int) -> list[Exposure]:
+    source = _source(options)
     source.start()
     return [source.read(1.0) for _ in range(3 * cycles)]
+
+
+def _calibrated() -> Recovered:
+    with tempfile.TemporaryDirectory() as folder:
+        options = _set_up(Path(folder), 640, Bench())
+        source, stacks = _source(options), []
+        for distance_mm in TARGETS_MM:
+            write_bench(Path(folder) / "bench.json", Bench(target=Target(distance_mm)))
+            stacks.append(take_stack(source, distance_mm, CYCLES))
+    true = makers_module(options)
+    made = calibrate(stacks, true.lens, options.serial)
+    return Recovered(
+        baseline_mm=(round(made.module.calibration.baseline_mm, 3), true.calibration.baseline_mm),
+        roll_deg=(round(made.roll_deg, 3), options.roll_deg),
+        yaw_deg=(round(made.yaw_deg, 3), options.yaw_deg),
+        planes=made.module.planes,
+    )
 
 
 def _set_up(folder: Path, width: int, bench: Bench) -> VirtualExposuresOptions:
