@@ -63,7 +63,10 @@ class StopRow(msgspec.Struct, frozen=True):
 
 
 class LineRow(msgspec.Struct, frozen=True):
-    """A line of 115,200 baud: greeting with limit table, and a programme of 64 levels; sessions of 20 heartbeats."""
+    """A line of 115,200 baud: greeting with limit table, and a programme of 64 levels; sessions of 20 heartbeats.
+
+    `ended_by`: causes of those that were not completed.
+    """
 
     open_ms: Spread
     load_ms: Spread
@@ -71,6 +74,7 @@ class LineRow(msgspec.Struct, frozen=True):
     discarded: int
     completed: int
     sessions: int
+    ended_by: dict[str, int]
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -107,11 +111,14 @@ def show(console: Console, report: Report) -> None:
             named,
         )
     console.print(table)
-    table = Table("line", "open ms p50", "p99", "load ms p50", "p99", "retries", "discarded", "sessions completed")
+    table = Table(
+        "line", "open ms p50", "p99", "load ms p50", "p99", "retries", "discarded", "sessions completed", "others"
+    )
     for name, line in report.line.items():
         table.add_row(
             name, f"{line.open_ms.p50:.0f}", f"{line.open_ms.p99:.0f}", f"{line.load_ms.p50:.0f}",
             f"{line.load_ms.p99:.0f}", str(line.retries), str(line.discarded), f"{line.completed} of {line.sessions}",
+            ", ".join(f"{cause} {count}" for cause, count in line.ended_by.items()),
         )  # fmt: skip
     console.print(table)
     beat = report.beat_cpu_us
@@ -173,6 +180,7 @@ def _beat_cpu() -> Spread:
 def _line(faults: Faults, trials: int) -> LineRow:
     open_ms, load_ms = [], []
     retries = discarded = completed = 0
+    ended_by: dict[str, int] = {}
     with _rig(baud=BAUD) as (board, calibration):
         board.inject(faults)
         for _ in range(trials):
@@ -188,11 +196,12 @@ def _line(faults: Faults, trials: int) -> LineRow:
                 _beat(host, SESSION_BEATS)
                 host.disarm()
                 completed += 1
-            except EmitterError:
+            except EmitterError as error:
+                ended_by[error.cause] = ended_by.get(error.cause, 0) + 1
                 host.abandon()
             retries, discarded = retries + host.retries, discarded + host.discarded
             host.close()
-    return LineRow(_spread(open_ms), _spread(load_ms), retries, discarded, completed, trials)
+    return LineRow(_spread(open_ms), _spread(load_ms), retries, discarded, completed, trials, ended_by)
 
 
 @contextmanager

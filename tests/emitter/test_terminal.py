@@ -53,7 +53,10 @@ def terminal(
 
 @pytest.fixture
 def site(terminal: tuple[Site, PtyBoard, Owner]) -> Site:
-    return terminal[0]
+    """With a camera that is open, whatever the test before did to it."""
+    site = terminal[0]
+    site.wait_for("the camera", lambda: site.up()["camera"])
+    return site
 
 
 @pytest.fixture
@@ -94,19 +97,13 @@ def test_light_only_while_somebody_is_looked_at(site: Site, board: PtyBoard) -> 
     assert board.stops == ()
 
 
-def test_a_payment_in_this_light(site: Site, board: PtyBoard, owner: Owner) -> None:
-    """Approved, or, where the machine held the owner up, refused by that name.
-
-    The virtual camera draws people within `read`, as no sensor does: as the owner it may be held up every time.
-    """
-    for _ in range(6 if owner == "core" else 1):
-        visit = pay(site, Stage(subject=CUSTOMER), PAYER, "1.00")
-        if visit.register == "approved":
-            return
+def test_a_payment_is_approved_in_this_light_or_refused_by_name(site: Site, board: PtyBoard) -> None:
+    """A machine with much other work holds the owner up while a face is judged: dark, and said so; nothing else."""
+    visit = pay(site, Stage(subject=CUSTOMER), PAYER, "1.00")
+    if visit.register != "approved":
         assert visit.reason == "camera_lost"
         assert FAULTS["emitter_heartbeat"][0] in visit.text
-        site.wait_for("the camera", lambda: site.up()["camera"])
-    assert owner == "camera", "never approved"
+    assert _dark(board)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +128,7 @@ def test_a_fault_ends_the_session_by_its_name_and_the_next_one_works(
     board.inject(Faults())
     # the duty of the last session still counts in this window
     select.select([], [], [], demo_table().window_ms / 1000)
+    site.wait_for("the camera", lambda: site.up()["camera"])
     assert _looks(site)
     assert site.pid("core") == core
 
