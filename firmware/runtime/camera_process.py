@@ -20,11 +20,13 @@ from drivers.camera import (
     CameraError,
     CameraNotFoundError,
     Cause,
+    Emitter,
     FrameTimeoutError,
     RecordingEndError,
     open_camera,
 )
 from drivers.camera.monitor import Monitor
+from drivers.emitter import EmitterError
 from firmware.runtime import child, ipc
 from firmware.runtime.config import CameraConfig
 from firmware.runtime.lights import owned_lights
@@ -70,6 +72,7 @@ class CameraProcess:
         self._opener = opener
         self._camera: Camera | None = None
         self._lights = owned_lights(process.config.emitter, "camera")
+        self._levels: tuple[Emitter, ...] = ()
         self._monitor = Monitor()
         self._was_open = False
         self._advice = ""
@@ -131,18 +134,18 @@ class CameraProcess:
         elif isinstance(order, StartCapture) and self._camera is not None:
             self._stop_capture()
             self._capturing, self._capture = True, order.capture
-            if self._lights is not None:
-                self._lights.on(order.levels)
             self._camera.start()
             self._monitor.begin()
+            self._levels = order.levels
+            if self._lights is not None:
+                self._lights.on(self._levels)
             self._silent_at = time.monotonic() + FIRST_FRAME_S
 
     def _pass_on_a_frame(self, core: ipc.Connection[ToCamera]) -> None:
         assert self._camera is not None
         left_s = self._silent_at - time.monotonic()
         try:
-            if self._lights is not None:
-                self._lights.beat()
+            self._beat()
             frames = self._camera.read(max(0.0, min(left_s, _LIT_SLICE_S if self._lights is not None else _SLICE_S)))
         except FrameTimeoutError as error:
             if time.monotonic() < self._silent_at:
@@ -158,6 +161,16 @@ class CameraProcess:
         if advice != self._advice:
             self._advice = advice
             core.send(CameraAdvice(text=advice))
+
+    def _beat(self) -> None:
+        """Hold the light. A camera's beginning may hold us up for longer than the board waits: lit again, that once."""
+        try:
+            if self._lights is not None:
+                self._lights.beat()
+        except EmitterError as error:
+            if self._lights is None or error.cause != "emitter_heartbeat" or self._monitor.seen > 1:
+                raise
+            self._lights.on(self._levels)
 
     def _introduce(self, core: ipc.Connection[ToCamera]) -> None:
         if self._camera is None:
