@@ -38,7 +38,7 @@ from firmware.runtime.messages import (
 from firmware.runtime.ring import RingReader
 
 # The camera process calls a camera silent after less (`camera_process`); the session waits for more (`session`).
-FIRST_WORD_S, NEXT_WORD_S = 2.6, 0.85
+FIRST_WORD_S, NEXT_WORD_S = 3.6, 0.85
 STEP_S = 0.04
 # Events a subscriber may leave unread before it is dropped.
 BACKLOG = 256

@@ -43,7 +43,7 @@ from firmware.runtime.pins import check_pinned
 from firmware.runtime.ring import RingError, RingWriter, announcement
 
 # Silent for longer is lost: below a second, so that `core` knows within one. The first frame may take longer.
-FRAME_S, FIRST_FRAME_S = 0.7, 2.3
+FRAME_S, FIRST_FRAME_S = 0.7, 3.3
 CORE_RETRY_S = 0.2
 # how long the loop may wait on the camera or on core before it looks round
 _SLICE_S = 0.2
@@ -133,6 +133,7 @@ class CameraProcess:
             core.send(self._fault)
         elif isinstance(order, StartCapture) and self._camera is not None:
             self._stop_capture()
+            self._process.heartbeat.ask_for_time()
             self._capturing, self._capture = True, order.capture
             self._camera.start()
             self._monitor.begin()

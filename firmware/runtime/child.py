@@ -47,7 +47,7 @@ class Heartbeat:
         self._write(BEAT)
 
     def ask_for_time(self) -> None:
-        """Ask, until the next beat, for the patience that a start is given: before what may legitimately take long."""
+        """Ask, until the next beat, for `Limits.patience_s`: before what may legitimately take long."""
         self._due = 0.0
         self._write(PATIENCE)
 

@@ -2,8 +2,8 @@
 
 Rules kept here:
 - A child that has beaten once and is then silent for `silence_s` is killed with SIGKILL: it may be past any
-  other signal. Before its first beat it may take `start_s`, for slow imports and cameras, and again where it asks for
-  that time, as the camera process does before it opens a camera again.
+  other signal. Before its first beat it may take `start_s`, for slow imports and cameras, and `patience_s` where it
+  asks for time, as the camera process does before it opens a camera again or starts one.
 - It comes back after a back-off that doubles up to a ceiling, and falls back to its first value once the child
   has lived for `healthy_s`.
 - One that has never worked and says that it cannot start (exit status `EX_CONFIG`: a missing key, a damaged store)
@@ -49,6 +49,7 @@ class Limits:
 
     start_s: float = 60.0
     silence_s: float = 10.0
+    patience_s: float = 10.0
     stop_s: float = 3.0
     backoff_first_s: float = 0.2
     backoff_max_s: float = 5.0
@@ -105,7 +106,7 @@ class ManagedProcess:
             return False
         if marks := _drain(life.beat_fd):
             life.silent_since, self._worked = now, True
-            life.patience_s = self._limits.start_s if marks.endswith(PATIENCE) else self._silence_s
+            life.patience_s = self._limits.patience_s if marks.endswith(PATIENCE) else self._silence_s
         if life.popen.poll() is not None:
             self._bury(life, now)
             return True

@@ -24,7 +24,7 @@ from firmware.runtime.stop import StopFlag
 PROCESSES = (
     ProcessSpec("core", "firmware.core", ring="read"),
     # a library that hangs is no use to whoever stands there; longer than `ipc` waits for a core that does not read
-    ProcessSpec("camera", "firmware.runtime.camera_process", ring="write", silence_s=3.0),
+    ProcessSpec("camera", "firmware.runtime.camera_process", ring="write", silence_s=2.5),
     ProcessSpec("link", "firmware.link", ring="none"),
 )
 

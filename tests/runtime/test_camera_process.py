@@ -219,7 +219,7 @@ def test_camera_without_a_first_frame_is_silent(rig: Rig, core: Core) -> None:
     assert camera.started.wait(WAIT_S)
     since = time.monotonic()
     assert "no frame" in core.hears(CameraFault).detail
-    assert camera_process.FIRST_FRAME_S - 0.1 <= time.monotonic() - since < 3.0
+    assert -0.1 <= time.monotonic() - since - camera_process.FIRST_FRAME_S < 1.5
     assert camera.closed.wait(WAIT_S)
     # opened again, and again waiting to be asked
     core.hears(CameraHello)
