@@ -16,7 +16,7 @@ from drivers.camera.interface import Intrinsics
 
 MIDDLE = 1 / 3  # of width and of height
 MIN_POINTS = 200
-MAX_POINTS = 20_000  # more say nothing new
+MAX_POINTS = 5_000  # more say nothing new
 SPREADS = 4.0  # one point of sixteen thousand lies further off by chance
 ROUNDS = 5
 ROUNDING_MM = 0.1  # no plane is taken to be better: half a step of a RealSense's depth, a rounding of ours

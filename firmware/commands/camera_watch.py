@@ -24,8 +24,8 @@ from drivers.camera import Camera, FrameSet, Health
 from drivers.camera.meter import Figures, Meter, is_live
 from firmware.commands import camera_strip, half_blocks
 from firmware.commands.camera_capture import engaged
-from firmware.commands.camera_check import delivery, health_of
 from firmware.commands.camera_choice import Choice, ConfigChoice, OptionChoice, SourceChoice, choose
+from firmware.commands.camera_report import delivery, health_of
 from firmware.commands.findings import plain, table_of
 from firmware.core.errors import TerminalError
 from firmware.runtime.stop import StopFlag, stopped_by

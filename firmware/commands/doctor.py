@@ -15,8 +15,8 @@ from drivers.npu.interface import NetworkError
 from drivers.plugins import PluginError
 from drivers.secure_element.interface import SecureElementError
 from firmware.commands.camera_capture import capture
-from firmware.commands.camera_check import health_of, identity
 from firmware.commands.camera_choice import Choice, opened
+from firmware.commands.camera_report import health_of, identity
 from firmware.commands.findings import Finding, table_of
 from firmware.commands.people import ConfigOption
 from firmware.core.client import ask, control
