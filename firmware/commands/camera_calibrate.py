@@ -19,7 +19,7 @@ from drivers.camera.structured_light import ExposureSource, load_lens, save_modu
 from drivers.camera.structured_light.calibrate import Calibrated
 from drivers.camera.structured_light.calibrate import calibrate as calibrate_module
 from drivers.camera.structured_light.flat_target import Stack, take_stack
-from firmware.commands.camera_capture import not_hanging
+from firmware.commands.camera_capture import looked_after
 from firmware.commands.camera_choice import (
     Choice,
     ConfigChoice,
@@ -92,7 +92,7 @@ def _stack(sensor: ExposureSource, distance_mm: float, yes: bool, console: Conso
         if not yes:
             _ask(console, f"Put the target at {distance_mm:g} mm from the lens, square to it, and press Enter: ")
         try:
-            with not_hanging(console) as alive, Progress(console=console, transient=True) as progress:
+            with looked_after(console) as alive, Progress(console=console, transient=True) as progress:
                 advance = _bar(progress, f"{distance_mm:g} mm", alive)
                 return take_stack(sensor, distance_mm, CYCLES, advance)
         except CameraError as error:

@@ -2,15 +2,18 @@
 
 Rules kept here:
 - Frames pass the same `Monitor` as in service, so that a command finds the faults a terminal would.
-- A vendor's library may not come back, and then no `finally` runs either: after `HANG_S` without a sign of life the
-  command says so and the process ends. The kernel takes the device back.
+- A vendor's library may hang, or crash the process, and then no `finally` runs. A child watches for both: after
+  `HANG_S` without a sign of life it kills the command, and either way it says which fault it was. The kernel takes
+  the device back.
 """
 
 import os
-import threading
+import select
+import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -24,13 +27,14 @@ from firmware.runtime.config import is_played
 FIRST_FRAME_S, FRAME_S = 10.0, 2.0
 SETTLING = 5  # frames of a live camera that do not count: its exposure settles, a simulated one compiles
 HANG_S = 30.0  # a simulated camera compiles for half of that on a busy machine
-HUNG = 1  # exit code
+ALIVE, OVER = b"a", b"o"
+LEAVE_SCREEN = b"\x1b[?1049l\x1b[?25h"
 
 
 @contextmanager
 def engaged(choice: Choice, console: Console) -> Iterator[tuple[Camera, Iterator[FrameSet]]]:
     """Open a camera and give it with its frames, as `capture` does; a fault is told, and ends in exit code 1."""
-    with named_fault(console), not_hanging(console) as alive, opened(choice) as camera:
+    with named_fault(console), looked_after(console) as alive, opened(choice) as camera:
         alive()
         with closing(capture(camera, choice, alive)) as frames:
             yield camera, frames
@@ -73,24 +77,44 @@ def capture(
 
 
 @contextmanager
-def not_hanging(console: Console) -> Iterator[Callable[[], None]]:
-    """Give a function to call with every sign of life; end the process where none comes for `HANG_S`."""
-    alive, over = threading.Event(), threading.Event()
+def looked_after(console: Console) -> Iterator[Callable[[], None]]:
+    """Give a function to call with every sign of life, to a child that says so where none comes, or where we die."""
+    reading, writing = os.pipe()
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        _look_after(parent, reading, console)
+    os.close(reading)
 
-    def look() -> None:
-        while alive.wait(HANG_S):
-            alive.clear()
-            if over.is_set():
-                return
-        console.set_alt_screen(False)
-        tell_fault(console, CameraLostError(f"the camera's library has not returned for {HANG_S:.0f} s", "hung"))
-        os._exit(HUNG)
+    def say(word: bytes) -> None:
+        with suppress(BrokenPipeError):
+            os.write(writing, word)
 
-    watching = threading.Thread(target=look, daemon=True)
-    watching.start()
     try:
-        yield alive.set
+        yield lambda: say(ALIVE)
     finally:
-        over.set()
-        alive.set()
-        watching.join()
+        say(OVER)
+        os.close(writing)
+        os.waitpid(child, 0)
+
+
+def _look_after(parent: int, reading: int, console: Console) -> NoReturn:
+    """In the child: nothing is touched here but the pipe, the parent and the screen."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    said = ALIVE
+    while said and not said.endswith(OVER):
+        if not select.select([reading], [], [], HANG_S)[0]:
+            os.kill(parent, signal.SIGKILL)
+            _tell(console, CameraLostError(f"the camera's library has not returned for {HANG_S:g} s", "hung"))
+            os._exit(1)
+        said = os.read(reading, 4096)
+    if not said:
+        _tell(console, CameraLostError("this command was killed, or the camera's library crashed it", "crashed"))
+    os._exit(0)
+
+
+def _tell(console: Console, error: CameraLostError) -> None:
+    if console.is_terminal:
+        os.write(1, LEAVE_SCREEN)
+    tell_fault(console, error)

@@ -19,7 +19,7 @@ from drivers.camera.meter import Meter
 from drivers.camera.plane import Plane, fit_plane
 from drivers.camera.structured_light import load_module
 from drivers.camera.structured_light.check import check as check_module
-from firmware.commands.camera_capture import engaged, not_hanging
+from firmware.commands.camera_capture import engaged, looked_after
 from firmware.commands.camera_choice import Choice, ConfigChoice, OptionChoice, SourceChoice, choose, opened_exposures
 from firmware.commands.camera_report import delivery, flatness, health_of, identity, module
 from firmware.commands.findings import Finding, pinning, table_of, tell_fault
@@ -91,5 +91,5 @@ def examine(
 def calibrated(choice: Choice, console: Console) -> list[Finding]:
     """Whether a structured-light module still is as it was calibrated. Raises CameraError."""
     known = load_module(Path(str(choice.options["calibration"])))
-    with opened_exposures(choice) as sensor, not_hanging(console) as alive:
+    with looked_after(console) as alive, opened_exposures(choice) as sensor:
         return module(check_module(sensor, known, progress=lambda *_: alive()))

@@ -1,6 +1,7 @@
 """`tessera camera list` and `check`: what a rig engineer sees at night."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -172,29 +173,39 @@ def test_what_a_terminal_would_find_in_service_is_found(
     assert f"{cause}: {FAULTS[cause][0]}" in said(result)  # type: ignore[index]
 
 
-HANGING = """
-import threading
+DYING = """
+import os, signal, sys, threading
 from drivers.camera import CameraInfo
 from tests.commands.camera_rig import Scripted
 from firmware.commands import camera_capture, camera_choice
 from firmware.cli import main
 
-class Hanging(Scripted):
+class Dying(Scripted):
     def __init__(self): pass
     info = CameraInfo(serial="x", firmware="", calibration_digest="", flood=True)
-    def start(self): threading.Event().wait()
+    def start(self): {does}
 
 camera_capture.HANG_S = 0.2
-camera_choice.open_camera = lambda source, options: Hanging()
+camera_choice.open_camera = lambda source, options: Dying()
 main()
 """
 
 
-def test_a_library_that_hangs_is_named_and_the_command_ends() -> None:
-    command = [sys.executable, "-c", HANGING, "camera", "check", "--source", "x"]
+@pytest.mark.parametrize(
+    ("does", "killed_by", "told"),
+    [
+        ("threading.Event().wait()", signal.SIGKILL, "hung: The camera's library does not return."),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", signal.SIGSEGV, "crashed: The camera process died."),
+    ],
+    ids=["hangs", "crashes"],
+)
+def test_a_library_that_hangs_or_crashes_is_named_and_the_command_ends(
+    does: str, killed_by: signal.Signals, told: str
+) -> None:
+    command = [sys.executable, "-c", DYING.format(does=does), "camera", "check", "--source", "x"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
-    assert ran.returncode == 1, ran.stderr
-    assert "hung: The camera's library does not return." in ran.stdout
+    assert ran.returncode == -killed_by, ran.stderr
+    assert told in ran.stdout
 
 
 def test_a_camera_that_cannot_be_opened_is_a_named_fault() -> None:
