@@ -61,6 +61,7 @@ class VirtualExposuresOptions(msgspec.Struct, frozen=True, forbid_unknown_fields
         serial: of the sensor.
         roll_deg: how far the lens is turned about its axis against the line to the projector.
         yaw_deg: how far that line leans out of the sensor's plane.
+        sun: on the face, 0 indoors to 1 in full sun.
     """
 
     stage: str | None = None
@@ -75,6 +76,7 @@ class VirtualExposuresOptions(msgspec.Struct, frozen=True, forbid_unknown_fields
     serial: Annotated[str, Meta(min_length=1, max_length=64)] = "VIRTUAL-SL-0001"
     roll_deg: Annotated[float, Meta(ge=-5, le=5)] = 0.0
     yaw_deg: Annotated[float, Meta(ge=-5, le=5)] = 0.0
+    sun: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
     @property
     def turn(self) -> NDArray[np.float64]:
@@ -83,7 +85,7 @@ class VirtualExposuresOptions(msgspec.Struct, frozen=True, forbid_unknown_fields
 
     @property
     def sensor(self) -> Preset:
-        """The preset."""
+        """The preset, indoors, where it was calibrated."""
         return preset(self.preset, self.width)
 
 
@@ -117,7 +119,10 @@ class VirtualExposures(ExposureSource):
         """Nothing is read or rendered before `start`."""
         self.serial, self.firmware = options.serial, "simulated"
         self._options, self._clock_ns, self._wait_s = options, clock_ns, wait_s
-        self._preset = options.sensor
+        indoors = options.sensor
+        self._preset = msgspec.structs.replace(
+            indoors, ambient=msgspec.structs.replace(indoors.ambient, sun=options.sun)
+        )
         self.width, self.height = self._preset.intrinsics.width, self._preset.intrinsics.height
         self._lens = Glass(self._preset, options.turn) if options.roll_deg or options.yaw_deg else glass(self._preset)
         data = Path(options.data) if options.data is not None else None

@@ -191,6 +191,19 @@ def test_a_dimmed_flood_is_no_fault(rig: Rig) -> None:
     camera.close()
 
 
+def test_full_sun_is_no_fault(rig: Rig) -> None:
+    rig.options = msgspec.structs.replace(rig.options, sun=1.0)
+    assert valid(rig.frames()[-1]) > 0.6 * 160 * 140
+
+
+def test_daylight_hides_no_fault(rig: Rig) -> None:
+    rig.options = msgspec.structs.replace(rig.options, sun=0.3)
+    rig.set(light=Light(armed=True, levels=LIT, dots_scale=0.2))
+    with pytest.raises(CameraError) as caught:
+        rig.frames()
+    assert caught.value.cause == "weak_dots"
+
+
 def test_a_lost_exposure_costs_one_cycle(rig: Rig) -> None:
     rig.set(Bench(lost=0.12))
     camera = rig.open()

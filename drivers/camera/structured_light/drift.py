@@ -18,7 +18,7 @@ from drivers.camera.structured_light.sorter import Sorted
 # Of rows, measured by the simulated face at 0.5 m (docs/structured-light.md): half a pixel costs little, one pixel a
 # fifth of the face and more, two nearly all of it.
 ADVISE_PX, FAULT_PX = 0.3, 0.8
-# Of the dots' light when calibrated. Simulated at 0.5 m, a fifth of it still decodes indoors and is lost in daylight.
+# Of the dots' light when calibrated. Simulated at 0.5 m, a fifth of it still decodes indoors, but daylight drowns it.
 ADVISE_DOTS, FAULT_DOTS = 0.6, 0.3
 KEPT = 8  # frames that are averaged: half a second
 SURE = 4  # frames before anything is said

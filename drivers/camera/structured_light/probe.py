@@ -22,6 +22,7 @@ U8: TypeAlias = NDArray[np.uint8]
 
 ROWS = 3
 HALF_HEIGHT, HALF_WIDTH = 7, 12  # of a piece: nine dots in it, and a face hardly bends within
+SURROUNDINGS = 11  # pixels: wider than a dot under skin, narrower than what the sun draws
 DOWN, ACROSS = 10, 12  # candidates
 PIECES = 16  # of them, the most textured
 FOUND = 0.6  # ZNCC of a piece that is ours; the decoder's own threshold
@@ -51,6 +52,11 @@ class Look:
         return self.found >= ENOUGH
 
 
+def sharp(image: U8) -> U8:
+    """What is brighter than its surroundings: dots, without the sun on a face between them. Same shape and dtype."""
+    return np.asarray(cv2.subtract(image, cv2.blur(image, (SURROUNDINGS, SURROUNDINGS))), np.uint8)
+
+
 class Looker(Protocol):
     """Whatever can tell dots."""
 
@@ -71,15 +77,19 @@ class Pieces:
         self._x = (self.columns[:, None] + across)[None, :, None, :]
 
     def best(self, image: U8) -> tuple[list[tuple[int, int, U8]], bool]:
-        """Row and column of the middle, and pixels, of the most textured first; and whether they are full of dots."""
-        pieces = image[self._y, self._x].reshape(DOWN * ACROSS, 2 * HALF_HEIGHT + 1, 2 * HALF_WIDTH + 1)
-        numbers = pieces.astype(np.float32)
-        best = np.argsort(numbers.std(axis=(1, 2)))[: -PIECES - 1 : -1]
-        change = np.abs(np.diff(numbers[best], axis=2)).mean(axis=(1, 2))
-        mean = numbers[best].mean(axis=(1, 2))
+        """Row and column of the middle, and sharp pixels, of the most textured; and whether they are full of dots."""
+        pieces = self._cut(sharp(image))
+        best = np.argsort(pieces.astype(np.float32).std(axis=(1, 2)))[: -PIECES - 1 : -1]
+        numbers = self._cut(image)[best].astype(np.float32)
+        change = np.abs(np.diff(numbers, axis=2)).mean(axis=(1, 2))
+        mean = numbers.mean(axis=(1, 2))
         dots = (change > DARK) & (change > SPECKLED * mean)
         chosen = [(int(self.rows[k // ACROSS]), int(self.columns[k % ACROSS]), pieces[k]) for k in best]
         return chosen, bool(dots.mean() > 0.5)
+
+    def _cut(self, image: U8) -> U8:
+        """(N, h, w) uint8, all pieces of `image`."""
+        return image[self._y, self._x].reshape(DOWN * ACROSS, 2 * HALF_HEIGHT + 1, 2 * HALF_WIDTH + 1)
 
 
 class Plain:
@@ -103,7 +113,7 @@ class Probe:
         nearest = calibration.farthest_px + calibration.disparities
         infinity = -math.ceil(calibration.product / calibration.reference_mm)
         self._left, self._right = nearest, -infinity
-        self._reference = cv2.copyMakeBorder(reference, 0, 0, self._left, self._right, cv2.BORDER_CONSTANT)
+        self._reference = cv2.copyMakeBorder(sharp(reference), 0, 0, self._left, self._right, cv2.BORDER_CONSTANT)
         self._pieces = Pieces(*reference.shape)
 
     def look(self, image: U8) -> Look:
