@@ -26,6 +26,7 @@ from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.payment.trust import load_trust
 from firmware.runtime.config import Config, EmitterConfig, Profile, load_config
+from firmware.runtime.lights import open_board
 from firmware.runtime.messages import Status, StatusReply
 from firmware.vision.calibration import CalibrationError
 
@@ -129,12 +130,7 @@ def _status(config: Config) -> StatusReply | TerminalError | None:
 
 
 def _emitter(config: EmitterConfig) -> str:
-    try:
-        from drivers.emitter.board import EmitterBoard
-        from drivers.emitter.limits import read_file, read_key
-    except ImportError as error:
-        raise PluginError(f"the emitter's driver does not load: {error}; pip install 'tessera[emitter]'") from error
-    with closing(EmitterBoard(config.port, read_file(Path(config.limits)), read_key(Path(config.key)))) as board:
+    with closing(open_board(config)) as board:
         limits = board.limits
         return (
             f"board {board.serial}, firmware {board.firmware}, at {config.port}; its limit table is signed for it: "

@@ -91,7 +91,7 @@ class Lights:
     def _begin(self, levels: Sequence[Emitter]) -> None:
         try:
             if self._board is None:
-                self._board = self._open()
+                self._board = open_board(self._settings)
             self._board.load(levels)
             self._board.arm()
         except EmitterError:
@@ -106,13 +106,15 @@ class Lights:
             self._board.abandon()
             self._board = None
 
-    def _open(self) -> "EmitterBoard":
-        try:
-            # only a terminal with an emitter needs the extra
-            from drivers.emitter.board import EmitterBoard
-        except ImportError as error:
-            raise EmitterError(f"{error}: install tessera[emitter]") from error
-        table = limits.read_file(Path(self._settings.limits))
-        board = EmitterBoard(self._settings.port, table, limits.read_key(Path(self._settings.key)))
-        _log.info("emitter %s, firmware %s", board.serial, board.firmware)
-        return board
+
+def open_board(settings: EmitterConfig) -> "EmitterBoard":
+    """Open the board with its limit table, dark. Raises EmitterError, LimitsError."""
+    try:
+        # only a terminal with an emitter needs the extra
+        from drivers.emitter.board import EmitterBoard
+    except ImportError as error:
+        raise EmitterError(f"{error}: install tessera[emitter]") from error
+    table = limits.read_file(Path(settings.limits))
+    board = EmitterBoard(settings.port, table, limits.read_key(Path(settings.key)))
+    _log.info("emitter %s, firmware %s", board.serial, board.firmware)
+    return board
