@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from drivers import plugins
-from drivers.camera import CameraError, Found
+from drivers.camera import CameraError, list_cameras
 from firmware.commands.findings import plain
 from firmware.runtime.config import CameraConfig, load_config
 
@@ -29,8 +29,8 @@ def list_found(
             table.add_row(name, "-", "[dim]opened by its options[/dim]", "", _pin(pinned, name, None))
             continue
         try:
-            found = list[Found](plugins.load(plugins.CAMERA_LISTS, name)())
-        except (CameraError, plugins.PluginError) as error:
+            found = list_cameras(name)
+        except CameraError as error:
             table.add_row(name, "-", f"[red]{escape(plain(str(error)))}[/red]", "", _pin(pinned, name, None))
             continue
         found_any = found_any or bool(found)

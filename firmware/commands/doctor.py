@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from drivers import plugins
-from drivers.camera import FAULTS, CameraError
+from drivers.camera import FAULTS, CameraError, list_cameras
 from drivers.npu.interface import NetworkError
 from drivers.plugins import PluginError
 from drivers.secure_element.interface import SecureElementError
@@ -106,7 +106,7 @@ def camera_findings(config: Config, profile: Profile) -> Iterator[Finding]:
 def _connection(source: str, serial: str) -> Iterator[Finding]:
     """What its plug-in sees on the bus, such as the type of USB, where it can look."""
     if source in plugins.names(plugins.CAMERA_LISTS):
-        for found in plugins.load(plugins.CAMERA_LISTS, source)():
+        for found in list_cameras(source):
             if found.serial == serial:
                 yield Finding("connection", None, found.description)
 
