@@ -78,7 +78,7 @@ async def _pose(parts: Parts, stand: Stand) -> Enrolment:
             if isinstance(happening, CameraGone):
                 raise EnrolmentError("camera_lost", _why(stand))
             if not isinstance(happening, (Settled, Tapped)):
-                finding = watch.look(happening)
+                finding = await watch.look(happening)
                 if finding is not None:
                     enrolment = enrolment.looked(finding, time.monotonic_ns())
                     stand.say("evidence", finding.reason or "good", finding.sentence, finding.values)

@@ -179,7 +179,7 @@ class Payments:
                         session = session.tapped(time.monotonic_ns())
                         self._stand.say("prompt", "look", "Please look at the terminal.")
                 elif not isinstance(happening, Settled):
-                    seen = watch.look(happening)
+                    seen = await watch.look(happening)
                     if seen is None:
                         continue
                     finding = seen

@@ -119,13 +119,10 @@ class CameraPort:
 
     def view(self, announced: FrameReady) -> FrameSet | None:
         """The announced frame where it lies in shared memory; None if it was overwritten already."""
-        # judging it holds the loop
-        self._beat()
         return self._ring.view(announced, self.info) if self.info is not None else None
 
     def intact(self, announced: FrameReady) -> bool:
         """Whether it still lies there as it did: asked when it has been judged, before the finding counts."""
-        self._beat()
         return self._ring.intact(announced)
 
     async def start(self) -> bool:

@@ -1,11 +1,18 @@
-"""One look through the camera: capture on, frames judged one by one, capture off."""
+"""One look through the camera: capture on, frames judged one by one, capture off.
 
+Judging runs beside the event loop, which goes on beating the emitter's heart and hearing Cancel: on a slow board a
+decision takes longer than the light may burn without a heartbeat.
+"""
+
+import asyncio
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.camera import FrameSet
 from firmware.core.analysis import Finding
+from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts
 from firmware.core.ports import CameraPort
 from firmware.liveness.gates import Freshness
@@ -13,6 +20,8 @@ from firmware.runtime.messages import CameraFault, FrameReady
 
 # Without one frame that outlived its judgement for this long, the camera is too fast for us.
 OVERRUN_S = 0.8
+# Judging one frame takes a tenth of a second. One that takes this long will not end: a defect, which ends the process.
+JUDGE_S = 5.0
 
 
 class Watch:
@@ -34,17 +43,27 @@ class Watch:
         """Stop capture."""
         await self._camera.stop()
 
-    def look(self, announced: FrameReady) -> Finding | None:
-        """Judge an announced frame where it lies; None if it was overwritten before it had been judged."""
+    async def look(self, announced: FrameReady) -> Finding | None:
+        """Judge an announced frame where it lies; None if it was overwritten before it had been judged.
+
+        Raises TerminalError: it cannot be judged within `JUDGE_S`.
+        """
         frames = self._camera.view(announced)
         if frames is None:
             self._overrun()
             return None
-        finding = self._parts.analyst.look(frames, self._freshness, time.monotonic_ns())
+        try:
+            finding = await asyncio.wait_for(asyncio.to_thread(self._judge, frames), JUDGE_S)
+        except (asyncio.TimeoutError, TimeoutError) as error:
+            raise TerminalError(f"frame {announced.sequence} could not be judged within {JUDGE_S:g} s") from error
         if not self._camera.intact(announced):
             self._overrun()
             return None
         self._intact_at = time.monotonic()
+        return finding
+
+    def _judge(self, frames: FrameSet) -> Finding:
+        finding = self._parts.analyst.look(frames, self._freshness, time.monotonic_ns())
         if finding.reason or self._template is None:
             return finding
         return self._parts.analyst.recognise(finding, self._template)

@@ -4,7 +4,7 @@ Rules kept here:
 - Light only between `on` and `off`, and only as long as the owner's main loop goes round and beats. No thread beats: it
   would go on while the loop hangs.
 - Between two beats the loop may take about 150 ms: a heartbeat time-out of 180 ms, less the age of the newest stamp (at
-  most 20 ms) and its way over the line. Judging a frame takes less on a processor that is not shared.
+  most 20 ms) and its way over the line. So frames are judged beside the loop, not in it (`core.watch`).
 - A board that fails is closed, which leaves it dark, and opened again at the next `on`: what is mended works again.
 """
 

@@ -1,8 +1,10 @@
 """A look at frames where they lie: what was overwritten meanwhile counts for nothing, nothing of a frame is kept."""
 
+import asyncio
 import dataclasses
 import mmap
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +20,7 @@ from drivers.camera import FrameSet
 from firmware.core import watch as watching
 from firmware.core.analysis import Analyst, Finding
 from firmware.core.enrolment import Enrolment
+from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts, open_analyst
 from firmware.core.ports import CameraPort
 from firmware.core.watch import Watch
@@ -28,6 +31,7 @@ from firmware.runtime.ring import SLOTS, Ring, RingReader, RingWriter, announcem
 from firmware.vision.calibration import Calibration
 from hil.sensor.stage import Person, Stage, write_stage
 from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
+from tests.link.ends import WAIT_S
 
 
 @pytest.fixture
@@ -168,6 +172,44 @@ def looking() -> tuple[Camera, Watch]:
     return camera, Watch(cast("CameraPort", camera), cast("Parts", parts), None)
 
 
+def test_the_loop_goes_round_while_a_frame_is_judged(looking: tuple[Camera, Watch], film: list[FrameSet]) -> None:
+    """On a slow board judging outlasts the emitter's heartbeat time-out: the light must not go out for that."""
+    _, watch = looking
+    judging, beaten = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> Finding:
+        judging.set()
+        assert beaten.wait(WAIT_S)
+        return Finding("no_face")
+
+    async def scenario() -> None:
+        looked = asyncio.create_task(watch.look(ready(film[0], 0)))
+        while not judging.is_set():
+            await asyncio.sleep(0)
+        assert not looked.done()
+        beaten.set()
+        assert (await looked) is not None
+
+    watch._parts.analyst.look = slow  # type: ignore[method-assign,assignment]
+    asyncio.run(scenario())
+
+
+def test_a_frame_that_is_never_judged_ends_the_process(
+    looking: tuple[Camera, Watch], film: list[FrameSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, watch = looking
+    monkeypatch.setattr(watching, "JUDGE_S", 0.05)
+    end = threading.Event()
+
+    async def scenario() -> None:
+        with pytest.raises(TerminalError, match="could not be judged"):
+            await watch.look(ready(film[0], 0))
+        end.set()
+
+    watch._parts.analyst.look = lambda *_: end.wait(WAIT_S) and Finding("no_face")  # type: ignore[method-assign,assignment]
+    asyncio.run(scenario())
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
@@ -177,11 +219,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_finding_from_an_overwritten_frame_is_thrown_away(looking: tuple[Camera, Watch], film: list[FrameSet]) -> None:
     camera, watch = looking
-    finding = watch.look(ready(film[0], 0))
+    finding = asyncio.run(watch.look(ready(film[0], 0)))
     assert finding is not None
     assert finding.reason == "no_face"
     camera.survives = False
-    assert watch.look(ready(film[1], 1)) is None
+    assert asyncio.run(watch.look(ready(film[1], 1))) is None
     assert camera.ended == []
 
 
@@ -195,11 +237,11 @@ def test_overrun_that_lasts_ends_the_capture_and_one_good_frame_forgives_it(
         until = clock[0] + seconds
         while clock[0] < until:
             clock[0] += 0.05
-            watch.look(ready(film[0], 0))
+            asyncio.run(watch.look(ready(film[0], 0)))
         camera.survives = True
 
     overrun_for(watching.OVERRUN_S - 0.1)
-    watch.look(ready(film[0], 0))
+    asyncio.run(watch.look(ready(film[0], 0)))
     overrun_for(watching.OVERRUN_S - 0.1)
     assert camera.ended == []
     overrun_for(0.3)
