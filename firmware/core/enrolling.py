@@ -60,12 +60,12 @@ async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelo
 
 async def _pose(parts: Parts, stand: Stand) -> Enrolment:
     watch = Watch(stand.camera, parts, None)
-    problem = await watch.begin()
-    if problem:
-        raise EnrolmentError(problem, _why(stand))
-    enrolment = Enrolment.begin(parts.calibration, time.monotonic_ns())
     asked = ""
     try:
+        problem = await watch.begin()
+        if problem:
+            raise EnrolmentError(problem, _why(stand))
+        enrolment = Enrolment.begin(parts.calibration, time.monotonic_ns())
         while (pose := enrolment.pose) is not None:
             if pose.prompt != asked:
                 asked = pose.prompt

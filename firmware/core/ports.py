@@ -122,8 +122,11 @@ class CameraPort:
         return self._ring.view(announced, self.info) if self.info is not None else None
 
     def intact(self, announced: FrameReady) -> bool:
-        """Whether it still lies there as it did: asked when it has been judged, before the finding counts."""
-        return self._ring.intact(announced)
+        """Whether it still lies there as it did: asked when it has been judged, before the finding counts.
+
+        Never after the capture has ended: what was judged while the camera or its light was lost counts for nothing.
+        """
+        return self.ended_by is None and self._ring.intact(announced)
 
     async def start(self) -> bool:
         """Command capture; False where no frame can come, and `ended_by` says why."""
@@ -145,6 +148,7 @@ class CameraPort:
         self._watchdog = asyncio.create_task(self._watch())
         if not await self._send(order):
             self._lose(CameraFault(cause="crashed", detail="the camera process is gone"))
+            self._unwatch()
             self._darken()
             return False
         return True
@@ -152,9 +156,7 @@ class CameraPort:
     async def stop(self) -> None:
         """Command the end of capture; a camera that is gone captures nothing. Frames still on their way are dropped."""
         self._capture += 1
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-            self._watchdog = None
+        self._unwatch()
         # before a word to a process that may not read
         self._darken()
         await self._send(StopCapture())
@@ -182,6 +184,11 @@ class CameraPort:
             await catch_up()
         if self.ended_by is None:
             self._lose(CameraFault(cause="hung", detail=f"the camera process said nothing for {NEXT_WORD_S:g} s"))
+
+    def _unwatch(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
 
     def _beat(self) -> None:
         try:

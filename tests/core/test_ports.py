@@ -6,9 +6,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from drivers.camera import FAULTS, CameraInfo, Emitter, Intrinsics
+from drivers.camera import FAULTS, CameraInfo, Emitter, FrameSet, Intrinsics
 from firmware.core import ports
 from firmware.core.ports import CameraPort
 from firmware.runtime.ipc import Connection, connect, serve
@@ -21,7 +22,7 @@ from firmware.runtime.messages import (
     StartCapture,
     ToCamera,
 )
-from firmware.runtime.ring import Ring, RingReader
+from firmware.runtime.ring import Ring, RingReader, RingWriter, announcement
 
 INTRINSICS = Intrinsics(640, 480, 600.0, 600.0, 319.5, 239.5)
 HELLO = CameraHello(info=CameraInfo("S", "1", "", True), intrinsics=INTRINSICS)
@@ -40,11 +41,25 @@ def announced(capture: int, sequence: int) -> FrameReady:
     )
 
 
+def a_frame() -> FrameSet:
+    return FrameSet(
+        sequence=1,
+        timestamp_ns=1,
+        ir=np.full((480, 640), 7, np.uint8),
+        depth_mm=np.full((480, 640), 500, np.float32),
+        intrinsics=INTRINSICS,
+        emitter=Emitter(1, 1),
+        exposure_us=1000,
+        gain=1.0,
+        camera=HELLO.info,
+    )
+
+
 class Rig:
     """A port, and what it told."""
 
     def __init__(self, folder: Path, ring: Ring) -> None:
-        self._path = folder / "camera.sock"
+        self._path, self.ring = folder / "camera.sock", ring
         self.taken: list[int] = []
         self.lost: list[tuple[str, float | None]] = []
         self.port = CameraPort(
@@ -237,3 +252,51 @@ def test_advice_is_the_cameras_own_and_goes_when_it_is_opened_again(tmp_path: Pa
         assert rig.port.advice == ""
 
     play(tmp_path, scenario)
+
+
+def test_frame_judged_while_its_capture_was_lost_counts_for_nothing(tmp_path: Path) -> None:
+    """Attack: the light fails, or the process hangs, while a good frame is judged; the frame lies there yet."""
+
+    async def scenario(rig: Rig) -> None:
+        camera = await rig.camera()
+        capture = await rig.start(camera)
+        frame = a_frame()
+        announced = announcement(frame, RingWriter(rig.ring.writer_fd).write(frame), capture)
+        assert rig.port.view(announced) is not None
+        assert rig.port.intact(announced)
+        rig.port.end_capture(CameraFault(cause="emitter_current", detail="dark"), 0.1)
+        assert not rig.port.intact(announced)
+        await rig.port.stop()
+        capture = await rig.start(camera)
+        again = announcement(frame, announced.slot, capture)
+        assert rig.port.view(again) is not None
+        assert rig.port.intact(again), "the next capture suffers for the one before"
+
+    play(tmp_path, scenario)
+
+
+def test_start_that_failed_leaves_nobody_watching_to_call_the_next_capture_hung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "FIRST_WORD_S", 0.3)
+    monkeypatch.setattr(ports, "NEXT_WORD_S", 0.3)
+
+    async def deaf(_: object) -> bool:
+        return False
+
+    async def scenario(rig: Rig) -> None:
+        camera = await rig.camera()
+        with monkeypatch.context() as broken:
+            broken.setattr(rig.port, "_send", deaf)
+            assert not await rig.port.start()
+        assert rig.causes == ["crashed"]
+        rig.port.info = None
+        camera.send(HELLO)
+        await until(lambda: rig.port.problem == "")
+        await rig.start(camera)
+        await rig.port.stop()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(until(lambda: len(rig.lost) > 1), 0.6)
+        assert rig.port.problem == ""
+
+    assert play(tmp_path, scenario).causes == ["crashed"]
