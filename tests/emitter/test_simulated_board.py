@@ -1,21 +1,13 @@
-"""The board's state machine against an oracle that knows only what was said to it and when."""
+"""The board's promises, one by one, where time is exact."""
 
 import zlib
-from collections.abc import Iterable
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from drivers.camera import Emitter
-from drivers.emitter.frames import Parser, encode
-from drivers.emitter.limits import sign
+from drivers.emitter.frames import encode
 from drivers.emitter.messages import (
-    MAX_CHUNK,
     PROTOCOL,
-    Answer,
     Arm,
     Beat,
     Begin,
@@ -23,235 +15,16 @@ from drivers.emitter.messages import (
     Commit,
     Disarm,
     Hello,
-    Message,
     Refusal,
-    Request,
     State,
     Status,
     Trip,
     Upload,
-    Welcome,
-    from_frame,
     pack_levels,
     to_frame,
-)
-from hil.emitter.demo import DEMO_SERIAL, demo_table
+)  # fmt: skip
 from hil.emitter.faults import Faults
-from hil.emitter.simulated_board import SimulatedBoard
-
-RULE_US = 200_000
-KEY, STRANGER = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-TABLE = demo_table()
-TABLES = {
-    "good": sign(TABLE, KEY),
-    "another board's": sign(demo_table("SIM-0002"), KEY),
-    "a stranger's": sign(TABLE, STRANGER),
-    "tampered": bytes([*sign(TABLE, KEY)[:20], 0xFF, *sign(TABLE, KEY)[21:]]),
-    "unsigned": sign(TABLE, KEY)[:-64] + bytes(64),
-}
-FULL = pack_levels([Emitter(1.0, 1.0)])
-
-
-class Bench:
-    """A board, its time, and everything that was said on its line and lit by it."""
-
-    def __init__(self) -> None:
-        sessions = iter(range(1000, 10**9))
-        self.board = SimulatedBoard(DEMO_SERIAL, KEY.public_key(), draw=lambda: next(sessions))
-        self.now_us = 5_000_000
-        self.session = self.stamp = 0
-        self.stamps = [0]
-        self.sequence = 0
-        self.sent: list[bytes] = []
-        # (since, until, flood mA, dots mA)
-        self.lit: list[tuple[int, int, int, int]] = []
-        self.high_since_us: int | None = None
-        self._parser = Parser()
-
-    def send(self, message: Request) -> Answer | Welcome | None:
-        self.sequence = (self.sequence + 1) & 0xFFFF
-        wire = encode(to_frame(message, self.sequence))
-        self.sent.append(wire)
-        answers = [heard for heard in self.hear(wire) if isinstance(heard, (Answer, Welcome))]
-        return answers[-1] if answers else None
-
-    def ask(self, message: Request) -> Refusal:
-        answer = self.send(message)
-        assert isinstance(answer, Answer)
-        return answer.refusal
-
-    def hear(self, data: bytes = b"") -> list[Message]:
-        messages = [from_frame(frame) for frame in self._parser.feed(self.board.receive(self.now_us, data))]
-        for message in messages:
-            if isinstance(message, (Answer, Welcome, Status)):
-                self.stamp = message.stamp
-                self.stamps.append(message.stamp)
-            if isinstance(message, Welcome):
-                self.session = message.session
-        return messages
-
-    def wait(self, us: int) -> list[Message]:
-        """Let time pass, calling the board whenever its timer is due."""
-        heard, until_us = [], self.now_us + us
-        while self.now_us < until_us:
-            before_us, light = self.now_us, self.board.light_ma
-            self.now_us = min(max(self.board.due_us, self.now_us), until_us)
-            if any(light) and self.now_us > before_us:
-                self.lit.append((before_us, self.now_us, *light))
-            heard += self.hear()
-        return heard
-
-    def strobe(self, high: bool) -> None:
-        self.board.strobe(self.now_us, high)
-        self.high_since_us = self.now_us if high else None
-
-    def expose(self, us: int) -> None:
-        self.strobe(True)
-        self.wait(us)
-        self.strobe(False)
-
-    def upload(self, what: Upload, data: bytes) -> Refusal:
-        refusal = self.ask(Begin(self.session, what, len(data), zlib.crc32(data)))
-        for start in range(0, len(data), MAX_CHUNK):
-            if not refusal:
-                refusal = self.ask(Chunk(self.session, start, data[start : start + MAX_CHUNK]))
-        return refusal or self.ask(Commit(self.session))
-
-    def open(self, table: str = "good", programme: bytes = FULL) -> Refusal:
-        assert isinstance(self.send(Hello(PROTOCOL)), Welcome)
-        return self.upload(Upload.TABLE, TABLES[table]) or self.upload(Upload.PROGRAMME, programme)
-
-    def arm(self) -> Refusal:
-        return self.ask(Arm(self.session, self.stamp))
-
-    def shine(self) -> None:
-        """Open, arm, and stand in a long flood exposure."""
-        assert not self.open()
-        assert not self.arm()
-        self.expose(1000)
-        self.strobe(True)
-        assert self.board.light_ma == (TABLE.flood.drive_ma, 0)
-
-
-def _duty(lit: Iterable[tuple[int, int, int, int]], source: int, since_us: int, until_us: int) -> tuple[int, int]:
-    """(microseconds, milliampere-microseconds) of a source within a window."""
-    spans = [(max(a, since_us), min(b, until_us), ma[source]) for a, b, *ma in lit if ma[source]]
-    return sum(b - a for a, b, _ in spans if b > a), sum((b - a) * ma for a, b, ma in spans if b > a)
-
-
-class AnyHost(RuleBasedStateMachine):
-    """Says and does anything. The light obeys the rules whatever it is."""
-
-    @initialize()
-    def plug_in(self) -> None:
-        self.bench = Bench()
-        self.table_signed = False
-        # until when what was said allows light, by the stamps given back
-        self.until_us = 0
-        self.heard_us = 0
-
-    @rule(table=st.sampled_from(sorted(TABLES)))
-    def open(self, table: str) -> None:
-        assert bool(self.bench.open(table)) is (table != "good")
-        self.table_signed = table == "good"
-
-    @rule()
-    def open_well_and_arm(self) -> None:
-        self.open("good")
-        self.arm(0)
-
-    @rule(back=st.integers(0, 30))
-    def arm(self, back: int) -> None:
-        self._with_stamp(back, Arm)
-
-    @rule(back=st.integers(0, 30), session=st.sampled_from(["mine", "another's"]))
-    def beat(self, back: int, session: str) -> None:
-        self._with_stamp(back, Beat, 0 if session == "mine" else 1)
-
-    def _with_stamp(self, back: int, kind: type[Arm] | type[Beat], wrong: int = 0) -> None:
-        bench = self.bench
-        stamp = bench.stamps[max(0, len(bench.stamps) - 1 - back)]
-        if not wrong:
-            self.until_us = max(self.until_us, (stamp + TABLE.heartbeat_ms) * 1000)
-            self.heard_us = bench.now_us
-        bench.send(kind(bench.session + wrong, stamp))
-
-    @rule(back=st.integers(1, 40))
-    def replay(self, back: int) -> None:
-        if self.bench.sent:
-            # nothing is allowed by it: `until_us` stays
-            self.bench.hear(self.bench.sent[max(0, len(self.bench.sent) - back)])
-
-    @rule(noise=st.binary(max_size=200))
-    def noise(self, noise: bytes) -> None:
-        self.bench.hear(noise)
-
-    @rule(levels=st.lists(st.integers(0, 65535), max_size=140))
-    def programme(self, levels: list[int]) -> None:
-        raw = b"".join(level.to_bytes(2, "little") for level in levels)
-        self.bench.upload(Upload.PROGRAMME, raw)
-
-    @rule()
-    def disarm(self) -> None:
-        self.bench.send(Disarm())
-
-    @rule(high=st.booleans())
-    def strobe(self, high: bool) -> None:
-        self.bench.strobe(high)
-
-    @rule(us=st.integers(0, 300_000))
-    def wait(self, us: int) -> None:
-        self.bench.wait(us)
-
-    @rule(us=st.integers(10, 30_000), gap_us=st.integers(10, 30_000), count=st.integers(1, 30))
-    def capture(self, us: int, gap_us: int, count: int) -> None:
-        for _ in range(count):
-            self.bench.expose(us)
-            self.bench.wait(gap_us)
-            self.beat(0, "mine")
-
-    @rule(owner=st.sampled_from(["silent", "stuck", "another's"]), us=st.integers(500, 6000))
-    def lose_the_owner(self, owner: str, us: int) -> None:
-        """The sensor goes on; nobody beats, or somebody repeats the last beat, or beats for another session."""
-        bench = self.bench
-        last = bench.sent[-1] if bench.sent else b""
-        for _ in range(40):
-            bench.expose(us)
-            bench.wait(10_000 - us)
-            if owner == "stuck":
-                bench.hear(last)
-            elif owner == "another's":
-                bench.send(Beat(bench.session + 1, bench.stamp))
-
-    @rule(over_current=st.booleans(), stuck=st.sampled_from([None, "on", "off"]), deaf=st.booleans())
-    def break_it(self, over_current: bool, stuck: str | None, deaf: bool) -> None:
-        self.bench.board.faults = Faults(over_current=over_current, stuck=stuck, deaf=deaf)  # type: ignore[arg-type]
-        self.bench.hear()
-
-    @invariant()
-    def light_obeys(self) -> None:
-        bench = self.bench
-        if any(bench.board.light_ma):
-            assert self.table_signed
-            assert bench.board.state is State.ARMED
-            assert bench.high_since_us is not None
-            assert not bench.board.faults.over_current
-        last_us = max((until for _, until, _, _ in bench.lit), default=0)
-        assert last_us <= self.until_us
-        assert last_us <= self.heard_us + RULE_US
-        for source, limit in enumerate((TABLE.flood, TABLE.dots)):
-            for since, until, *ma in bench.lit[-20:]:
-                assert ma[source] <= limit.drive_ma
-                assert not ma[source] or until - since <= limit.max_pulse_us
-                window_us = TABLE.window_ms * 1000
-                for begin in (since, until - window_us):
-                    lit_us, charge = _duty(bench.lit, source, begin, begin + window_us)
-                    assert lit_us * 1000 <= limit.max_duty_permille * window_us
-                    assert charge <= limit.average_ma * window_us
-
-
-TestAnyHost = AnyHost.TestCase
-TestAnyHost.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+from tests.emitter.board_bench import FULL, RULE_US, TABLE, TABLES, Bench, duty
 
 
 @pytest.fixture
@@ -434,7 +207,7 @@ def test_beginning_anew_gives_no_duty_back(bench: Bench) -> None:
         bench.strobe(False)
         for _ in range(20):
             bench.expose(5000)
-        lit_us = _duty(bench.lit, 0, 0, bench.now_us)[0]
+        lit_us = duty(bench.lit, 0, 0, bench.now_us)[0]
         if bench.board.trip is Trip.DUTY:
             break
     assert bench.board.trip is Trip.DUTY
