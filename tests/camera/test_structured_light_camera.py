@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from drivers.camera import CameraError, Cause, Emitter, FrameSet
-from drivers.camera.structured_light import StructuredLightCamera
+from drivers.camera import CameraError, CameraLostError, Cause, Emitter, FrameSet
+from drivers.camera.structured_light import Exposure, StructuredLightCamera
 from drivers.camera.structured_light.module_file import Module, digest_of
 from firmware.liveness.gates import geometry_gates, load_limits
 from firmware.vision.align import align
@@ -258,20 +258,36 @@ def test_a_flat_target_is_flat_through_the_driver(rig: Rig) -> None:
     assert abs(np.nanmedian(depth) - 600) < 8
 
 
-def test_exposures_that_lean_on_their_order_are_not_trusted(rig: Rig) -> None:
-    """Whatever order a module has, pictures decide."""
+def sorted_as(rig: Rig, camera: StructuredLightCamera, exposures: list[Exposure]) -> list[int] | None:
+    """Where dark, flood and dots were seen when these come one after the other; None where they are no cycle."""
+    camera._begin()
+    for place, one in enumerate(exposures):
+        timed = Exposure(place, 10**9 + place * 8_333_000, one.image, one.exposure_us, one.gain)
+        cycle = camera._sorter.add(timed, camera._rectify(timed.image))
+    return [one.exposure.number for one in (cycle.dark, cycle.flood, cycle.dots)] if cycle is not None else None
+
+
+def test_a_cycle_may_begin_with_any_exposure(rig: Rig) -> None:
+    """Nothing says where in it the sensor started: pictures decide."""
     source = VirtualExposures(rig.options, rig.clock, rig.clock.wait)
     source.start()
-    exposures = [source.read(1.0) for _ in range(3)]
+    dark, flood, dots = (source.read(1.0) for _ in range(3))
     camera = rig.open()
-    orders: list[Callable[[], list[int]]] = [lambda: [2, 0, 1], lambda: [1, 2, 0], lambda: [0, 2, 1]]
-    for order in orders:
-        camera._begin()
-        for place, k in enumerate(order()):
-            one = exposures[k]
-            timed = type(one)(place, 10**9 + place * 8_333_000, one.image, one.exposure_us, one.gain)
-            cycle = camera._sorter.add(timed, camera._rectify(timed.image))
-        assert cycle is not None
-        assert [cycle.dark.exposure.number, cycle.flood.exposure.number, cycle.dots.exposure.number] == [
-            order().index(k) for k in range(3)
-        ]
+    assert sorted_as(rig, camera, [dark, flood, dots]) == [0, 1, 2]
+    assert sorted_as(rig, camera, [flood, dots, dark]) == [2, 0, 1]
+    assert sorted_as(rig, camera, [dots, dark, flood]) == [1, 2, 0]
+
+
+def test_dots_in_the_flood_exposure_are_not_ours(rig: Rig) -> None:
+    """Attack: printed dots shine in our flood and swallow our own, or a projector in step with our strobe throws dots
+    then and drowns ours later. Taken for ours, they would give a flat sheet any depth that was printed on it."""
+    source = VirtualExposures(rig.options, rig.clock, rig.clock.wait)
+    source.start()
+    dark, flood, dots = (source.read(1.0) for _ in range(3))
+    camera = rig.open()
+    for theirs in ([dark, dots, flood], [dots, flood, dark], [flood, dark, dots]):
+        assert sorted_as(rig, camera, theirs) is None
+    # and while it goes on it has a name
+    with pytest.raises(CameraLostError) as caught:
+        sorted_as(rig, camera, [dark, dots, flood] * 40)
+    assert caught.value.cause == "emitter_stuck_on"

@@ -1,9 +1,12 @@
-"""Which exposure is dark, which flood, which dots: by looking at the pictures, never by their order.
+"""Which exposure is dark, which flood, which dots: by looking at the pictures.
 
 Rules kept here:
 - Three exposures make a cycle when they are consecutive, as close in time as the sensor takes them, one is found in
   the reference, and of the other two one is plainly brighter. Whatever breaks that, a lost exposure or a late start,
   costs the exposures it touches; the next three that fit are a cycle again.
+- Nothing is taken from their order, but it must be the board's: dark, flood, dots, and round again. Dots that come
+  where the flood belongs are not ours: printed on whatever stands there, or another's light. Their depth would be
+  whatever they want.
 - What keeps three exposures from being a cycle is remembered as a cause. When no cycle came for `PATIENCE_NS`, the
   cause seen most since the last one is raised.
 - All three alike and dark may also mean that nothing is near enough to send light back. In a room something is.
@@ -32,7 +35,7 @@ PATIENCE_NS, PATIENCE = 600_000_000, 11  # less than what `core` waits for a fra
 LIKE_FLOOD = 0.3  # of the flood's strength beside the dots when calibrated: above, a light that stays on
 
 _WORDS: dict[Cause, str] = {
-    "emitter_stuck_on": "light of ours is in exposures that were to be without it",
+    "emitter_stuck_on": "there is light, or dots, in exposures that were to be without",
     "emitter_stuck_off": "light of ours is missing from exposures that were to have it",
     "calibration": "there are dots, but not those of the calibration's reference: is the file another module's?",
     "partial": "exposures are lost, so that no cycle is whole",
@@ -126,6 +129,8 @@ class Sorter:
         others = (one for one in three if not one.look.dots)
         dark, flood = sorted(others, key=lambda one: float(one.small.mean()) * one.light)
         if brighter(flood.small, dark.small * np.float32(dark.light / flood.light)):
+            if three.index(flood) != (three.index(dark) + 1) % 3:
+                return "emitter_stuck_on"
             return Sorted(dark, flood, dots[0])
         # the dots' own light, and that of the other two, where there is most of it
         lit = dots[0].small > np.percentile(dots[0].small, 90)
