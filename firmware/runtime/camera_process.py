@@ -11,6 +11,7 @@ Rules kept here:
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -106,7 +107,11 @@ class CameraProcess:
         except ipc.IpcError as error:
             self._process.log.info("core: %s", error)
         finally:
-            self._stop_capture()
+            try:
+                self._stop_capture()
+            except CameraError as error:
+                self._fail(error, error.cause)
+                self._close()
 
     def _turn(self, core: ipc.Connection[ToCamera]) -> None:
         """Once round: an order, if there is one, then a frame, if one is wanted."""
@@ -228,10 +233,15 @@ class CameraProcess:
         self._process.log.info("capture %d: %d frames, %d dropped", self._capture, seen, dropped)
 
     def _close(self) -> None:
-        self._stop_capture()
-        if self._camera is not None:
-            self._camera.close()
-            self._camera = None
+        """A camera that has failed may fail at this too: that is no further fault."""
+        try:
+            with ExitStack() as stack:
+                if self._camera is not None:
+                    stack.callback(self._camera.close)
+                self._stop_capture()
+        except CameraError as error:
+            self._process.log.warning("camera: while it was closed: %s", error)
+        self._camera = None
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -371,3 +371,44 @@ def test_wrong_calibration_is_refused(config_path: Path, stack: ExitStack, diges
     assert DIGEST[:20] in fault.detail
     assert wrong.closed.is_set()
     assert core.hears(CameraHello).info.calibration_digest == DIGEST
+
+
+class Broken(ObedientCamera):
+    """Its library fails at the end as well, as vendors' do where the device has gone."""
+
+    def stop(self) -> None:
+        super().stop()
+        raise CameraLostError("cannot be stopped")
+
+    def close(self) -> None:
+        super().close()
+        raise CameraLostError("cannot be closed")
+
+
+def test_camera_that_fails_to_close_after_a_fault_is_no_second_fault(rig: Rig, core: Core) -> None:
+    first, second = Broken(), ObedientCamera()
+    rig.run(first, second)
+    core.hears(CameraHello)
+    core.say(StartCapture(capture=1))
+    first.script.put(CameraLostError("unplugged"))
+    assert core.hears(CameraFault).detail == "unplugged"
+    assert first.closed.wait(WAIT_S)
+    core.hears(CameraHello)
+    core.say(StartCapture(capture=2))
+    second.script.put(frame(1))
+    assert core.hears(FrameReady).capture == 2
+
+
+def test_camera_that_cannot_be_stopped_when_core_goes_is_opened_again(rig: Rig) -> None:
+    first = Broken()
+    rig.run(first, ObedientCamera())
+    with Core(rig.socket, FromCamera) as core:
+        core.hears(CameraHello)
+        core.say(StartCapture(capture=1))
+        first.script.put(frame(0))
+        core.hears(FrameReady)
+    assert first.closed.wait(WAIT_S)
+    assert rig.ring_is_empty()
+    with Core(rig.socket, FromCamera) as core:
+        assert core.hears(CameraFault).detail == "cannot be stopped"
+        core.hears(CameraHello)
