@@ -13,6 +13,7 @@ from drivers.camera.plane import valid_share
 from drivers.camera.realsense.consent import stated_consent
 from drivers.camera.recording import RecordingCamera
 from firmware.commands.camera_choice import Choice
+from firmware.commands.findings import plain
 from firmware.commands.record import refuse_unconsented
 from firmware.core.errors import TerminalError
 from firmware.runtime.config import is_played
@@ -38,9 +39,9 @@ def refuse(choice: Choice, png: Path, consent: str, i_have_consent: bool) -> Non
 
 def write(camera: Camera, taken: list[FrameSet], choice: Choice, png: Path, consent: str) -> str:
     """Write the strip of frames `taken`, at least one; return what was written. Raises CameraError."""
-    covered = consent or _stated(camera, choice)
+    covered = plain(consent or _stated(camera, choice))
     pictures.save(png, draw(taken, covered), {"Source": f"Tessera, camera {camera.info.serial}", "Consent": covered})
-    return f"{png}: {len(taken)} frames of camera {camera.info.serial}; consent: {covered or 'none named'}"
+    return f"{png}: {len(taken)} frames of camera {plain(camera.info.serial)}; consent: {covered or 'none named'}"
 
 
 def _stated(camera: Camera, choice: Choice) -> str:

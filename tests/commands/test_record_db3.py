@@ -1,9 +1,11 @@
 """`tessera record take.db3`: librealsense's own recorder, behind the same guards."""
 
 import os
+import sqlite3
 import stat
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -149,3 +151,15 @@ def test_what_is_no_recording_states_no_consent(tmp_path: Path) -> None:
             state_consent(tmp_path / name, CONSENT)
     (tmp_path / "empty.db3").write_bytes(b"")
     assert stated_consent(tmp_path / "empty.db3") is None
+
+
+def test_a_view_in_a_hostile_file_is_no_consent_and_a_long_one_is_cut(tmp_path: Path) -> None:
+    """Attack: what reads the consent would run the file's own query, for as long as that likes."""
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) AS consent FROM n"
+    with closing(sqlite3.connect(tmp_path / "view.db3")) as database:
+        database.execute(f"CREATE VIEW tessera_consent AS {endless}")
+    assert stated_consent(tmp_path / "view.db3") is None
+    with closing(sqlite3.connect(tmp_path / "long.db3")):
+        pass
+    state_consent(tmp_path / "long.db3", "x" * 1_000_000)
+    assert stated_consent(tmp_path / "long.db3") == "x" * 1024
