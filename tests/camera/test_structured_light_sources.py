@@ -1,6 +1,7 @@
 """Where exposures come from: folders of files, friendly and hostile, and what V4L2 hands over."""
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -102,6 +103,24 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "not a number": lambda f: _index(f, lambda c: c["exposures"][1].update(gain=float("nan"))),
     "unknown key": lambda f: _index(f, lambda c: c.update(run="rm")),
 }
+
+
+LEADS_AWAY: dict[str, Callable[[Path], object]] = {
+    "a link out of the folder": lambda path: path.symlink_to("/etc/passwd"),
+    "a pipe nobody writes to": os.mkfifo,
+    "a folder": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("put", LEADS_AWAY.values(), ids=list(LEADS_AWAY))
+@pytest.mark.parametrize("name", [INDEX, "00000.png"])
+def test_what_is_no_plain_file_is_refused_and_never_waited_for(
+    folder: Path, put: Callable[[Path], object], name: str
+) -> None:
+    (folder / name).unlink()
+    put(folder / name)
+    with pytest.raises(CameraError, match=name):
+        played(folder).read(1.0)
 
 
 @pytest.mark.parametrize("attack", HOSTILE.values(), ids=list(HOSTILE))

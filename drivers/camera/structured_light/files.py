@@ -1,13 +1,15 @@
 """Exposures in a folder: PNG pictures and an index, to bring a module up away from it and to try things twice.
 
 Rules kept here:
-- The folder may come from anybody: the index is strict, bounded JSON, names are plain names inside the folder, and
-  every picture is checked before it is decoded (`png`).
+- The folder may come from anybody: the index is strict, bounded JSON, names are plain names of plain files inside the
+  folder, and every picture is checked before it is decoded (`png`).
 - Times are laid onto the monotonic clock from `start`, at the recorded pace; an exposure is handed out when it is due.
 - Recording never overwrites: the folder must be empty or new.
 """
 
 import itertools
+import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -136,8 +138,11 @@ def _read_index(path: Path) -> Index:
 
 
 def _read(path: Path, most: int) -> bytes:
+    """Read a plain file: a link leads out of the folder, a pipe never ends."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise CameraLostError(f"{path}: is no plain file")
             data = file.read(most + 1)
     except OSError as error:
         raise CameraLostError(f"{path}: cannot be read: {error.strerror}") from error
