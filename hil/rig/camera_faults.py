@@ -71,6 +71,18 @@ FAULTS: dict[str, Fault] = {
 }  # fmt: skip
 
 
+class MisnamedError(SiteError):
+    """A fault ended as something else.
+
+    Attributes:
+        ended_as: the causes core gave, or the outcome's reason.
+    """
+
+    def __init__(self, fault: Cause, ended_as: str, text: str) -> None:
+        super().__init__(f"the camera was broken by {fault}; core said {ended_as}: {text}")
+        self.ended_as = ended_as
+
+
 @dataclass(frozen=True)
 class Look:
     """A payment, as far as the camera goes.
@@ -148,22 +160,27 @@ class Broken:
 
 
 def break_and_mend(site: Site, fault: Fault, at_frame: int) -> Broken:
-    """Inject `fault` at the `at_frame`-th frame of a look, wait for its cause, mend it, wait for the next frame."""
+    """Inject `fault` at the `at_frame`-th frame of a look, wait for its cause, mend it, wait for the next frame.
+
+    Raises:
+        MisnamedError: core called it something else, or refused for another reason; it is mended.
+        SiteError: the camera did not come back.
+    """
     site.show(fault.standing)
     seen = look(site, lambda frame: fault.inject(site) if frame == at_frame else None)
     if fault.at_opening:
         site.wait_for(fault.cause, lambda: site.status().camera.startswith(fault.cause), BACK_S)
         seen = look(site, lambda _: None)
     status = site.status().camera
-    named = fault.cause if fault.at_opening else ", ".join(seen.causes)
-    if named != fault.cause or plain(fault.cause) not in seen.text:
-        raise SiteError(f"the camera was broken by {fault.cause}; core said {named or 'nothing'}: {seen.text}")
+    named = fault.cause if fault.at_opening else ", ".join(seen.causes) or seen.reason
     fault.mend(site)
     mended = time.monotonic()
+    if named != fault.cause or plain(fault.cause) not in seen.text:
+        raise MisnamedError(fault.cause, named, seen.text)
     site.wait_for("the camera", lambda: site.up()["camera"], BACK_S)
     again = look(site, lambda _: None, stop_after=1)
     if again.first_frame is None:
-        raise SiteError(f"no frame came once the camera was mended: {again.text}")
+        raise MisnamedError(fault.cause, ", ".join(again.causes) or again.reason, again.text)
     return Broken(seen, status, again.first_frame - mended)
 
 

@@ -18,7 +18,7 @@ def emitter(
     folder: Annotated[Path, typer.Option(help="Where port, limit table, key and light.json are made.")],
     fault: Annotated[list[str] | None, typer.Option(help="noise=0.003, stuck=on... May be repeated.")] = None,
 ) -> None:
-    """Serve a simulated emitter board until Ctrl-C; prints the terminal's [emitter] table for it."""
+    """Serve a simulated emitter board until Ctrl-C; prints what the configuration's table `emitter` says of it."""
     faults = _faults(fault or [])
     port = folder / "emitter"
     if port.exists():

@@ -26,6 +26,7 @@ from firmware.runtime.config import Config, load_config
 from firmware.runtime.ipc import Connection
 from firmware.runtime.messages import Status, StatusReply
 from hil.backend.keys import create_backend_key, registration, save_registrations
+from hil.emitter.demo import DemoCalibration
 from hil.rig.brokers import Broker, embedded, free_port, mosquitto
 from hil.rig.certificates import Authority
 from hil.sensor.stage import Stage, write_stage
@@ -162,6 +163,16 @@ class Site:
             return len(up) == len(PROCESSES)
 
         self.wait_for("the terminal", ready)
+
+    def light(self, owner: Literal["core", "camera"], port: Path, calibration: DemoCalibration) -> None:
+        """Give the terminal an emitter board, and start it anew."""
+        self.stop_terminal()
+        with self.config_path.open("a") as config:
+            config.write(
+                f'[emitter]\nowner = "{owner}"\nport = "{port}"\n'
+                f'limits = "{calibration.limits}"\nkey = "{calibration.key}"\n'
+            )
+        self.start_terminal()
 
     def stop_terminal(self) -> None:
         """End the terminal by SIGTERM. Idempotent."""

@@ -24,14 +24,16 @@ class BenchError(Exception):
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A plain, light, matt board that fills the view, its distance measured along the lens's axis.
+    """A plain, light, matt board, its distance measured along the lens's axis.
 
     Attributes:
         distance_mm: from the lens.
+        width_mm: five sixths of it high; as it is unless told, it fills the view.
         tilt_deg: its front turned towards the right of the image; 0 is square to the lens's axis.
     """
 
     distance_mm: Annotated[float, Meta(ge=200, le=2000)] = 500.0
+    width_mm: Annotated[float, Meta(ge=100, le=2400)] = 2400.0
     tilt_deg: Annotated[float, Meta(ge=-45, le=45)] = 0.0
 
 

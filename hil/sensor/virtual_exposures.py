@@ -5,6 +5,7 @@ Rules kept here:
   sensor's count and clock, and what a cable loses.
 - Pace comes from the monotonic clock: cycle n is due n periods after `start`; a late reader finds a gap in the numbers.
 - Noise and motion follow from the seed and the cycle's number.
+- An exposure's time is that of its end, when it has been rendered: how long that takes is no camera's latency.
 """
 
 import time
@@ -40,7 +41,6 @@ from hil.sensor.stage import StageError
 from hil.sensor.standing import Standing
 from hil.sensor.surface import Surface, vertex_normals
 
-TARGET_MM = (2400.0, 2000.0)
 TARGET_ALBEDO = 0.8
 CYCLE = 3  # exposures
 
@@ -194,9 +194,9 @@ class VirtualExposures(ExposureSource):
 
     def _arriving(self, cycle: int) -> list[Exposure | None]:
         """The exposures of one cycle that arrive; None for one that does not arrive whole."""
-        now_ns = self._clock_ns()
         bench, light = self._look()
-        raw = self._expose(cycle, now_ns, bench, light)
+        raw = self._expose(cycle, self._clock_ns(), bench, light)
+        now_ns = self._clock_ns()
         luck = np.random.default_rng([self._options.seed, cycle, 1])
         gap_ns = self._preset.exposure_gap_us * 1000
         arriving: list[Exposure | None] = []
@@ -238,7 +238,7 @@ class VirtualExposures(ExposureSource):
 
 def flat_target(target: Target, turn: NDArray[np.float64]) -> Placed:
     """The board, square to the raw lens's axis but for its tilt, in the rectified axes of a module turned by `turn`."""
-    flat, uv, faces = sheet_mesh(24, 20, *TARGET_MM)
+    flat, uv, faces = sheet_mesh(24, 20, target.width_mm, target.width_mm * 5 / 6)
     square = Pose(yaw_deg=target.tilt_deg).rotation()
     vertices = np.asarray(flat @ square.T @ turn.T, np.float32)
     x, y, z = turn @ np.array([0.0, 0.0, target.distance_mm])

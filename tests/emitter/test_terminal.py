@@ -41,13 +41,7 @@ def terminal(
         Site.make(folder / "site") as site,
     ):
         enrol(site, CUSTOMER, PAYER)
-        with site.config_path.open("a") as config:
-            config.write(
-                f'[emitter]\nowner = "{request.param}"\nport = "{board.port}"\n'
-                f'limits = "{calibration.limits}"\nkey = "{calibration.key}"\n'
-            )
-        site.stop_terminal()
-        site.start_terminal()
+        site.light(request.param, board.port, calibration)
         yield site, board, request.param
 
 
@@ -113,9 +107,10 @@ def test_a_payment_is_approved_in_this_light(site: Site, board: PtyBoard, owner:
         (Faults(over_current=True), "emitter_current"),
         (Faults(duty=True), "emitter_duty"),
         (Faults(stuck="on"), "emitter_stuck_on"),
+        (Faults(stuck="off"), "emitter_stuck_off"),
         (Faults(cut=True), "emitter_line"),
     ],
-    ids=["over-current", "duty", "stuck on", "line cut"],
+    ids=["over-current", "duty", "stuck on", "stuck off", "line cut"],
 )
 def test_a_fault_ends_the_session_by_its_name_and_the_next_one_works(
     site: Site, board: PtyBoard, faults: Faults, cause: Cause
