@@ -36,7 +36,7 @@ MOVES_BELOW_MM = 42.0  # below the eyes faces move
 LANDMARK_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.4, 0.4])  # mouth corners move
 SEEKS = 4  # backward steps per cell
 DEEP_MM = (-30.0, 50.0)  # z between which a face lies
-NEAREST_MM = 50.0
+NEAREST_MM, FARTHEST_MM = 50.0, 3000.0  # what lies beyond is no measurement of a face
 LANDED_MM = 1.2  # a cell's depth pixel lands this near its middle, or the cell is a hole
 
 
@@ -164,7 +164,8 @@ def _crop(depth_mm: F32, camera: Intrinsics, rotation: _F64, shift: _F64) -> _Cr
     left, end = (int(np.clip(edge, 0, camera.width)) for edge in (u.min(), u.max() + 1))
     top, under = (int(np.clip(edge, 0, camera.height)) for edge in (v.min(), v.max() + 1))
     side = round(MM_PER_CELL * camera.fx / max(float(np.median(z)), NEAREST_MM))
-    cut = np.ascontiguousarray(depth_mm[top:under, left:end])
+    cut = depth_mm[top:under, left:end]
+    cut = np.where((cut > NEAREST_MM) & (cut < FARTHEST_MM), cut, np.float32(np.nan)).astype(np.float32)
     return _Crop(_averaged(cut, side), (camera.fx, camera.fy), (camera.cx - left, camera.cy - top))
 
 
