@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 CHANNELS, ROWS, COLUMNS = 4, 112, 96
 EMBEDDING = 128
-# of each block: channels out, stride; every block widens `EXPANSION` times inside
+STEM = 24
+# of each block: channels out, stride, how many times it widens inside
 BLOCKS = (
-    (40, 2), (40, 1), (40, 1),
-    (80, 2), (80, 1), (80, 1), (80, 1),
-    (128, 2), (128, 1), (128, 1),
+    (40, 2, 1), (40, 1, 2), (40, 1, 2),
+    (80, 2, 2), (80, 1, 2), (80, 1, 2), (80, 1, 2),
+    (144, 2, 2), (144, 1, 2), (144, 1, 2),
 )  # fmt: skip
-STEM, EXPANSION = 32, 2
 
 
 def _convolution(
@@ -31,9 +31,9 @@ def _convolution(
 class Block(nn.Module):
     """Widen, look around, narrow (Sandler et al. 2018), with a short cut where shapes allow."""
 
-    def __init__(self, into: int, out: int, stride: int) -> None:
+    def __init__(self, into: int, out: int, stride: int, widen: int) -> None:
         super().__init__()
-        wide = into * EXPANSION
+        wide = into * widen
         self.body = nn.Sequential(
             _convolution(into, wide, 1),
             _convolution(wide, wide, 3, stride, groups=wide),
@@ -54,8 +54,8 @@ class DepthNetwork(nn.Module):
         super().__init__()
         blocks: list[nn.Module] = []
         into = STEM
-        for out, stride in BLOCKS:
-            blocks.append(Block(into, out, stride))
+        for out, stride, widen in BLOCKS:
+            blocks.append(Block(into, out, stride, widen))
             into = out
         self.features = nn.Sequential(_convolution(CHANNELS, STEM, 3, 2), *blocks, _convolution(into, 384, 1))
         # one weight a place and channel: a mouth is not a nose (Chen et al. 2018, global depthwise convolution)
