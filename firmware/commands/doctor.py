@@ -90,8 +90,12 @@ def _terminal(config: Config) -> str:
 
 
 def _networks(config: Config, profile: Profile) -> str:
-    _, calibration, digest = open_analyst(profile, Path(config.models_dir))
-    return f"verified against the manifest; scores for {calibration.population} people; thresholds {digest.hex()[:16]}"
+    site = Path(config.site_calibration) if config.site_calibration is not None else None
+    _, judge, digest = open_analyst(profile, Path(config.models_dir), site)
+    return (
+        f"verified against the manifest; scores of {judge.calibration.population} people, evidence "
+        f"{judge.calibration.kind}, false matches {judge.mode.rate:g}; thresholds {digest.hex()[:16]}"
+    )
 
 
 def _element(config: Config) -> str:

@@ -14,21 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from numpy.typing import NDArray
 
 from drivers.secure_element.interface import SecureElement, SecureElementError
-from firmware.gallery.consent import Consent, parse_consent
+from firmware.gallery.consent import ADULT_FROM, Consent, age_at, parse_consent
+from firmware.vision.templates import TemplateError, Templates, checked, from_bytes, to_bytes
 
-TEMPLATE_SIZE = 128
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 held one infrared template a person, without depth
 _SCHEMA = """
 CREATE TABLE people (
     person TEXT PRIMARY KEY, purpose TEXT NOT NULL, payer TEXT NOT NULL UNIQUE, mandate BLOB NOT NULL UNIQUE,
     enrolled_at INTEGER NOT NULL, retain_until INTEGER NOT NULL,
-    wrapped_key BLOB NOT NULL, template BLOB NOT NULL, consent BLOB NOT NULL) STRICT;
+    wrapped_key BLOB NOT NULL, templates BLOB NOT NULL, consent BLOB NOT NULL) STRICT;
 CREATE TABLE used_mandates (mandate BLOB PRIMARY KEY) STRICT;
 CREATE TABLE erasures (person TEXT PRIMARY KEY, receipt BLOB NOT NULL) STRICT;
 """
@@ -44,7 +42,7 @@ class GalleryError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrolled:
-    """An enrolled person. `template` is (128,) float32, plaintext: it stays in this process."""
+    """An enrolled person. `templates` has the layout of `vision.templates`, plaintext: it stays in this process."""
 
     person: str
     purpose: str
@@ -52,12 +50,17 @@ class Enrolled:
     mandate: bytes
     enrolled_at: int
     retain_until: int
-    template: NDArray[np.float32]
+    templates: Templates
     consent: Consent
+
+    @property
+    def minor(self) -> bool:
+        """Whether they were under age when the templates were made: faces of children are outside every claim."""
+        return age_at(self.consent.date_of_birth, self.enrolled_at) < ADULT_FROM
 
 
 def _associated(person: str, purpose: str, payer: str, kind: str) -> bytes:
-    return "\0".join(("tessera-gallery-1", kind, person, purpose, payer)).encode()
+    return "\0".join(("tessera-gallery-2", kind, person, purpose, payer)).encode()
 
 
 class Gallery:
@@ -82,10 +85,12 @@ class Gallery:
                 self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
             elif version != SCHEMA_VERSION:
                 raise GalleryError(
-                    "gallery_version", f"{path}: version {version}, this software reads {SCHEMA_VERSION}."
+                    "gallery_version",
+                    f"{path}: version {version}, this software reads {SCHEMA_VERSION}; templates of another version "
+                    "cannot be compared: put the file aside and enrol again.",
                 )
             rows = self._db.execute(
-                "SELECT person, purpose, payer, mandate, enrolled_at, retain_until, wrapped_key, template, consent"
+                "SELECT person, purpose, payer, mandate, enrolled_at, retain_until, wrapped_key, templates, consent"
                 " FROM people ORDER BY rowid"
             ).fetchall()
         except (OSError, sqlite3.OperationalError) as error:
@@ -106,14 +111,14 @@ class Gallery:
         self._people.clear()
         self._db.close()
 
-    def enrol(self, consent: Consent, payer: str, mandate: bytes, template: NDArray[np.float32], now: int) -> str:
-        """Seal one person. `template` is (128,) float32. Returns the person's random id.
+    def enrol(self, consent: Consent, payer: str, mandate: bytes, templates: Templates, now: int) -> str:
+        """Seal one person. Returns the person's random id.
 
         Raises:
             GalleryError: `mandate` where it was used before, `already_enrolled`, or `gallery_write`.
+            TemplateError: `templates` are none.
         """
-        if template.shape != (TEMPLATE_SIZE,) or not np.isfinite(template).all():
-            raise ValueError(f"a template is ({TEMPLATE_SIZE},) finite float32, not {template.shape}")
+        checked(templates)
         if payer in self._people:
             raise GalleryError("already_enrolled", "This payer is enrolled already; withdraw first.")
         person = secrets.token_hex(8)
@@ -122,7 +127,7 @@ class Gallery:
         row = (
             person, consent.purpose, payer, mandate, now, consent.retain_until,
             self._element.seal(key, _associated(person, consent.purpose, payer, "key")),
-            seal("template", template.astype("<f4").tobytes()), seal("consent", consent.encoded),
+            seal("templates", to_bytes(templates)), seal("consent", consent.encoded),
         )  # fmt: skip
         enrolled = self._open(*row)  # what does not open again is not stored
         try:
@@ -219,20 +224,20 @@ class Gallery:
 
     def _open(
         self, person: str, purpose: str, payer: str, mandate: bytes, enrolled_at: int, retain_until: int,
-        wrapped_key: bytes, template: bytes, consent: bytes,
+        wrapped_key: bytes, templates: bytes, consent: bytes,
     ) -> Enrolled:  # fmt: skip
         def unseal(kind: str, blob: bytes) -> bytes:
             return AESGCM(key).decrypt(blob[:12], blob[12:], _associated(person, purpose, payer, kind))
 
         try:
             key = self._element.unseal(wrapped_key, _associated(person, purpose, payer, "key"))
-            values = np.frombuffer(unseal("template", template), "<f4").astype(np.float32)
+            values = from_bytes(unseal("templates", templates))
             record = parse_consent(unseal("consent", consent))
         except SecureElementError as error:
             raise GalleryError(
                 "gallery_locked_out", f"{self._path}: sealed by another secure element: {error}"
             ) from error
-        except InvalidTag as error:
+        except (InvalidTag, TemplateError) as error:
             raise GalleryError("gallery_damaged", f"{self._path}: the record of {person} was altered.") from error
         return Enrolled(person, purpose, payer, mandate, enrolled_at, retain_until, values, record)
 
@@ -256,4 +261,4 @@ class _Immediate:
 
 
 def _zero(enrolled: Enrolled) -> None:
-    enrolled.template[:] = 0
+    enrolled.templates[:] = 0

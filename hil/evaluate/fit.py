@@ -24,6 +24,8 @@ from firmware.vision.embed import MODALITIES, Modality
 RATES = (1e-4, 1e-5)
 CONFIDENCE = 0.95
 GENUINE_ABOVE_FLOOR = 0.995
+FLOOR_AT_MOST = -math.log(10)  # only what speaks ten to one against may overrule the sum
+LEAST = 0.0  # a match is never less likely than not
 ROUNDS = 300
 SAMPLED = 40_000  # comparisons that stand for all in the bootstrap's denominator
 
@@ -107,9 +109,9 @@ def fit_reading(trials: Trials, mean: Sequence[float] = (), most: int = 300_000)
     return Reading(
         about=trials.about, kind=trials.kinds[modality], people=trials.people, pairings=trials.pairings,
         comparisons=len(impostor), genuine=len(genuine),
-        slope=_digits(slope), offset=_digits(offset), floor=min(0.0, _digits(floor)),
+        slope=_digits(slope), offset=_digits(offset), floor=min(_digits(FLOOR_AT_MOST), _digits(floor)),
         limit=_digits(math.log(max(min(pairs, len(impostor)) / NEEDED, 1.001)), down=True),
-        mean=[round(float(number), 5) for number in mean],
+        mean=tuple(round(float(number), 5) for number in mean),
     )  # fmt: skip
 
 
@@ -211,16 +213,16 @@ def to_toml(calibration: Calibration, written_by: str) -> str:
 
 def _table(values: Reading | Threshold) -> list[str]:
     return [
-        f"{name} = {_value(getattr(values, name))}" for name in values.__struct_fields__ if getattr(values, name) != []
+        f"{name} = {_value(getattr(values, name))}" for name in values.__struct_fields__ if getattr(values, name) != ()
     ]
 
 
 def _value(value: object) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and isinstance(value[0], str):
         return "[" + ", ".join(_value(item) for item in value) + "]"
-    if isinstance(value, list):
+    if isinstance(value, tuple):
         rows = [", ".join(f"{number:.5f}" for number in value[i : i + 8]) for i in range(0, len(value), 8)]
         return "[\n" + "".join(f"    {row},\n" for row in rows) + "]"
     return repr(value)

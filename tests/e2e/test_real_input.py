@@ -51,9 +51,11 @@ def assert_same(before: list[Finding], after: list[Finding]) -> None:
     assert len(before) == len(after)
     for one, other in zip(before, after, strict=True):
         assert (one.reason, one.values) == (other.reason, other.values)
-        assert (one.embedding is None) == (other.embedding is None)
-        if one.embedding is not None and other.embedding is not None:
-            np.testing.assert_array_equal(one.embedding, other.embedding)
+        assert (one.embedded is None) == (other.embedded is None)
+        if one.embedded is not None and other.embedded is not None:
+            assert one.embedded.seen == other.embedded.seen
+            np.testing.assert_array_equal(one.embedded.ir, other.embedded.ir)
+            np.testing.assert_array_equal(one.embedded.depth, other.embedded.depth)
 
 
 def test_james_passes_every_gate_in_every_frame(analyst: Analyst, james_frames: list[FrameSet]) -> None:
