@@ -1,0 +1,192 @@
+"""`tessera models export depth-identity`: from a checkpoint to everything the repository keeps of it.
+
+Writes the float, the int8 ONNX and the int8 TFLite file, their lines in the manifest, the answers that `tessera models
+check` asks for, the loss curve and the model card. Nothing is written unless both int8 files agree with float on
+faces of people that neither training nor calibration saw, and are small enough.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from drivers.npu import onnx as onnx_runtime
+from drivers.npu import tflite as tflite_runtime
+from drivers.npu.interface import Network
+from models.answers import Answers, compare, save_answers
+from models.manifest import WEIGHTS_DIR, ModelError, find
+from models.train import convert
+from models.train.depth_batches import Batches
+from models.train.depth_card import write_card
+from models.train.depth_faces import TRAIN_PEOPLE, TUNE_PEOPLE, faces_of
+from models.train.depth_network import CHANNELS, COLUMNS, ROWS, DepthNetwork
+from models.train.manifest_lines import rewrite
+
+NAME = "depth_identity"
+CALIBRATION_PEOPLE, CALIBRATION_FRAMES = 100, (3, 17)
+HELD_OUT_PEOPLE, HELD_OUT_FRAMES = 100, 8
+ANSWERED = 20
+ANSWER_STEPS = 500
+"""The kept answers' inputs are rounded to steps of 1/500, four times finer than int8 itself."""
+MOST_BYTES = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A checkpoint.
+
+    Attributes:
+        network: in evaluation mode.
+        digest: SHA-256 of the parameters, in the order of their names.
+        people: trained on.
+        history: (loss, equal error rate of tuning people) of each epoch.
+        plan: what decided the run, as far as the checkpoint tells.
+    """
+
+    network: DepthNetwork
+    digest: str
+    people: int
+    history: list[tuple[float, float]]
+    plan: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one file does on held-out faces.
+
+    Attributes:
+        bytes: of the file.
+        median, worst: cosine to the float parent.
+        tar: true accept rate at a false accept rate of 1e-3, frame against frame, on these people.
+    """
+
+    bytes: int
+    median: float
+    worst: float
+    tar: float
+
+
+def read_checkpoint(path: Path) -> Trained:
+    """Raises ModelError where there is none, or of another network."""
+    try:
+        kept = torch.load(path, weights_only=True, map_location="cpu")
+        network = DepthNetwork()
+        network.load_state_dict(kept["network"])
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ModelError(
+            f"{path}: no checkpoint of this network: {error}; run `tessera models train {CLI_NAME}`"
+        ) from error
+    digest = hashlib.sha256()
+    for name, tensor in sorted(kept["network"].items()):
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    people = len(kept["margin"]["centres"])
+    return Trained(network.eval(), digest.hexdigest(), people, list(kept["history"]), dict(kept.get("plan", {})))
+
+
+CLI_NAME = NAME.replace("_", "-")
+
+
+def export(checkpoint: Path, faces_dir: Path, console: Console) -> None:
+    """Export; about two minutes. Raises ModelError, and then nothing was written."""
+    torch.set_num_threads(1)
+    trained = read_checkpoint(checkpoint)
+    console.print(f"{checkpoint}: {trained.people} people, {len(trained.history)} epochs, {trained.digest[:16]}")
+    with console.status("faces of training and of held-out people"):
+        calibration = _faces(TRAIN_PEOPLE[:CALIBRATION_PEOPLE], CALIBRATION_FRAMES, faces_dir)
+        held_out = _faces(TUNE_PEOPLE[:HELD_OUT_PEOPLE], tuple(range(HELD_OUT_FRAMES)), faces_dir)
+    shape = (1, CHANNELS, ROWS, COLUMNS)
+    with console.status("float ONNX, int8 ONNX"):
+        model = convert.float_onnx(trained.network, shape)
+        made = {
+            "parent": model.SerializeToString(deterministic=True),
+            "onnx": convert.int8_onnx(model, calibration, NAME).SerializeToString(deterministic=True),
+        }
+    with console.status("int8 TFLite: a minute"):
+        made["tflite"] = convert.int8_tflite(trained.network, calibration, checkpoint.with_name("tflite.log"))
+    opened = {
+        "parent": onnx_runtime.open_network(made["parent"], name="parent"),
+        "onnx": onnx_runtime.open_network(made["onnx"], name="onnx"),
+        "tflite": tflite_runtime.open_network(made["tflite"], name="tflite", layout="NHWC"),
+    }
+    with console.status("agreement on held-out people"):
+        answers = {key: _run(network, held_out) for key, network in opened.items()}
+    measured = {}
+    for key, model_bytes in made.items():
+        found = compare(answers[key], answers["parent"])
+        measured[key] = Measured(
+            len(model_bytes), found.median, found.worst, tar_at(answers[key], HELD_OUT_FRAMES, 1e-3)
+        )
+        console.print(f"{key}: {measured[key]}")
+        if len(model_bytes) > MOST_BYTES or not found.holds("int8"):
+            raise ModelError(f"{key}: too large, or too far from float: {measured[key]}; nothing written")
+    _write(trained, made, measured, _kept(opened["parent"], held_out), console)
+
+
+def _faces(people: range, frames: tuple[int, ...], faces_dir: Path) -> NDArray[np.float32]:
+    batches = Batches(0, torch.device("cpu"))
+    stored = np.concatenate([faces_of(seed, faces_dir)[list(frames)] for seed in people])
+    return np.ascontiguousarray(batches.plain(stored).numpy())
+
+
+def _run(network: Network, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.concatenate([network.run(face[None])[0] for face in faces])
+
+
+def tar_at(embeddings: NDArray[np.float32], frames: int, rate: float) -> float:
+    """True accept rate at a false accept rate: all pairs of (people * frames, M) embeddings, person after person."""
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    who = np.repeat(np.arange(len(unit) // frames), frames)
+    upper = np.triu(np.ones((len(unit), len(unit)), bool), 1)
+    same = who[:, None] == who[None, :]
+    cosine = unit @ unit.T
+    impostor = np.sort(cosine[upper & ~same])
+    threshold = impostor[math.ceil(len(impostor) * (1 - rate)) - 1]
+    return float((cosine[upper & same] > threshold).mean())
+
+
+def _kept(parent: Network, held_out: NDArray[np.float32]) -> Answers:
+    """One face of each of the first held-out people, rounded, and what float answers to that."""
+    rounded = np.rint(held_out[: ANSWERED * HELD_OUT_FRAMES : HELD_OUT_FRAMES] * ANSWER_STEPS).astype(np.int16)
+    asked = Answers(rounded, 1 / ANSWER_STEPS, 1, np.empty(0, np.float32), f"{ANSWERED} held-out rendered people")
+    outputs = np.concatenate([parent.run(asked.tensor(index))[0] for index in range(ANSWERED)])
+    return Answers(rounded, asked.unit, 1, outputs.astype(np.float32), asked.people)
+
+
+def _write(
+    trained: Trained, made: dict[str, bytes], measured: dict[str, Measured], answers: Answers, console: Console
+) -> None:
+    entry = find(NAME)
+    files = {key: entry.parent if key == "parent" else entry.files[key] for key in made}
+    sections: dict[str, dict[str, str | int]] = {}
+    WEIGHTS_DIR.mkdir(exist_ok=True)
+    for key, file in files.items():
+        if file is None:
+            raise ModelError(f"manifest: {NAME} names no {key}")
+        (WEIGHTS_DIR / file.file).write_bytes(made[key])
+        table = "parent" if key == "parent" else f"files.{key}"
+        sections[f"{NAME}.{table}"] = {"bytes": len(made[key]), "sha256": hashlib.sha256(made[key]).hexdigest()}
+    sections[f"{NAME}.made"] = {"checkpoint": trained.digest}
+    sections[NAME] = {
+        "training": (
+            f"{trained.people} made-up people of ICT-FaceKit, {len(trained.history)} epochs; rendered before simulated "
+            "depth sensors with strong expressions, glasses, hats and hair; no real person, no MakeHuman person"
+        ),
+        "agreement": "; ".join(
+            f"int8 {key} to float on {HELD_OUT_PEOPLE * HELD_OUT_FRAMES} faces of {HELD_OUT_PEOPLE} held-out people: "
+            f"cosine {measured[key].median:.4f} median, {measured[key].worst:.4f} worst"
+            for key in ("onnx", "tflite")
+        ),
+    }
+    rewrite(sections)
+    console.print(f"{save_answers(NAME, answers)}: {len(answers.inputs)} answers")
+    figures = {key: asdict(value) for key, value in measured.items()}
+    for path in write_card(trained.digest, trained.people, trained.history, trained.plan, figures):
+        console.print(f"{path}: written")
+    console.print(json.dumps(figures, indent=1))
