@@ -40,6 +40,7 @@ def load_network(
         NetworkError: unknown, not built, wrong hash, or refused by the runtime; says what to do.
         PluginError: the runtime is not installed.
     """
+    plugins.load(plugins.NETWORKS, runtime)  # one that is not there is an error, whatever runs elsewhere
     where = runtime_of(name, runtime)
     try:
         model = read_network(name, models_dir, where)

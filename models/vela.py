@@ -1,7 +1,7 @@
 """What Arm's NPU compiler says of a TFLite network: time, memory, and whether anything falls back to the CPU.
 
 `ethos-u-vela` is a development tool and runs as a program; on a terminal it is not there. Times are estimates for
-Arm's stock configurations (`Arm/vela.ini`), not for a given chip; what is left on the CPU carries none, so nothing may be.
+Arm's stock configurations (`Arm/vela.ini`), not for a given chip; what stays on the CPU carries none, so nothing may.
 """
 
 import csv

@@ -8,6 +8,7 @@ Rules kept here:
 - Nothing goes into a network that is not a finite number: int8 has no word for NaN.
 """
 
+import ctypes
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -137,11 +138,15 @@ def _delegates(module: ModuleType, name: str, options: Options) -> list[Any]:
     if not library.is_absolute() or not library.is_file():
         raise NetworkError(f"network {name}: delegate {library} is not there; give the whole path of its library")
     try:
-        return [module.load_delegate(str(library), options=own)]
+        is_delegate = hasattr(ctypes.CDLL(str(library)), "tflite_plugin_create_delegate")
     except OSError as error:
         raise NetworkError(
             f"network {name}: delegate {library} cannot be loaded: {error}; is it for this CPU?"
         ) from error
+    if not is_delegate:
+        raise NetworkError(f"network {name}: {library} is a library, but no TFLite delegate")
+    try:
+        return [module.load_delegate(str(library), options=own)]
     except ValueError as error:
         raise NetworkError(
             f"network {name}: delegate {library} refuses: {error or 'no reason given'}; "

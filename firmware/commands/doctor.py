@@ -26,6 +26,7 @@ from firmware.payment.trust import load_trust
 from firmware.runtime.config import Config, Profile, load_config
 from firmware.runtime.messages import Status
 from firmware.vision.calibration import CalibrationError
+from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, runtime_of
 
 BROKER_TIMEOUT_S = 3.0
 EXPECTED = (
@@ -91,9 +92,12 @@ def _terminal(config: Config) -> str:
 
 def _networks(config: Config, profile: Profile) -> str:
     site = Path(config.site_calibration) if config.site_calibration is not None else None
-    _, judge, digest = open_analyst(profile, Path(config.models_dir), site)
+    _, judge, digest = open_analyst(profile, Path(config.models_dir), site, config.npu)
+    runs_on = ", ".join(
+        f"{name} on {runtime_of(name, config.npu.runtime)}" for name in (DETECTOR, EMBEDDER, DEPTH_EMBEDDER)
+    )
     return (
-        f"verified against the manifest; scores of {judge.calibration.population} people, evidence "
+        f"verified against the manifest; {runs_on}; scores of {judge.calibration.population} people, evidence "
         f"{judge.calibration.kind}, false matches {judge.mode.rate:g}; thresholds {digest.hex()[:16]}"
     )
 

@@ -6,6 +6,7 @@ a network socket or the camera.
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +21,7 @@ from firmware.liveness.gates import load_limits
 from firmware.payment.clock import TrustedClock
 from firmware.payment.outbox import Outbox
 from firmware.payment.trust import Trust, load_trust
-from firmware.runtime.config import Config, Profile
+from firmware.runtime.config import Config, NpuConfig, Profile
 from firmware.vision.calibration import load_calibration
 from firmware.vision.detect import Detector
 from firmware.vision.embed import DepthEmbedder, Embedder, FaceEmbedder
@@ -55,21 +56,24 @@ class Parts:
         self.outbox.close()
 
 
-def open_analyst(profile: Profile, models_dir: Path, site: Path | None = None) -> tuple[Analyst, Judge, bytes]:
+def open_analyst(
+    profile: Profile, models_dir: Path, site: Path | None = None, npu: NpuConfig | None = None
+) -> tuple[Analyst, Judge, bytes]:
     """The networks and limits of a profile, what its scores mean, and the SHA-256 over all thresholds.
 
-    `site` is a score calibration measured at this terminal's site, which replaces the shipped one.
+    `site` is a score calibration measured at this terminal's site, which replaces the shipped one; `npu` is what the
+    networks run on, the CPU where it is not given.
 
     Raises:
-        NetworkError, CalibrationError: each says what and what to do.
+        CalibrationError, NetworkError, PluginError: each says what and what to do.
     """
+    where = NpuConfig() if npu is None else npu
+    load = partial(load_network, models_dir=models_dir, runtime=where.runtime, options=where.options)
     limits, limits_digest = load_limits()
     policy, policy_digest = load_policy(profile.policy)
     judge = Judge(load_calibration(profile.population, site), policy, policy.claimed)
-    embedder = FaceEmbedder(
-        Embedder(load_network(EMBEDDER, models_dir)), DepthEmbedder(load_network(DEPTH_EMBEDDER, models_dir))
-    )
-    analyst = Analyst(Detector(load_network(DETECTOR, models_dir)), embedder, limits, judge)
+    embedder = FaceEmbedder(Embedder(load(EMBEDDER)), DepthEmbedder(load(DEPTH_EMBEDDER)))
+    analyst = Analyst(Detector(load(DETECTOR)), embedder, limits, judge)
     return analyst, judge, hashlib.sha256(limits_digest + judge.calibration.digest + policy_digest).digest()
 
 
@@ -81,7 +85,7 @@ def open_parts(config: Config, profile: Profile) -> Parts:
             each says what and what to do.
     """
     site = Path(config.site_calibration) if config.site_calibration is not None else None
-    analyst, judge, thresholds_digest = open_analyst(profile, Path(config.models_dir), site)
+    analyst, judge, thresholds_digest = open_analyst(profile, Path(config.models_dir), site, config.npu)
     trust = load_trust(Path(config.backend.keys))
     element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(
         config.secure_element.options

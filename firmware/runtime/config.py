@@ -105,6 +105,16 @@ class SecureElementConfig(_Table, frozen=True):
     options: dict[str, str | int | float | bool] = {}
 
 
+class NpuConfig(_Table, frozen=True):
+    """Which runtime plug-in the networks run on and its own options; where a network has no file for it: the CPU.
+
+    For a TFLite delegate: `runtime = "tflite"` and `options = { delegate = "/usr/lib/libvx_delegate.so" }`.
+    """
+
+    runtime: Name = "onnx"
+    options: dict[str, str | int | float | bool] = {}
+
+
 class TlsConfig(_Table, frozen=True):
     """Mutual TLS to the broker: PEM files. The key is the link's own, never the signing key."""
 
@@ -153,6 +163,7 @@ class Config(_Table, frozen=True):
     backend: BackendConfig
     emitter: EmitterConfig | None = None
     site_calibration: str | None = None
+    npu: NpuConfig = NpuConfig()
 
 
 _T = TypeVar("_T", bound=_Table)
