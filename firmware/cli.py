@@ -22,10 +22,11 @@ from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import ConfigError
 from firmware.runtime.ipc import IpcError
+from firmware.vision.calibration import CalibrationError
 
 GROUP = "tessera.commands"
 EXPECTED = (
-    CameraError, ConfigError, ConsentError, GalleryError, IpcError, NetworkError,
+    CalibrationError, CameraError, ConfigError, ConsentError, GalleryError, IpcError, NetworkError,
     PaymentError, PluginError, SecureElementError, TerminalError,
 )  # fmt: skip
 
