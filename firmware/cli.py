@@ -22,11 +22,12 @@ from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import ConfigError
 from firmware.runtime.ipc import IpcError
+from models.manifest import ModelError
 from firmware.vision.calibration import CalibrationError
 
 GROUP = "tessera.commands"
 EXPECTED = (
-    CalibrationError, CameraError, ConfigError, ConsentError, GalleryError, IpcError, NetworkError,
+    CalibrationError, CameraError, ConfigError, ConsentError, GalleryError, IpcError, ModelError, NetworkError,
     PaymentError, PluginError, SecureElementError, TerminalError,
 )  # fmt: skip
 

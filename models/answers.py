@@ -7,6 +7,8 @@ Rule kept here: an answer is compared by direction and by length, so that a sign
 forgotten or axes swapped are all seen.
 """
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +74,10 @@ def load_answers(name: str) -> Answers:
             return Answers(
                 kept["inputs"], float(kept["unit"]), int(kept["copies"]), kept["outputs"], str(kept["people"])
             )
-    except (OSError, KeyError, ValueError) as error:
-        raise ModelError(f"{path}: {error}; restore the file that this version came with") from error
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelError(
+            f"{path}: {error or type(error).__name__}; restore the file that this version came with"
+        ) from error
 
 
 def save_answers(name: str, answers: Answers) -> Path:

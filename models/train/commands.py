@@ -13,7 +13,7 @@ from rich.console import Console
 from models.manifest import ModelError
 
 BUILD = Path("build") / "depth-identity"
-INSTALL = "pip install -c constraints-train.txt 'tessera[train]' (an environment of its own: PyTorch is large)"
+INSTALL = "make its environment with tools/train-env, and run `tools/train-env tessera models ...`"
 
 Network = Annotated[Literal["depth-identity"], typer.Argument(help="The network.")]
 Faces = Annotated[Path, typer.Option(help="Where rendered faces are kept; what is missing is made.")]
