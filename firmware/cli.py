@@ -22,8 +22,8 @@ from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import ConfigError
 from firmware.runtime.ipc import IpcError
-from models.manifest import ModelError
 from firmware.vision.calibration import CalibrationError
+from models.manifest import ModelError
 
 GROUP = "tessera.commands"
 EXPECTED = (

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 
 from drivers.npu.tflite import DELEGATE
-from models.build import build_all
 from models.check import examine
 from models.manifest import BUILT_DIR, load_manifest
 from models.vela import PRESETS, estimate
@@ -43,6 +42,8 @@ def list_networks() -> None:
 @models.command("build")
 def build_networks(directory: ModelsDir = BUILT_DIR) -> None:
     """Build the networks that come out of ordinary packages; committed ones need no building."""
+    from models.build import build_all  # needs the extra `models`, which a terminal does without
+
     for line in build_all(directory):
         Console().print(line)
 
