@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from drivers.npu.interface import NetworkError
 from firmware.vision.embed import MODALITIES, Modality
 from firmware.vision.networks import DETECTOR, load_network
-from hil.evaluate import meshes, report
+from hil.evaluate import meshes, report, site
+from hil.evaluate.fit import to_toml
 from hil.evaluate.lens import read_intrinsics
 from hil.evaluate.networks import reader
 from hil.evaluate.pairs import EvaluateError, Pair, read_pairs
@@ -63,6 +64,32 @@ def verification(
         raise typer.BadParameter(str(error)) from error
     report.show(made, console)
     console.print(f"written: {out}")
+
+
+@evaluate.command()
+def calibration(
+    pairs: Annotated[Path, typer.Option(help="The list of pairs that both reports were made of.")],
+    ir: Annotated[Path, typer.Option(help="Report of `verification` on their infrared pictures.")],
+    depth: Annotated[Path, typer.Option(help="Report of `verification` on their depth images, named alike.")],
+    about: Annotated[str, typer.Option(help="Who they are and when they were seen; stands in the file.")],
+    out: Annotated[Path, typer.Option(help="New file, for `site_calibration` in a terminal's configuration.")],
+) -> None:
+    """Measure this site's own score calibration: it replaces the shipped proxy."""
+    console = Console(stderr=True)
+    try:
+        if out.exists():
+            raise EvaluateError(f"{out}: is there already")
+        found, left = site.calibrate(pairs, {"ir": ir, "depth": depth}, about)
+    except (EvaluateError, ModelError) as error:
+        raise typer.BadParameter(str(error)) from error
+    out.write_text(to_toml(found, "tessera evaluate calibration"))
+    for one in found.thresholds:
+        console.print(
+            f"{' + '.join(one.modalities)}: false matches {one.rate:g} (bound {one.bound:.2e}, {one.errors} in "
+            f"{one.comparisons}, {one.people} people), missed {one.misses} of {one.genuine}",
+            highlight=False,
+        )
+    console.print(f"written: {out}; {left} pairs had no score and took no part")
 
 
 def _modality(word: str) -> Modality:
