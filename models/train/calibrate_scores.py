@@ -130,7 +130,7 @@ def _portraits(data: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
 def _shapes(root: Path) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """As `_portraits`, of depth frames with the first few of each person."""
     network = DepthEmbedder(load_network(DEPTH_EMBEDDER))
-    seeds = track(TUNE_PEOPLE, description="depth of held-out people")
+    seeds = track(TUNE_PEOPLE, description="depth of people it was not trained on")
     embedded = np.stack(
         [np.stack([network.embed(restored(relief)) for relief in faces_of(seed, root)]) for seed in seeds]
     )
