@@ -13,7 +13,7 @@ from firmware.vision.embed import MODALITIES, DepthEmbedder, Embedded, Embedder,
 from firmware.vision.networks import DEPTH_EMBEDDER, EMBEDDER, load_network
 from firmware.vision.templates import make_templates
 from hil.evaluate.pairs import EvaluateError
-from models.manifest import CPU, load_manifest
+from models.manifest import CPU, load_manifest, read_file
 
 F32 = NDArray[np.float32]
 GUIDED_NAMES = ("front", "right", "left", "down", "up")  # in the order of `presentations.GUIDED`
@@ -35,6 +35,16 @@ class Reader:
     def embed_shape(self, shape: Canonical) -> F32:
         """(128,) unit vector of a canonical face. Raises NetworkError."""
         return self._depth.embed(shape)
+
+
+def float_parent(modality: Modality) -> Reader | None:
+    """The float network that the int8 one of the manifest was made of; None where it is not kept. Raises ModelError."""
+    name = NAMES[modality]
+    entry = load_manifest()[name]
+    if entry.parent is None:
+        return None
+    raw = read_file(entry, entry.parent, f"network {name}")
+    return Reader(open_network(raw, 1, entry.parent.file), entry.parent.sha256, f"float parent of {name}")
 
 
 def reader(modality: Modality, candidate: Path | None = None, threads: int = 1) -> Reader:

@@ -20,6 +20,7 @@ RULE_OF_30 = 30
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 ROUNDS = 400
 LEVEL = 0.95
+FINE = 30_000
 _SEED = 0xFACE
 
 
@@ -128,9 +129,9 @@ class Rates:
 def rates(trials: Trials, rounds: int = ROUNDS, fars: tuple[float, ...] = FARS) -> Rates:
     """Measure. Raises RatesError where there is no genuine or no impostor pair."""
     ranked = _Ranked(trials)
-    plain = ranked.weigh(np.ones(ranked.people), fars)
+    plain = ranked.plain(fars)
     rng = np.random.default_rng(_SEED)
-    drawn = [ranked.weigh(ranked.draw(rng), fars) for _ in range(rounds)]
+    drawn = [ranked.drawn(fars, rng) for _ in range(rounds)]
     trusted = [number for number, far in enumerate(fars) if supported(far, ranked.impostor)]
     rejects = round(plain.frr * ranked.genuine)
     return Rates(
@@ -142,7 +143,7 @@ def rates(trials: Trials, rounds: int = ROUNDS, fars: tuple[float, ...] = FARS) 
         tar=tuple(
             Tar(
                 fars[k],
-                plain.threshold[k],
+                ranked.threshold(plain.last[k]),
                 _widened(
                     plain.tar[k],
                     [one.tar[k] for one in drawn],
@@ -157,61 +158,72 @@ def rates(trials: Trials, rounds: int = ROUNDS, fars: tuple[float, ...] = FARS) 
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """One weighing of the people. `frr`: false reject rate at the threshold of `eer`."""
+    """One weighing of the people.
+
+    `frr` is the false reject rate at the threshold of `eer`; `last`, by false accept rate, how many distinct scores
+    get in.
+    """
 
     eer: float
     frr: float
     auc: float
     tar: tuple[float, ...]
-    threshold: tuple[float, ...]
+    last: tuple[int, ...]
 
 
 class _Ranked:
-    """Pairs sorted once, best score first, so that weighing the people anew costs sums only."""
+    """Pairs by rank, best score first, so that weighing the people anew costs sums only.
+
+    Ranks are the distinct scores; for the drawing anew those beyond the best `FINE` are taken together.
+    """
 
     def __init__(self, trials: Trials) -> None:
         self.genuine, self.impostor = int(trials.same.sum()), int((~trials.same).sum())
         if not self.genuine or not self.impostor:
             raise RatesError(f"{self.genuine} genuine and {self.impostor} impostor pairs: both kinds are needed")
-        order = np.argsort(-trials.scores, kind="stable")
-        self._scores, self._same = trials.scores[order], trials.same[order]
+        self._scores, place = np.unique(-trials.scores, return_inverse=True)
         names, index = np.unique(np.concatenate([trials.first, trials.second]), return_inverse=True)
         self.people = len(names)
-        self._first, self._second = index[: len(order)][order], index[len(order) :][order]
-        self._ends = np.flatnonzero(np.append(self._scores[1:] != self._scores[:-1], True))  # equal scores: one step
+        first, second = index[: len(place)], index[len(place) :]
+        self._who = first[trials.same]
+        self._sides = first[~trials.same], second[~trials.same]
+        self._fine = place[trials.same], place[~trials.same], len(self._scores)
+        together = np.arange(len(self._scores))
+        beyond = np.maximum(together - FINE, 0)
+        together = np.minimum(together, FINE) + beyond // max(1, -(-len(together) // FINE))
+        self._coarse = together[self._fine[0]], together[self._fine[1]], int(together[-1]) + 1
 
-    def draw(self, rng: np.random.Generator) -> F64:
-        """(people,) how often each is drawn, once there is a genuine and an impostor pair among them."""
+    def plain(self, fars: tuple[float, ...]) -> _Weighed:
+        """Everybody counts once."""
+        return self._weigh(np.ones(self.people), fars, self._fine)
+
+    def drawn(self, fars: tuple[float, ...], rng: np.random.Generator) -> _Weighed:
+        """People drawn anew, until there is a genuine and an impostor pair among them."""
         while True:
             times = np.bincount(rng.integers(0, self.people, self.people), minlength=self.people).astype(np.float64)
-            pairs = times[self._first] * times[self._second]
-            if pairs[self._same].any() and pairs[~self._same].any():
-                return times
+            if times[self._who].any() and (times[self._sides[0]] * times[self._sides[1]]).any():
+                return self._weigh(times, fars, self._coarse)
 
-    def weigh(self, times: F64, fars: tuple[float, ...]) -> _Weighed:
-        """The rates when person k counts `times[k]` times: his genuine pairs as often, others as both sides say."""
-        one, other = times[self._first], times[self._second]
-        accepted = np.cumsum(np.where(self._same, one, 0.0))[self._ends]
-        false = np.cumsum(np.where(self._same, 0.0, one * other))[self._ends]
-        tar, far = accepted / accepted[-1], false / false[-1]
-        # one point before the first score: nobody is accepted
-        tar, far = np.append(0.0, tar), np.append(0.0, far)
+    def _weigh(self, times: F64, fars: tuple[float, ...], ranks: tuple[I64, I64, int]) -> _Weighed:
+        """Person k counts `times[k]` times: his genuine pairs as often, others as both sides say."""
+        genuine, impostor, count = ranks
+        accepted = np.cumsum(np.bincount(genuine, times[self._who], count))
+        false = np.cumsum(np.bincount(impostor, times[self._sides[0]] * times[self._sides[1]], count))
+        # one point before the first rank: nobody is accepted
+        tar, far = (np.append(0.0, reached / reached[-1]) for reached in (accepted, false))
         cross = int(np.argmin(np.abs(far - (1 - tar))))
         last = [int(np.searchsorted(far, rate * (1 + 1e-12), side="right")) - 1 for rate in fars]
-        auc = float(np.sum(np.diff(far) * (tar[1:] + tar[:-1]) / 2))
         return _Weighed(
             eer=float(far[cross] + 1 - tar[cross]) / 2,
             frr=float(1 - tar[cross]),
-            auc=auc,
+            auc=float(np.sum(np.diff(far) * (tar[1:] + tar[:-1]) / 2)),
             tar=tuple(float(tar[k]) for k in last),
-            threshold=tuple(self._threshold(k) for k in last),
+            last=tuple(last),
         )
 
-    def _threshold(self, point: int) -> float:
-        """That accepts the first `point` distinct scores."""
-        if point == 0:
-            return float(np.nextafter(self._scores[0], np.inf))
-        return float(self._scores[self._ends[point - 1]])
+    def threshold(self, rank: int) -> float:
+        """The least score that accepts the best `rank` distinct scores."""
+        return float(-self._scores[rank - 1] if rank else np.nextafter(-self._scores[0], np.inf))
 
 
 def exact_bounds(hits: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
