@@ -58,13 +58,13 @@ def check_networks(
 ) -> None:
     """Compare hashes, ask every network what its float parent answered; exit code 1 where anything is wrong."""
     options = {} if delegate is None else {DELEGATE: str(delegate)}
-    table = Table("", "file", "runtime", "answers", "median", "worst", "ms", "finding", title="cosine to float")
+    table = Table("", "file", "runtime", "answers", "median", "worst", "CPU ms", "finding", title="cosine to float")
     good = True
     for found in examine(directory, tuple(runtime or ("onnx", "tflite")), options):
         good &= found.good
         near, mark = found.agreement, "[green]ok[/green]" if found.good else "[red]!![/red]"
         cells = ("", "", "") if near is None else (str(near.count), f"{near.median:.4f}", f"{near.worst:.4f}")
-        spent = "" if found.median_ms is None else f"{found.median_ms:.1f}"
+        spent = "" if found.cpu_ms is None else f"{found.cpu_ms:.1f}"
         table.add_row(mark, found.file, found.runtime, *cells, spent, found.text)
     Console().print(table)
     if not good:
