@@ -222,7 +222,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m models.train.calibrate_scores")
     parser.add_argument("population", choices=("virtual", "real"))
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("TESSERA_DATA", "../shared/data")))
-    parser.add_argument("--faces", type=Path, default=Path("build/depth-identity"), help="made by training, too")
+    parser.add_argument("--faces", type=Path, default=Path("build/depth-identity/faces"), help="made by training, too")
     asked = parser.parse_args()
     fitted = calibrate_virtual() if asked.population == "virtual" else calibrate_real(asked.data, asked.faces)
     report(fitted, Console(width=120))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from firmware.vision.calibration import Reading
+from firmware.vision.calibration.evidence import NEEDED
 from firmware.vision.embed import Modality
 from hil.evaluate.fit import (
     Trials,
@@ -58,7 +59,7 @@ def test_a_threshold_keeps_its_rate_by_its_bound(rate: float) -> None:
     assert found.bound >= upper_bound(found.errors, found.comparisons) * 0.999
     assert reading.floor <= -2.3
     assert found.llr > 0
-    assert reading.limit <= math.log(120 * 119 / 2 / 3)
+    assert reading.limit <= math.log(120 * 119 / 2 / NEEDED)
 
 
 def test_too_few_people_support_no_threshold_however_many_pictures() -> None:

@@ -98,7 +98,7 @@ class Threshold(Evidence, frozen=True, kw_only=True):
             raise ValueError(f"bound {self.bound} does not support a false-match rate of {self.rate}")
         if chance_of_so_few(self.errors, self.comparisons, self.bound) > CHANCE * 1.01:
             raise ValueError(f"bound {self.bound} is more than {self.errors} errors in {self.comparisons} can show")
-        if self.pairs * self.rate < NEEDED * 0.999:
+        if self.pairs * self.rate < NEEDED:
             raise ValueError(
                 f"{self.pairs} pairs of people do not support a false-match rate of {self.rate}: "
                 f"it takes {math.ceil(NEEDED / self.rate)}"

@@ -19,8 +19,8 @@ KINDS: tuple[Kind, ...] = ("synthetic", "proxy", "site")
 """Weakest first: people who do not exist; real people, but not this light, camera or network; this very terminal's."""
 
 CHANCE = 0.05
-NEEDED = 3.0
-"""-ln(0.05): the rule of three."""
+NEEDED = -math.log(CHANCE)
+"""2.996: the rule of three."""
 
 Rate = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
