@@ -5,6 +5,7 @@ the card says that none were measured.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -21,32 +22,46 @@ _TEXT = Path(__file__).with_name("depth_card.md")
 _FILES = {"parent": "float ONNX", "onnx": "int8 ONNX", "tflite": "int8 TFLite"}
 
 
-def write_card(
-    digest: str,
-    people: int,
-    history: list[tuple[float, float]],
-    plan: dict[str, Any],
-    figures: dict[str, dict[str, float]],
-) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a card says of the network itself.
+
+    Attributes:
+        digest: of the trained parameters.
+        people: it was trained on.
+        parameters, macs: how large it is.
+        settings: of the training run.
+    """
+
+    digest: str
+    people: int
+    parameters: int
+    macs: int
+    settings: dict[str, Any]
+
+
+def write_card(card: Card, history: list[tuple[float, float]], figures: dict[str, dict[str, float]]) -> list[Path]:
     """Write card and curve; returns their paths. Raises ModelError where the measured error rates are malformed."""
-    card, curve = CARDS / f"{NAME}.md", CARDS / f"{NAME}.png"
+    text, curve = CARDS / f"{NAME}.md", CARDS / f"{NAME}.png"
     _draw(history, curve)
-    text = Template(_TEXT.read_text()).substitute(
-        digest=digest[:16],
-        people=f"{people:,}",
-        images=f"{people * FRAMES:,}",
+    written = Template(_TEXT.read_text()).substitute(
+        digest=card.digest[:16],
+        people=f"{card.people:,}",
+        images=f"{card.people * FRAMES:,}",
+        parameters=f"{card.parameters / 1e6:.2f}",
+        macs=f"{card.macs / 1e6:.0f}",
         frames=FRAMES,
         epochs=len(history),
         first=TRAIN_PEOPLE.start,
         tune_first=TUNE_PEOPLE.start,
-        plan=", ".join(f"{key} {value}" for key, value in sorted(plan.items())) or "the defaults of `Plan`, seed 1",
+        settings=", ".join(f"{key} {value:g}" for key, value in sorted(card.settings.items())),
         last_loss=f"{history[-1][0]:.3f}",
         last_rate=f"{100 * history[-1][1]:.2f}",
         files="\n".join(_row(_FILES[key], row) for key, row in figures.items()),
         errors=_errors(CARDS / f"{NAME}.json"),
     )
-    card.write_text(text)
-    return [card, curve]
+    text.write_text(written)
+    return [text, curve]
 
 
 def _row(name: str, row: dict[str, float]) -> str:
@@ -72,6 +87,7 @@ def _draw(history: list[tuple[float, float]], path: Path) -> None:
     figure, left = pyplot.subplots(figsize=(6, 3.2))
     left.plot(epochs, loss, color="tab:blue", marker=".")
     left.set_xlabel("epoch")
+    left.xaxis.get_major_locator().set_params(integer=True)
     left.set_ylabel("loss", color="tab:blue")
     right = left.twinx()
     right.plot(epochs, 100 * rate, color="tab:red", marker=".")

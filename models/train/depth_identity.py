@@ -9,7 +9,7 @@ Loss: additive angular margin (ArcFace, Deng et al. 2019).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def train(plan: Plan, faces_dir: Path, out: Path) -> None:
             progress.console.print(f"epoch {epoch + 1}: loss {total / steps:.3f}, EER of tuning people {rate:.4f}")
             kept_now: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
             partial = path.with_suffix(".partial")
-            torch.save(kept_now | {"variations": batches.state, "history": history}, partial)
+            torch.save(kept_now | {"variations": batches.state, "history": history, "plan": asdict(plan)}, partial)
             partial.replace(path)
 
 

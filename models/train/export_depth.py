@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -24,9 +25,11 @@ from models.answers import Answers, compare, save_answers
 from models.manifest import WEIGHTS_DIR, ModelError, find
 from models.train import convert
 from models.train.depth_batches import Batches
-from models.train.depth_card import write_card
+from models.train.depth_card import Card, write_card
 from models.train.depth_faces import TRAIN_PEOPLE, TUNE_PEOPLE, faces_of
+from models.train.depth_identity import Plan
 from models.train.depth_network import CHANNELS, COLUMNS, ROWS, DepthNetwork
+from models.train.macs import macs
 from models.train.manifest_lines import rewrite
 
 NAME = "depth_identity"
@@ -47,14 +50,14 @@ class Trained:
         digest: SHA-256 of the parameters, in the order of their names.
         people: trained on.
         history: (loss, equal error rate of tuning people) of each epoch.
-        plan: what decided the run, as far as the checkpoint tells.
+        settings: what decided the run; what an older checkpoint does not tell is the plan's default.
     """
 
     network: DepthNetwork
     digest: str
     people: int
     history: list[tuple[float, float]]
-    plan: dict[str, Any]
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,11 @@ def read_checkpoint(path: Path) -> Trained:
     digest = hashlib.sha256()
     for name, tensor in sorted(kept["network"].items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    people = len(kept["margin"]["centres"])
-    return Trained(network.eval(), digest.hexdigest(), people, list(kept["history"]), dict(kept.get("plan", {})))
+    group = kept["optimiser"]["param_groups"][0]
+    told = {"rate": group["max_lr"], "decay": group["weight_decay"]}
+    plan = asdict(Plan()) | told | kept.get("plan", {})
+    settings = {key: plan[key] for key in ("batch", "decay", "margin", "rate", "scale", "seed")}
+    return Trained(network.eval(), digest.hexdigest(), len(kept["margin"]["centres"]), list(kept["history"]), settings)
 
 
 CLI_NAME = NAME.replace("_", "-")
@@ -173,7 +179,10 @@ def _write(
         table = "parent" if key == "parent" else f"files.{key}"
         sections[f"{NAME}.{table}"] = {"bytes": len(made[key]), "sha256": hashlib.sha256(made[key]).hexdigest()}
     sections[f"{NAME}.made"] = {"checkpoint": trained.digest}
+    shape = [1, CHANNELS, ROWS, COLUMNS]
+    count = macs(onnx.load_model_from_string(made["parent"]), shape)
     sections[NAME] = {
+        "macs": count,
         "training": (
             f"{trained.people} made-up people of ICT-FaceKit, {len(trained.history)} epochs; rendered before simulated "
             "depth sensors with strong expressions, glasses, hats and hair; no real person, no MakeHuman person"
@@ -187,6 +196,8 @@ def _write(
     rewrite(sections)
     console.print(f"{save_answers(NAME, answers)}: {len(answers.inputs)} answers")
     figures = {key: asdict(value) for key, value in measured.items()}
-    for path in write_card(trained.digest, trained.people, trained.history, trained.plan, figures):
+    parameters = sum(parameter.numel() for parameter in trained.network.parameters())
+    card = Card(trained.digest, trained.people, parameters, count, trained.settings)
+    for path in write_card(card, trained.history, figures):
         console.print(f"{path}: written")
     console.print(json.dumps(figures, indent=1))

@@ -9,7 +9,7 @@ import pytest
 from models.manifest import WEIGHTS_DIR, ModelError, find, load_manifest, read_file, read_network
 from models.quantise import WHOLE
 from models.train import depth_card
-from models.train.depth_card import write_card
+from models.train.depth_card import Card, write_card
 from models.train.macs import macs
 from models.train.manifest_lines import rewritten
 
@@ -72,7 +72,11 @@ def test_a_line_that_is_not_there_is_not_invented(sections: dict[str, dict[str, 
 def _card(monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
     monkeypatch.setattr(depth_card, "CARDS", folder)
     row = {"bytes": 5.0, "median": 0.99, "worst": 0.98, "tar": 0.5}
-    card, curve = write_card("0" * 64, 12, [(3.0, 0.2), (1.0, 0.1)], {}, {"parent": row, "onnx": row, "tflite": row})
+    card, curve = write_card(
+        Card("0" * 64, 12, 10**6, 10**7, {"seed": 1}),
+        [(3.0, 0.2), (1.0, 0.1)],
+        {"parent": row, "onnx": row, "tflite": row},
+    )
     assert curve.read_bytes().startswith(b"\x89PNG")
     return card.read_text()
 
