@@ -11,7 +11,7 @@ Rules kept here:
 import math
 from dataclasses import dataclass
 
-from firmware.vision.calibration import Calibration
+from firmware.vision.calibration import Calibration, CalibrationError
 from firmware.vision.embed import MODALITIES, Embedded, Modality
 from firmware.vision.match import llr_of
 from firmware.vision.policy import Mode, Policy
@@ -89,5 +89,8 @@ class Judge:
             return both
         if not modalities or self.policy.missing == "refuse":
             return math.inf
-        alone = self.calibration.threshold(self.mode.rate, modalities).llr
+        try:
+            alone = self.calibration.threshold(self.mode.rate, modalities).llr
+        except CalibrationError:
+            return math.inf  # no evidence that one alone keeps the rate
         return max(alone, both + self.policy.raise_by)

@@ -77,6 +77,12 @@ def test_a_template_without_depth_is_a_missing_modality() -> None:
     assert GATE.compare(probe, flat).matched
 
 
+def test_a_door_refuses_one_modality_whose_rate_has_no_evidence() -> None:
+    strict = Judge(calibration(), DOOR, Mode(rate=1e-5, most=1))
+    assert strict.weigh({"ir": 11.4}).matched
+    assert strict.weigh({"depth": 12.0}).reason == NOT_RECOGNISED
+
+
 def test_a_rate_without_evidence_cannot_be_asked_for() -> None:
     with pytest.raises(CalibrationError, match="evidence does not reach"):
         Judge(calibration(), PAYMENT, Mode(rate=1e-6, most=1))
