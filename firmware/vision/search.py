@@ -7,8 +7,8 @@ Why nobody is lost: let t be a template, p the probe, both unit vectors, and t',
 triangle inequality |t' - p'| <= |t - p| + |t - t'| + |p - p'|. The largest |t - t'| of all templates is kept, |p - p'|
 is computed for each probe, so |t - p| is at least the coarse distance less both, and the cosine, 1 - |t - p|^2 / 2, is
 at most what follows from that. A log-likelihood ratio grows with the cosine: each person gets an upper bound. People
-are scored exactly in the order of their bounds, until the next bound is below the worst of the best found: nobody
-further down can be better.
+are scored exactly in the order of their bounds, until the next bound is no higher than the worst of the best found: nobody
+further down can be better, but for a rounding of 1e-4 nats.
 """
 
 import math
@@ -28,6 +28,7 @@ MIDDLE, REACH = 128, 127  # a byte stands for (byte - MIDDLE) * step
 CHUNK = 64  # people scored exactly at a time
 BLOCK = 4096  # people rounded at a time
 SLACK = 1e-5  # of float32 arithmetic, in distance
+ROUNDING = 1e-4  # of the same, in nats
 FAR = np.int32(4 * EMBEDDING_SIZE * 255**2)  # of a missing template: farther than any
 
 
@@ -79,9 +80,8 @@ class _Coarse:
         nearest = np.sqrt(squares.min(axis=0).astype(np.float32)) * np.float32(self._step)
         nearest = np.maximum(nearest - np.float32(self._error + off + SLACK), 0)
         cosine = 1 - nearest**2 / 2
-        ratio = np.clip(
-            self._reading.slope * cosine + self._reading.offset, -self._reading.limit, self._reading.limit
-        ).astype(np.float32) + np.float32(1e-4)
+        ratio = self._reading.slope * cosine + (self._reading.offset + ROUNDING)
+        ratio = np.clip(ratio, -self._reading.limit, self._reading.limit)
         return np.where(self._nobody, np.float32(0), ratio).astype(np.float32)
 
 
@@ -122,7 +122,7 @@ class SearchIndex:
             left = min(CHUNK, len(self) - self.scored)
             chunk = np.argpartition(most, -left)[-left:] if left < len(self) else np.arange(len(self))
             bound = float(most[chunk].max())
-            if len(hits) >= count and bound < hits[-1].llr:
+            if len(hits) >= count and bound <= hits[-1].llr + ROUNDING:
                 break
             hits = sorted([*hits, *self._exact(probe, chunk)], key=lambda hit: hit.llr, reverse=True)[:count]
             most[chunk] = -np.inf

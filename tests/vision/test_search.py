@@ -92,6 +92,14 @@ def test_few_are_compared_exactly_where_people_differ() -> None:
     assert index.bytes_coarse == 3000 * 2 * 3 * 128
 
 
+def test_a_crowd_of_the_same_face_does_not_make_a_search_endless() -> None:
+    templates = np.repeat(crowd(1, 1, 0.001), 2000, axis=0)
+    index = SearchIndex(templates, calibration())
+    hits = index.best(Embedded(templates[0, 0, 0].copy(), templates[0, 1, 0].copy()), 2)
+    assert hits[0].llr == hits[1].llr == 20.0
+    assert index.scored < 200
+
+
 def test_templates_of_another_layout_are_refused() -> None:
     with pytest.raises(TemplateError):
         SearchIndex(np.zeros((5, 128), np.float32), calibration())
