@@ -80,14 +80,14 @@ def _errors(path: Path) -> str:
 
 def _draw(history: list[tuple[float, float]], path: Path) -> None:
     matplotlib.use("Agg")
-    from matplotlib import pyplot  # after the choice of a backend that needs no screen
+    from matplotlib import pyplot, ticker  # after the choice of a backend that needs no screen
 
     loss, rate = np.array(history).T
     epochs = np.arange(1, len(history) + 1)
     figure, left = pyplot.subplots(figsize=(6, 3.2))
     left.plot(epochs, loss, color="tab:blue", marker=".")
     left.set_xlabel("epoch")
-    left.xaxis.get_major_locator().set_params(integer=True)
+    left.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     left.set_ylabel("loss", color="tab:blue")
     right = left.twinx()
     right.plot(epochs, 100 * rate, color="tab:red", marker=".")

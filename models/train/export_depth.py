@@ -6,7 +6,6 @@ faces of people that neither training nor calibration saw, and are small enough.
 """
 
 import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,6 +74,12 @@ class Measured:
     worst: float
     tar: float
 
+    def __str__(self) -> str:
+        return (
+            f"{self.bytes / 1e3:.0f} kB; cosine to float {self.median:.4f} median, {self.worst:.4f} worst; "
+            f"TAR at FAR 1e-3 {100 * self.tar:.2f} %"
+        )
+
 
 def read_checkpoint(path: Path) -> Trained:
     """Raises ModelError where there is none, or of another network."""
@@ -129,9 +134,9 @@ def export(checkpoint: Path, faces_dir: Path, console: Console) -> None:
         measured[key] = Measured(
             len(model_bytes), found.median, found.worst, tar_at(answers[key], HELD_OUT_FRAMES, 1e-3)
         )
-        console.print(f"{key}: {measured[key]}")
+        console.print(f"{key}: {measured[key]}", highlight=False)
         if len(model_bytes) > MOST_BYTES or not found.holds("int8"):
-            raise ModelError(f"{key}: too large, or too far from float: {measured[key]}; nothing written")
+            raise ModelError(f"{key}: too large, or too far from float ({found}); nothing written")
     _write(trained, made, measured, _kept(opened["parent"], held_out), console)
 
 
@@ -200,4 +205,3 @@ def _write(
     card = Card(trained.digest, trained.people, parameters, count, trained.settings)
     for path in write_card(card, trained.history, figures):
         console.print(f"{path}: written")
-    console.print(json.dumps(figures, indent=1))
