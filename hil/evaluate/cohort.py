@@ -3,7 +3,7 @@
 Rules kept here:
 - Templates are the terminal's: `make_templates` of what the guided poses gave, the best of a person's views counts.
 - A probe is one frame; a terminal takes several. Who could not be enrolled, and a probe without a usable face, take no
-  part in a rate and are counted.
+  part in a rate and are counted. Whom a liveness gate refuses takes part: recognition is measured here.
 - Vectors are kept one file a person and network: a new network costs a minute, not a new rendering.
 """
 
@@ -46,6 +46,7 @@ class Cohort:
         pose: (q, 6) float64, as `Frames.pose`.
         moved_mm: (q,) float64, as `Frames.moved_mm`.
         not_enrolled: how many, by reason.
+        refused: how many of the enrolled a geometry gate would have refused at a guided pose, three times, by reason.
         not_acquired: probes without a usable face, by reason.
         asked: probes in all.
         gates: usable probes that a geometry gate would have refused, by reason.
@@ -63,6 +64,7 @@ class Cohort:
     pose: F64
     moved_mm: F64
     not_enrolled: dict[str, int]
+    refused: dict[str, int]
     not_acquired: dict[str, int]
     asked: int
     gates: dict[str, int]
@@ -116,9 +118,14 @@ def vectors(people: PeopleSet, modality: Modality, reader: Reader, root: Path, s
     return found
 
 
+def usable(frames: Frames) -> NDArray[np.bool_]:
+    """(n,) where a face was found and could be aligned, whatever a gate says of it."""
+    return np.asarray((frames.reason == "") | (frames.reason == frames.gate))
+
+
 def _embedded(frames: Frames, modality: Modality, reader: Reader) -> F32:
     rows = np.full((len(frames.reason), EMBEDDING_SIZE), np.nan, np.float32)
-    for index in np.flatnonzero(frames.reason == ""):
+    for index in np.flatnonzero(usable(frames)):
         if modality == "ir":
             rows[index] = reader.embed_crop(frames.crop[index].astype(np.float32))
         else:
@@ -134,23 +141,26 @@ def gather(people: PeopleSet, found: dict[Modality, list[F32]], root: Path) -> C
     rows: list[tuple[int, str, F64, float]] = []
     probes: dict[Modality, list[F32]] = {modality: [] for modality in found}
     not_enrolled: dict[str, int] = {}
+    refused: dict[str, int] = {}
     not_acquired: dict[str, int] = {}
     gates: dict[str, int] = {}
     asked = 0
     for index, seed in enumerate(people.seeds):
         frames = frames_of(people, seed, root)
         guided = np.flatnonzero(frames.kind == "enrol")
-        missing = [str(reason) for reason in frames.reason[guided] if reason]
-        if missing or len(guided) != len(GUIDED):
-            _count(not_enrolled, missing[0])
+        seen = usable(frames)
+        if not seen[guided].all() or len(guided) != len(GUIDED):
+            _count(not_enrolled, str(frames.reason[guided][~seen[guided]][0]))
         else:
             enrolled[index] = True
+            if frames.reason[guided].any():
+                _count(refused, str(max(frames.reason[guided])))
             for modality in found:
                 made = template_of(modality, list(found[modality][index][guided]))
                 templates[modality][index, : len(made)] = made
         for probe in np.flatnonzero(frames.kind != "enrol"):
             asked += 1
-            if frames.reason[probe]:
+            if not seen[probe]:
                 _count(not_acquired, str(frames.reason[probe]))
                 continue
             if frames.gate[probe]:
@@ -172,6 +182,7 @@ def gather(people: PeopleSet, found: dict[Modality, list[F32]], root: Path) -> C
         pose=np.array([row[2] for row in rows], np.float64).reshape(-1, 6),
         moved_mm=np.array([row[3] for row in rows], np.float64),
         not_enrolled=not_enrolled,
+        refused=refused,
         not_acquired=not_acquired,
         asked=asked,
         gates=gates,

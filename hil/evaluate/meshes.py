@@ -29,7 +29,6 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_VERTICES = 2_000_000
 ENROL_MM, PROBE_MM = 450.0, (400.0, 600.0)
 GRID_DEG = ((-18.0, 0.0, 18.0), (-8.0, 8.0))  # yaw, pitch
-PROBES = len(PROBE_MM) * len(GRID_DEG[0]) * len(GRID_DEG[1])
 
 
 def load(path: Path) -> Actor:

@@ -41,7 +41,6 @@ class Fused:
 
     both: list[Point]
     ir: list[Point]
-    depth: list[Point]
     decided: list[Decided]
     people: tuple[int, int]
     pictures: int
@@ -50,11 +49,15 @@ class Fused:
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """What had to be left out of one set, by reason; `gates`: probes left in that a geometry gate would refuse."""
+    """What had to be left out of one set, by reason.
+
+    `refused` people and `gates` probes were left in: a geometry gate would refuse them.
+    """
 
     name: str
     people: int
     not_enrolled: dict[str, int]
+    refused: dict[str, int]
     probes: int
     not_acquired: dict[str, int]
     gates: dict[str, int]
@@ -111,7 +114,7 @@ def page(found: Page) -> str:
             real_people=fused.people[0],
             made_people=fused.people[1],
             pairings=fused.pairings,
-            fused=_fused(fused),
+            fused=_fused(found),
             decided=_decided(fused),
             acquired=_acquired(found.acquired),
             made=_made(found),
@@ -170,11 +173,15 @@ def _table(found: Page, key: str) -> str:
     return _markdown(("", "people", "genuine", "impostor", *heads), rows)
 
 
-def _fused(fused: Fused) -> str:
-    named = {"IR alone (proxy)": fused.ir, "depth alone (simulated)": fused.depth, "both": fused.both}
+def _fused(found: Page) -> str:
+    both, depth = found.fused.both, found.rows[0].rates["depth"]
     return _markdown(
-        ("TAR % at FAR", *(f"{point.far:g}" for point in fused.both)),
-        [(name, *(_percent(point.rate) for point in points)) for name, points in named.items()],
+        ("TAR % at FAR", *(f"{point.far:g}" for point in both)),
+        [
+            ("IR alone (proxy)", *(_percent(point.rate) for point in found.fused.ir)),
+            ("depth alone (simulated)", *(_percent(_at(depth, point.far)) for point in both)),
+            ("both", *(_percent(point.rate) for point in both)),
+        ],
     )
 
 
@@ -196,13 +203,14 @@ def _decided(fused: Fused) -> str:
 def _acquired(acquired: list[Acquired]) -> str:
     sensors = {people.name: people.sensor for people in SETS}
     return _markdown(
-        ("set", "sensor", "people", "not enrolled", "probes", "without a usable face", "of the usable, a gate refuses"),
+        ("set", "sensor", "people", "not enrolled", "a gate refuses", "probes", "no usable face", "a gate refuses"),
         [
             (
                 one.name,
                 sensors[one.name],
                 str(one.people),
                 _reasons(one.not_enrolled, one.people),
+                _reasons(one.refused, one.people),
                 str(one.probes),
                 _reasons(one.not_acquired, one.probes),
                 _reasons(one.gates, one.probes - sum(one.not_acquired.values())),

@@ -109,7 +109,7 @@ class Rates:
         genuine: pairs of one person.
         impostor: pairs of two.
         people: who take part.
-        eer: the rate at which false accepts and false rejects are equally many.
+        eer: the rate at which false accepts and false rejects are equal, between two thresholds in a straight line.
         auc: chance that a genuine pair scores above an impostor pair, ties half.
         tar: at each false accept rate that the pairs support.
     """
@@ -133,7 +133,7 @@ def rates(trials: Trials, rounds: int = ROUNDS, fars: tuple[float, ...] = FARS) 
     rng = np.random.default_rng(_SEED)
     drawn = [ranked.drawn(fars, rng) for _ in range(rounds)]
     trusted = [number for number, far in enumerate(fars) if supported(far, ranked.impostor)]
-    rejects = round(plain.frr * ranked.genuine)
+    rejects = round(plain.eer * ranked.genuine)
     return Rates(
         genuine=ranked.genuine,
         impostor=ranked.impostor,
@@ -160,12 +160,10 @@ def rates(trials: Trials, rounds: int = ROUNDS, fars: tuple[float, ...] = FARS) 
 class _Weighed:
     """One weighing of the people.
 
-    `frr` is the false reject rate at the threshold of `eer`; `last`, by false accept rate, how many distinct scores
-    get in.
+    `last` is, by false accept rate, how many distinct scores get in.
     """
 
     eer: float
-    frr: float
     auc: float
     tar: tuple[float, ...]
     last: tuple[int, ...]
@@ -211,11 +209,13 @@ class _Ranked:
         false = np.cumsum(np.bincount(impostor, times[self._sides[0]] * times[self._sides[1]], count))
         # one point before the first rank: nobody is accepted
         tar, far = (np.append(0.0, reached / reached[-1]) for reached in (accepted, false))
-        cross = int(np.argmin(np.abs(far - (1 - tar))))
+        after = int(np.argmax(far + tar >= 1))  # the first point where false accepts are no fewer than false rejects
+        more = far[after] + tar[after] - (far[after - 1] + tar[after - 1])
+        share = (1 - far[after - 1] - tar[after - 1]) / more
+        eer = float(far[after - 1] + share * (far[after] - far[after - 1]))
         last = [int(np.searchsorted(far, rate * (1 + 1e-12), side="right")) - 1 for rate in fars]
         return _Weighed(
-            eer=float(far[cross] + 1 - tar[cross]) / 2,
-            frr=float(1 - tar[cross]),
+            eer=eer,
             auc=float(np.sum(np.diff(far) * (tar[1:] + tar[:-1]) / 2)),
             tar=tuple(float(tar[k]) for k in last),
             last=tuple(last),

@@ -18,9 +18,10 @@ from rich.table import Table
 from scipy.stats import norm
 
 from hil.evaluate.pairs import EvaluateError, Pair
-from hil.evaluate.rates import FARS, LEVEL, Rate, Rates, RatesError, Trials, curve, needed, rates, supported
+from hil.evaluate.rates import F64, FARS, LEVEL, Rate, Rates, RatesError, Trials, curve, needed, rates, supported
 from hil.evaluate.verification import Scored, trials
 
+POINTS = 2000
 _TICKS = (1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
 CLAIM = (
     "Rates of these pairs, these people and these pictures. Failures to enrol are in none of them. Intervals hold 19 "
@@ -130,7 +131,7 @@ def draw(path: Path, seen: dict[str, Trials], note: str) -> None:
 
     figure, (roc, det) = pyplot.subplots(1, 2, figsize=(10, 4.5), dpi=110)
     for name, some in seen.items():
-        false, accepted = curve(some)
+        false, accepted = _thinned(*curve(some))
         least = 1 / len(some.impostor)
         roc.step(np.maximum(false, least), accepted, where="post", label=name)
         shown = (false > 0) & (accepted < 1)
@@ -143,10 +144,19 @@ def draw(path: Path, seen: dict[str, Trials], note: str) -> None:
     det.set_yticks(places, names)
     for drawing in (roc, det):
         drawing.grid(alpha=0.3)
-        drawing.legend()
+        drawing.legend(loc="lower right" if drawing is roc else "upper right")
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
+
+
+def _thinned(false: F64, accepted: F64) -> tuple[F64, F64]:
+    """So many points as a drawing can show, evenly in the logarithm of the false accepts."""
+    wanted = np.geomspace(max(false[false > 0].min(initial=1.0), 1e-9), 1, POINTS)
+    without = np.searchsorted(false, 0.0, side="right") - 1  # the most that are accepted before the first false one
+    places = [0, max(int(without), 0), *np.searchsorted(false, wanted).clip(0, len(false) - 1)]
+    kept = np.unique(places)
+    return false[kept], accepted[kept]
 
 
 def show(report: dict[str, Any], console: Console) -> None:
