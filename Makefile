@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TFLITE_TESTS := tests/npu $(addprefix tests/vision/test_,known_answers.py align.py detect.py match.py)
 
-.PHONY: demo test test-tflite check long soak setup setup-dev clean
+.PHONY: demo test test-tflite check long soak evidence-recognition setup setup-dev clean
 
 demo: setup
 	$(BIN)/tessera demo $(ARGS)
@@ -27,6 +27,10 @@ long: setup-dev
 
 soak: setup-dev
 	$(BIN)/pytest -m soak $(ARGS)
+
+# the error rates of docs/recognition-evidence.md; hours from nothing, a minute for a new network; goes on where it stopped
+evidence-recognition: setup-dev
+	nice -n 10 $(BIN)/python -m hil.evaluate.evidence $(ARGS)
 
 setup:
 	@tools/setup demo
