@@ -146,25 +146,26 @@ def _paired(
     """Real people's infrared with synthetic people's depth: a person keeps one shape throughout a pairing."""
     rng = np.random.default_rng(5)
     people = min(ir.shape[1], depth.shape[1])
-    columns: dict[str, list[NDArray[np.float32] | NDArray[np.int32]]] = {name: [] for name in "abcdef"}
+    first_frame = np.searchsorted(depth_whose, np.arange(depth.shape[1] + 1))
+    blocks = []
     for _ in range(PAIRINGS):
         faces, shapes = (rng.permutation(count)[:people].astype(np.int32) for count in (ir.shape[1], depth.shape[1]))
-        for face, shape in zip(faces, shapes, strict=True):
-            own = np.flatnonzero(ir_whose == face)
-            seen = rng.choice(np.flatnonzero(depth_whose == shape), len(own))
-            for image, frame in zip(own, seen, strict=True):
-                columns["a"].append(ir[image, faces])
-                columns["b"].append(depth[frame, shapes])
-                columns["c"].append(np.full(people, face, np.int32))
-                columns["d"].append(np.full(people, shape, np.int32))
-                columns["e"].append(faces)
-                columns["f"].append(shapes)
-    a, b, c, d, e, f = (np.concatenate(columns[name]) for name in "abcdef")
+        place = np.full(ir.shape[1], -1)
+        place[faces] = np.arange(people)
+        images = np.flatnonzero(place[ir_whose] >= 0)
+        wearers = shapes[place[ir_whose[images]]]  # whose shape each image is seen with
+        frames = rng.integers(first_frame[wearers], first_frame[wearers + 1])
+        blocks.append(
+            (
+                ir[images][:, faces].ravel(), depth[frames][:, shapes].ravel(),
+                np.repeat(ir_whose[images], people), np.repeat(wearers, people),
+                np.tile(faces, len(images)), np.tile(shapes, len(images)),
+            )
+        )  # fmt: skip
+    ir_cosines, depth_cosines, face, shape, faces, shapes = map(np.concatenate, zip(*blocks, strict=True))
     return Trials(
-        {"ir": a.astype(np.float32), "depth": b.astype(np.float32)},
-        {"ir": c.astype(np.int32), "depth": d.astype(np.int32)},
-        {"ir": e.astype(np.int32), "depth": f.astype(np.int32)},
-        c == e, BOTH_EVIDENCE.format(pairings=PAIRINGS), {"ir": "proxy", "depth": "synthetic"}, people, PAIRINGS,
+        {"ir": ir_cosines, "depth": depth_cosines}, {"ir": face, "depth": shape}, {"ir": faces, "depth": shapes},
+        face == faces, BOTH_EVIDENCE.format(pairings=PAIRINGS), {"ir": "proxy", "depth": "synthetic"}, people, PAIRINGS,
     )  # fmt: skip
 
 
