@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from drivers.npu.interface import NetworkError
 from firmware.vision.embed import MODALITIES, Modality
 from firmware.vision.networks import DETECTOR, load_network
-from hil.evaluate import meshes, report, site
+from hil.evaluate import report, site
 from hil.evaluate.fit import to_toml
 from hil.evaluate.lens import read_intrinsics
 from hil.evaluate.networks import reader
-from hil.evaluate.pairs import EvaluateError, Pair, read_pairs
+from hil.evaluate.pairs import MESHES, EvaluateError, Pair, read_pairs
 from hil.evaluate.verification import Looker, forget, score
 from models.manifest import ModelError
 
@@ -100,7 +100,7 @@ def _modality(word: str) -> Modality:
 
 
 def _of_meshes(listed: list[Pair]) -> bool:
-    return any(Path(pair.a).suffix in meshes.MESHES for pair in listed)
+    return any(Path(name).suffix in MESHES for pair in listed for name in (pair.a, pair.b))
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from hil.sensor.presets import preset
 from hil.sensor.scene import Placed, Pose
 from hil.sensor.surface import F32, I32
 
-MESHES = (".npz", ".obj")
 MAX_BYTES = 256 * 1024 * 1024
 MAX_VERTICES = 2_000_000
 ENROL_MM, PROBE_MM = 450.0, (400.0, 600.0)

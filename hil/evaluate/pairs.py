@@ -2,6 +2,7 @@
 
 Rules kept here:
 - The list is somebody's upload: every row is checked, and an error names file and line.
+- A picture is never compared with itself; a mesh may be: it is enrolled in some poses and looked at in others.
 - A name stays inside the folder it is looked for in: no absolute path, no `..`, no link that leads out.
 - Who is on a file: the columns `person_a` and `person_b`, else the folder it lies in, else its name up to the last `_`.
   `same` must agree with that: intervals are drawn by person, and a person under two names would make them too narrow.
@@ -14,6 +15,7 @@ from pathlib import Path
 NEEDED = ("a", "b", "same")
 PEOPLE = ("person_a", "person_b")
 GROUP = "group"
+MESHES = (".npz", ".obj")
 MAX_BYTES = 512 * 1024 * 1024
 MAX_ROWS = 5_000_000
 MAX_FIELD = 512  # characters
@@ -93,6 +95,8 @@ def _pair(where: str, row: dict[str, str]) -> Pair:
         raise EvaluateError(f"{where}: same is {row['same'][:40]!r}, must be 0 or 1")
     for name in ("a", "b"):
         _check_name(f"{where}: {name}", row[name])
+    if row["a"] == row["b"] and Path(row["a"]).suffix not in MESHES:
+        raise EvaluateError(f"{where}: a picture beside itself says nothing")
     who = (row[PEOPLE[0]], row[PEOPLE[1]]) if PEOPLE[0] in row else (person_of(row["a"]), person_of(row["b"]))
     pair = Pair(row["a"], row["b"], *who, row.get(GROUP, ""))
     if pair.same != (row["same"] == "1"):

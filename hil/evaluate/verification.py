@@ -25,7 +25,7 @@ from firmware.vision.face import Face
 from hil.evaluate import meshes
 from hil.evaluate.faces import NO_CANONICAL, Missed, crop_of, shape_of
 from hil.evaluate.networks import Reader, template_of
-from hil.evaluate.pairs import EvaluateError, Pair, inside
+from hil.evaluate.pairs import MESHES, EvaluateError, Pair, inside
 from hil.evaluate.pictures import read_depth, read_grey
 from hil.evaluate.rates import Trials
 
@@ -88,7 +88,7 @@ class Looker:
         if self._modality == "ir":
             found = crop_of(self._network, read_grey(path))
             return _missed(found.reason) if isinstance(found, Missed) else _one(self._reader.embed_crop(found))
-        if path.suffix in meshes.MESHES:
+        if path.suffix in MESHES:
             return self._mesh(path)
         if self._lens is None:
             raise EvaluateError(f"{path}: a depth image needs the camera's intrinsics: --intrinsics FILE.toml")
