@@ -19,7 +19,7 @@ from firmware.vision.calibration import Reading
 from firmware.vision.embed import EMBEDDING_SIZE, MODALITIES, Modality
 from firmware.vision.match import centred
 from firmware.vision.templates import VIEWS
-from hil.evaluate.frames import Frames, frames_of, restored
+from hil.evaluate.frames import Frames, folder, frames_of, restored
 from hil.evaluate.networks import Reader, template_of
 from hil.evaluate.presentations import GUIDED, PeopleSet, who
 from hil.evaluate.rates import Trials
@@ -96,6 +96,16 @@ class Cohort:
         return Trials(kept.ravel(), same.ravel(), first.ravel().astype(np.int64), second.ravel().astype(np.int64))
 
 
+def outline(people: PeopleSet, seed: int, root: Path) -> Frames:
+    """The frames of person `seed` without relief and crop, which are large; made if not there yet."""
+    path = folder(root, people) / f"{seed}.npz"
+    if not path.exists():
+        return frames_of(people, seed, root)
+    with np.load(path, allow_pickle=False) as kept:
+        small = {name: kept[name] for name in Frames.__dataclass_fields__ if name not in ("relief", "crop")}
+    return Frames(relief=np.zeros((0, 0, 0), np.int16), crop=np.zeros((0, 0, 0), np.uint8), **small)
+
+
 def vectors(people: PeopleSet, modality: Modality, reader: Reader, root: Path, step: Step) -> list[F32]:
     """(n, 128) float32 per person, one row a frame, NaN where there was no usable face; made if not there yet."""
     home = root / f"vectors-{modality}-{reader.digest[:12]}" / people.name
@@ -146,7 +156,7 @@ def gather(people: PeopleSet, found: dict[Modality, list[F32]], root: Path) -> C
     gates: dict[str, int] = {}
     asked = 0
     for index, seed in enumerate(people.seeds):
-        frames = frames_of(people, seed, root)
+        frames = outline(people, seed, root)
         guided = np.flatnonzero(frames.kind == "enrol")
         seen = usable(frames)
         if not seen[guided].all() or len(guided) != len(GUIDED):

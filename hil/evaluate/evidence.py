@@ -24,8 +24,8 @@ from drivers.npu.interface import NetworkError
 from firmware.vision.calibration import Calibration, CalibrationError, Reading, load_calibration
 from firmware.vision.embed import MODALITIES, Modality
 from hil.evaluate import chimera
-from hil.evaluate.cohort import F32, Cohort, gather, vectors
-from hil.evaluate.frames import changed_sources, frames_of
+from hil.evaluate.cohort import F32, Cohort, gather, outline, vectors
+from hil.evaluate.frames import changed_sources
 from hil.evaluate.networks import Reader, float_parent, reader
 from hil.evaluate.page import FARS, Acquired, Fused, Int8, Page, Row, page
 from hil.evaluate.pairs import EvaluateError
@@ -105,7 +105,7 @@ def _scored(
 ) -> Scored:
     task = bars.add_task(f"{people.name}: frames", total=people.count)
     for seed in people.seeds:
-        frames_of(people, seed, root)
+        outline(people, seed, root)
         bars.advance(task)
     cohort = _embedded(people, readers, root, bars)
     scores: dict[str, F32] = {modality: cohort.cosines(modality, readings[modality]) for modality in MODALITIES}
@@ -226,7 +226,7 @@ def _has(calibration: Calibration, rate: float) -> bool:
 
 def _acquired_share(cohort: Cohort, adults: Mask, root: Path) -> float:
     """Of the strong probes of enrolled adults."""
-    asked = [frames_of(HEADLINE, int(seed), root) for seed in cohort.seeds[adults & cohort.enrolled]]
+    asked = [outline(HEADLINE, int(seed), root) for seed in cohort.seeds[adults & cohort.enrolled]]
     usable = np.concatenate([one.reason[one.kind == "strong"] == "" for one in asked])
     return float(usable.mean())
 

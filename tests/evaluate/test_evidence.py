@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from firmware.vision.canonical import Canonical
 from hil.evaluate import cohort as module
 from hil.evaluate import frames as frames_module
-from hil.evaluate.cohort import gather, usable
+from hil.evaluate.cohort import gather, outline, usable
 from hil.evaluate.frames import HOLE, Frames, frames_of, restored
 from hil.evaluate.presentations import (
     EYES_ONLY,
@@ -79,6 +79,7 @@ def test_frames_are_taken_once_and_feed_the_network_what_the_firmware_would(
     assert worst < 2e-3  # a stored step is 0.002 mm
     monkeypatch.setattr(frames_module, "_take", lambda *_: pytest.fail("taken again"))
     again = frames_of(SMALL, seed, tmp_path)
+    assert (outline(SMALL, seed, tmp_path).reason == made.reason).all()
     assert (again.relief == made.relief).all()
     assert frames_module.changed_sources(SMALL, tmp_path) == []
     assert not list(tmp_path.rglob("*.partial*"))
@@ -114,7 +115,7 @@ def test_failures_are_counted_and_whom_a_gate_refuses_takes_part(monkeypatch: py
         SMALL.seeds[1]: a_person({1: "flat", 5: "too_near"}, {1: "flat"}),
         SMALL.seeds[2]: a_person({}, {6: "covered"}),
     }
-    monkeypatch.setattr(module, "frames_of", lambda _, seed, __: people[seed])
+    monkeypatch.setattr(module, "outline", lambda _, seed, __: people[seed])
     rng = np.random.default_rng(0)
     found = []
     for number, seed in enumerate(SMALL.seeds):
