@@ -15,7 +15,7 @@ from rich.table import Table
 from drivers.npu.tflite import DELEGATE
 from models.check import examine
 from models.manifest import BUILT_DIR, ModelError, load_manifest
-from models.vela import PRESETS, estimate
+from models.vela import NPUS, estimate
 
 GROUP = "tessera.models"
 
@@ -77,15 +77,15 @@ def estimate_networks() -> None:
     table = Table("network", "NPU (Arm's stock configuration, not a given chip's)", "ms", "SRAM KiB", "CPU operators")
     good = True
     for name in load_manifest():
-        for preset in PRESETS:
-            found = estimate(name, preset)
+        for npu in NPUS:
+            found = estimate(name, npu)
             if found is None:
-                table.add_row(name, preset.title, "", "", "no TFLite file: runs on the CPU")
+                table.add_row(name, npu.title, "", "", "no TFLite file: runs on the CPU")
                 continue
             good &= not found.cpu_operators
             table.add_row(
                 name,
-                preset.title,
+                npu.title,
                 f"{found.inference_ms:.2f}",
                 f"{found.sram_kib:.0f}",
                 ", ".join(found.cpu_operators) or "0",

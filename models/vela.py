@@ -19,7 +19,7 @@ TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
+class Npu:
     """An NPU: what it is called here, and vela's three names of it."""
 
     title: str
@@ -28,10 +28,10 @@ class Preset:
     memory: str
 
 
-U65 = Preset("Ethos-U65, 256 MACs, 1 GHz", "ethos-u65-256", "Ethos_U65_High_End", "Dedicated_Sram_384KB")
-U65_512 = Preset("Ethos-U65, 512 MACs, 1 GHz", "ethos-u65-512", "Ethos_U65_High_End", "Dedicated_Sram_384KB")
-U55 = Preset("Ethos-U55, 128 MACs, 500 MHz", "ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram")
-PRESETS = (U65, U65_512, U55)
+U65 = Npu("Ethos-U65, 256 MACs, 1 GHz", "ethos-u65-256", "Ethos_U65_High_End", "Dedicated_Sram_384KB")
+U65_512 = Npu("Ethos-U65, 512 MACs, 1 GHz", "ethos-u65-512", "Ethos_U65_High_End", "Dedicated_Sram_384KB")
+U55 = Npu("Ethos-U55, 128 MACs, 500 MHz", "ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram")
+NPUS = (U65, U65_512, U55)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class Estimate:
     cpu_operators: tuple[str, ...]
 
 
-def estimate(name: str, preset: Preset, models_dir: Path = BUILT_DIR) -> Estimate | None:
+def estimate(name: str, npu: Npu, models_dir: Path = BUILT_DIR) -> Estimate | None:
     """Compile a network's TFLite file for an NPU; None where it has none. Raises ModelError."""
     if RUNTIME not in find(name).files:
         return None
-    return compile_for(read_network(name, models_dir, RUNTIME), preset)
+    return compile_for(read_network(name, models_dir, RUNTIME), npu)
 
 
-def compile_for(model: bytes, preset: Preset) -> Estimate:
+def compile_for(model: bytes, npu: Npu) -> Estimate:
     """Compile TFLite `model` for an NPU. Raises ModelError where vela is not there or fails."""
     beside = Path(sys.executable).with_name("vela")
     vela = str(beside) if beside.is_file() else shutil.which("vela")
@@ -62,8 +62,8 @@ def compile_for(model: bytes, preset: Preset) -> Estimate:
         path.write_bytes(model)
         command = [
             vela, str(path), "--output-dir", folder, "--config", "Arm/vela.ini",
-            "--accelerator-config", preset.accelerator, "--system-config", preset.system,
-            "--memory-mode", preset.memory, "--verbose-performance", "--show-cpu-operations",
+            "--accelerator-config", npu.accelerator, "--system-config", npu.system,
+            "--memory-mode", npu.memory, "--verbose-performance", "--show-cpu-operations",
         ]  # fmt: skip
         try:
             subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)

@@ -33,7 +33,7 @@ from models.train.manifest_lines import rewrite
 
 NAME = "depth_identity"
 CALIBRATION_PEOPLE, CALIBRATION_FRAMES = 100, (3, 17)
-HELD_OUT_PEOPLE, HELD_OUT_FRAMES = 100, 8
+TUNING_PEOPLE, TUNING_FRAMES = 100, 8
 ANSWERED = 20
 ANSWER_STEPS = 500
 """The kept answers' inputs are rounded to steps of 1/500, four times finer than int8 itself."""
@@ -61,7 +61,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one file does on held-out faces.
+    """What one file does on faces of tuning people.
 
     Attributes:
         bytes: of the file.
@@ -109,9 +109,9 @@ def export(checkpoint: Path, faces_dir: Path, console: Console) -> None:
     torch.set_num_threads(1)
     trained = read_checkpoint(checkpoint)
     console.print(f"{checkpoint}: {trained.people} people, {len(trained.history)} epochs, {trained.digest[:16]}")
-    with console.status("faces of training and of held-out people"):
+    with console.status("faces of training and of tuning people"):
         calibration = _faces(TRAIN_PEOPLE[:CALIBRATION_PEOPLE], CALIBRATION_FRAMES, faces_dir)
-        held_out = _faces(TUNE_PEOPLE[:HELD_OUT_PEOPLE], tuple(range(HELD_OUT_FRAMES)), faces_dir)
+        unseen = _faces(TUNE_PEOPLE[:TUNING_PEOPLE], tuple(range(TUNING_FRAMES)), faces_dir)
     shape = (1, CHANNELS, ROWS, COLUMNS)
     with console.status("float ONNX, int8 ONNX"):
         model = convert.float_onnx(trained.network, shape)
@@ -126,18 +126,16 @@ def export(checkpoint: Path, faces_dir: Path, console: Console) -> None:
         "onnx": onnx_runtime.open_network(made["onnx"], name="onnx"),
         "tflite": tflite_runtime.open_network(made["tflite"], name="tflite", layout="NHWC"),
     }
-    with console.status("agreement on held-out people"):
-        answers = {key: _run(network, held_out) for key, network in opened.items()}
+    with console.status("agreement on tuning people"):
+        answers = {key: _run(network, unseen) for key, network in opened.items()}
     measured = {}
     for key, model_bytes in made.items():
         found = compare(answers[key], answers["parent"])
-        measured[key] = Measured(
-            len(model_bytes), found.median, found.worst, tar_at(answers[key], HELD_OUT_FRAMES, 1e-3)
-        )
+        measured[key] = Measured(len(model_bytes), found.median, found.worst, tar_at(answers[key], TUNING_FRAMES, 1e-3))
         console.print(f"{key}: {measured[key]}", highlight=False)
         if len(model_bytes) > MOST_BYTES or not found.holds("int8"):
             raise ModelError(f"{key}: too large, or too far from float ({found}); nothing written")
-    _write(trained, made, measured, _kept(opened["parent"], held_out), console)
+    _write(trained, made, measured, _kept(opened["parent"], unseen), console)
 
 
 def _faces(people: range, frames: tuple[int, ...], faces_dir: Path) -> NDArray[np.float32]:
@@ -162,10 +160,10 @@ def tar_at(embeddings: NDArray[np.float32], frames: int, rate: float) -> float:
     return float((cosine[upper & same] > threshold).mean())
 
 
-def _kept(parent: Network, held_out: NDArray[np.float32]) -> Answers:
-    """One face of each of the first held-out people, rounded, and what float answers to that."""
-    rounded = np.rint(held_out[: ANSWERED * HELD_OUT_FRAMES : HELD_OUT_FRAMES] * ANSWER_STEPS).astype(np.int16)
-    asked = Answers(rounded, 1 / ANSWER_STEPS, 1, np.empty(0, np.float32), f"{ANSWERED} held-out rendered people")
+def _kept(parent: Network, unseen: NDArray[np.float32]) -> Answers:
+    """One face of each of the first tuning people, rounded, and what float answers to that."""
+    rounded = np.rint(unseen[: ANSWERED * TUNING_FRAMES : TUNING_FRAMES] * ANSWER_STEPS).astype(np.int16)
+    asked = Answers(rounded, 1 / ANSWER_STEPS, 1, np.empty(0, np.float32), f"{ANSWERED} rendered tuning people")
     outputs = np.concatenate([parent.run(asked.tensor(index))[0] for index in range(ANSWERED)])
     return Answers(rounded, asked.unit, 1, outputs.astype(np.float32), asked.people)
 
@@ -190,10 +188,10 @@ def _write(
         "macs": count,
         "training": (
             f"{trained.people} made-up people of ICT-FaceKit, {len(trained.history)} epochs; rendered before simulated "
-            "depth sensors with strong expressions, glasses, hats and hair; no real person, no MakeHuman person"
+            "depth sensors with strong expressions, glasses, hats and hair; no real person"
         ),
         "agreement": "; ".join(
-            f"int8 {key} to float on {HELD_OUT_PEOPLE * HELD_OUT_FRAMES} faces of {HELD_OUT_PEOPLE} held-out people: "
+            f"int8 {key} to float on {TUNING_PEOPLE * TUNING_FRAMES} faces of {TUNING_PEOPLE} tuning people: "
             f"cosine {measured[key].median:.4f} median, {measured[key].worst:.4f} worst"
             for key in ("onnx", "tflite")
         ),

@@ -8,15 +8,15 @@ import pytest
 
 from models import vela
 from models.manifest import ModelError, load_manifest, read_network
-from models.vela import PRESETS, U65, Estimate, compile_for, estimate, read_report
+from models.vela import NPUS, U65, Estimate, compile_for, estimate, read_report
 
 OURS = [name for name, entry in load_manifest().items() if entry.made is not None]
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.accelerator)
+@pytest.mark.parametrize("npu", NPUS, ids=lambda npu: npu.accelerator)
 @pytest.mark.parametrize("name", OURS)
-def test_a_network_of_our_own_leaves_the_cpu_nothing(name: str, preset: vela.Preset) -> None:
-    found = estimate(name, preset)
+def test_a_network_of_our_own_leaves_the_cpu_nothing(name: str, npu: vela.Npu) -> None:
+    found = estimate(name, npu)
     assert found is not None
     assert found.cpu_operators == ()
     # every multiplication of the network is the NPU's
