@@ -152,7 +152,7 @@ def _rows(sets: dict[str, Scored], bars: Progress) -> "list[Row]":
     for low, high, name in ((0.0, 1.0, "under 1 mm"), (1.0, 2.5, "1-2.5 mm"), (2.5, 99.0, "over 2.5 mm")):
         chosen = strong & _in(cohort.moved_mm, low, high)
         wanted.append(("expression", f"strong, moves the face {name} on average", main, adults, chosen))
-    first = np.arange(len(cohort.seeds)) < ICT.count
+    first = np.isin(cohort.seeds, ICT.seeds)
     wanted.append(("sensor", "structured-light, the first of the headline's people", main, adults & first, strong))
     for name, text in (
         ("makehuman-held-out", "held-out: another maker's module, the same people"),

@@ -94,8 +94,8 @@ def page(found: Page) -> str:
         (files("hil.evaluate") / "evidence.md")
         .read_text()
         .format(
-            first_seed=HEADLINE.seeds.start,
-            last_seed=HEADLINE.seeds.stop - 1,
+            first_seed=HEADLINE.seeds[0],
+            last_seed=HEADLINE.seeds[-1],
             strong_probes=STRONG_PROBES,
             moved=f"{found.moved_mm.mean():.2f}",
             moved_low=f"{low:.1f}",

@@ -7,6 +7,7 @@ Rules kept here:
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class PeopleSet:
         name: of its folder.
         generator: of people.
         count: of people, seeds from 5,000,000 on.
+        adults: whether minors among them are passed over.
         sensor: a preset of `hil.sensor.presets`, 640 pixels wide.
         glasses: whether probes wear glasses; nobody is enrolled with them.
         z_mm: nearest and farthest probe.
@@ -49,25 +51,27 @@ class PeopleSet:
     generator: Generator
     count: int
     sensor: str = "structured-light"
+    adults: bool = True
     glasses: bool = False
     z_mm: tuple[float, float] = (300.0, 700.0)
 
     @property
-    def seeds(self) -> range:
+    def seeds(self) -> tuple[int, ...]:
         """Of its people."""
-        return EVALUATION_SEEDS[: self.count]
+        able = (seed for seed in EVALUATION_SEEDS if not self.adults or who(seed).grown)
+        return tuple(islice(able, self.count))
 
 
-HEADLINE = PeopleSet("makehuman", "makehuman", 610)
-ICT = PeopleSet("ict", "ict", 110)
+HEADLINE = PeopleSet("makehuman", "makehuman", 610, adults=False)
+ICT = PeopleSet("ict", "ict", 92)
 SETS = (
     HEADLINE,
     ICT,
-    PeopleSet("makehuman-held-out", "makehuman", 110, sensor="held-out"),
-    PeopleSet("makehuman-d4xx", "makehuman", 110, sensor="d4xx"),
-    PeopleSet("makehuman-ideal", "makehuman", 110, sensor="ideal"),
-    PeopleSet("makehuman-glasses", "makehuman", 110, glasses=True),
-    PeopleSet("makehuman-far", "makehuman", 110, z_mm=(700.0, 1000.0)),
+    PeopleSet("makehuman-held-out", "makehuman", 92, sensor="held-out"),
+    PeopleSet("makehuman-d4xx", "makehuman", 92, sensor="d4xx"),
+    PeopleSet("makehuman-ideal", "makehuman", 92, sensor="ideal"),
+    PeopleSet("makehuman-glasses", "makehuman", 92, glasses=True),
+    PeopleSet("makehuman-far", "makehuman", 92, z_mm=(700.0, 1000.0)),
 )
 
 
