@@ -7,8 +7,8 @@ Why nobody is lost: let t be a template, p the probe, both unit vectors, and t',
 triangle inequality |t' - p'| <= |t - p| + |t - t'| + |p - p'|. The largest |t - t'| of all templates is kept, |p - p'|
 is computed for each probe, so |t - p| is at least the coarse distance less both, and the cosine, 1 - |t - p|^2 / 2, is
 at most what follows from that. A log-likelihood ratio grows with the cosine: each person gets an upper bound. People
-are scored exactly in the order of their bounds, until the next bound is no higher than the worst of the best found: nobody
-further down can be better, but for a rounding of 1e-4 nats.
+are scored exactly in the order of their bounds, until the next bound is no higher than the worst of the best found:
+nobody further down can be better, but for a rounding of 1e-4 nats.
 """
 
 import math
