@@ -113,15 +113,15 @@ def _write_scores(path: Path, pairs: list[Pair], scored: Scored) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("a", "b", "same", "group", "probe", "score", "failure"))
-        scores: dict[int, list[tuple[int, float]]] = {}
-        for pair, probe, value in zip(scored.pair, scored.probe, scored.score, strict=True):
-            scores.setdefault(int(pair), []).append((int(probe), float(value)))
-        for number, pair in enumerate(pairs):
+        ends = np.searchsorted(scored.pair, np.arange(len(pairs)), side="right").tolist()
+        start = 0
+        for pair, end in zip(pairs, ends, strict=True):
             known = (pair.a, pair.b, int(pair.same), pair.group)
-            for probe, value in scores.get(number, []):
-                rows.writerow((*known, probe, f"{value:.6f}", ""))
-            if number not in scores:
+            for row in range(start, end):
+                rows.writerow((*known, int(scored.probe[row]), f"{scored.score[row]:.6f}", ""))
+            if start == end:
                 rows.writerow((*known, "", "", scored.failed.get(pair.a) or scored.failed[pair.b]))
+            start = end
 
 
 def draw(path: Path, seen: dict[str, Trials], note: str) -> None:

@@ -9,6 +9,7 @@ Rules kept here:
 
 import hashlib
 import shutil
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ class Scored:
     """Every score of every pair.
 
     Attributes:
-        pair: (n,) int64, index of the pair.
+        pair: (n,) int64, index of the pair, rising.
         probe: (n,) int64, which probe of `b`.
         score: (n,) float64.
         failed: reason by file.
@@ -149,17 +150,19 @@ def trials(pairs: list[Pair], scored: Scored) -> Trials:
 
 
 def _compared(pairs: list[Pair], told: dict[str, Told]) -> Scored:
-    rows: list[tuple[int, int, float]] = []
+    numbers, probes, scores = array("q"), array("q"), array("d")  # millions of pairs are no list of tuples
     for number, pair in enumerate(pairs):
         one, other = told[pair.a], told[pair.b]
         if one.reason or other.reason:
             continue
         best = (other.probes @ one.templates.T).max(axis=1)
-        rows += [(number, probe, float(cosine)) for probe, cosine in enumerate(best)]
+        numbers.extend([number] * len(best))
+        probes.extend(range(len(best)))
+        scores.extend(best.tolist())
     return Scored(
-        np.array([row[0] for row in rows], np.int64),
-        np.array([row[1] for row in rows], np.int64),
-        np.array([row[2] for row in rows], np.float64),
+        np.array(numbers, np.int64),
+        np.array(probes, np.int64),
+        np.array(scores, np.float64),
         {name: one.reason for name, one in told.items() if one.reason},
         len(told),
     )
