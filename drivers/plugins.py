@@ -10,6 +10,7 @@ from typing import Any
 
 CAMERAS = "tessera.cameras"
 CAMERA_LISTS = "tessera.camera_lists"
+EXPOSURES = "tessera.exposures"
 NETWORKS = "tessera.npu"
 SECURE_ELEMENTS = "tessera.secure_elements"
 

@@ -58,14 +58,14 @@ def open_camera(source: str, options: Mapping[str, object]) -> Camera:
     return camera
 
 
-def list_cameras() -> list[Found]:
-    """Ask every plug-in that can look for its cameras (entry points `tessera.camera_lists`); emits nothing.
+def list_cameras(source: str) -> list[Found]:
+    """Ask the plug-in `source` for its cameras (entry points `tessera.camera_lists`); emits nothing.
 
     Raises:
-        CameraNotFoundError: a plug-in's own library does not load.
+        CameraNotFoundError: it cannot look, or its own library does not load.
     """
     try:
-        looking = [plugins.load(plugins.CAMERA_LISTS, name) for name in plugins.names(plugins.CAMERA_LISTS)]
+        found: list[Found] = plugins.load(plugins.CAMERA_LISTS, source)()
     except plugins.PluginError as error:
         raise CameraNotFoundError(str(error)) from error
-    return [found for look in looking for found in look()]
+    return found

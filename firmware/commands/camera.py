@@ -1,27 +1,14 @@
 """`tessera camera`: what is plugged in, whether it measures well, its calibration, and a look through it."""
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from drivers.camera import list_cameras
+from firmware.commands.camera_calibrate import calibrate
+from firmware.commands.camera_check import check
+from firmware.commands.camera_list import list_found
+from firmware.commands.camera_watch import watch
 
-camera = typer.Typer(help="Cameras and their calibration.", no_args_is_help=True)
-
-
-@camera.callback()
-def _group() -> None:
-    """Keep `list` a subcommand while it is the only one."""
-
-
-@camera.command("list")
-def list_found() -> None:
-    """Show every camera that could be opened."""
-    found = list_cameras()
-    if not found:
-        Console().print("No camera is plugged in. Check cable, power and udev rules.")
-        return
-    table = Table("source", "serial", "what it says")
-    for one in found:
-        table.add_row(one.source, one.serial, one.description)
-    Console().print(table)
+camera = typer.Typer(help="Cameras and their calibration: list, check, calibrate, watch.", no_args_is_help=True)
+camera.command("list")(list_found)
+camera.command("check")(check)
+camera.command("calibrate")(calibrate)
+camera.command("watch")(watch)

@@ -1,21 +1,23 @@
 """`tessera doctor`: camera, models, keys, stores, broker: what is there, what is wrong, what to do."""
 
-import contextlib
 import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing, suppress
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from drivers import plugins
-from drivers.camera import CameraError, open_camera
+from drivers.camera import FAULTS, CameraError, list_cameras
 from drivers.npu.interface import NetworkError
 from drivers.plugins import PluginError
 from drivers.secure_element.interface import SecureElementError
+from firmware.commands.camera_capture import capture
+from firmware.commands.camera_choice import Choice, opened
+from firmware.commands.camera_report import health_of, identity
+from firmware.commands.findings import Finding, table_of
 from firmware.commands.people import ConfigOption
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
@@ -23,8 +25,9 @@ from firmware.core.parts import open_analyst, open_parts
 from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.payment.trust import load_trust
-from firmware.runtime.config import Config, Profile, load_config
-from firmware.runtime.messages import Status
+from firmware.runtime.config import Config, EmitterConfig, Profile, load_config
+from firmware.runtime.lights import open_board
+from firmware.runtime.messages import Status, StatusReply
 from firmware.vision.calibration import CalibrationError
 from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, runtime_of
 
@@ -35,59 +38,105 @@ EXPECTED = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at; `text` says what is there, or what is wrong and what to do."""
-
-    name: str
-    good: bool
-    text: str
-
-
 def doctor(config: ConfigOption) -> None:
     """Look at everything this terminal needs; exit code 1 if anything is wrong."""
     loaded, profile = load_config(config)
     console = Console()
-    table = Table("", "what", "finding")
-    checks = []
     with console.status("looking"):
-        for check in examine(loaded, profile):
-            checks.append(check)
-            table.add_row("[green]ok[/green]" if check.good else "[red]!![/red]", check.name, check.text)
-    console.print(table)
-    if not all(check.good for check in checks):
+        findings = list(examine(loaded, profile))
+    console.print(table_of(findings))
+    if any(finding.good is False for finding in findings):
         sys.exit(1)
 
 
-def examine(config: Config, profile: Profile) -> Iterator[Check]:
-    """Yield one check after another; none changes anything, and none stops the others."""
-    running = _check("terminal", lambda: _terminal(config))
-    yield Check("configuration", True, f"profile {profile.name}, terminal {config.terminal}")
-    yield running
-    yield _check("networks", lambda: _networks(config, profile))
-    yield _check("secure element", lambda: _element(config))
-    yield _check("backend keys", lambda: (load_trust(Path(config.backend.keys)), "pinned keys can be read")[1])
-    yield _check("broker", lambda: _broker(config))
-    # A running terminal holds its stores and its camera: its own word stands above.
-    if not running.good:
-        yield _check("stores", lambda: _stores(config, profile))
-        yield _check("camera", lambda: _camera(config, profile))
+def examine(config: Config, profile: Profile) -> Iterator[Finding]:
+    """Yield one finding after another; none changes anything, and none stops the others."""
+    yield Finding("configuration", True, f"profile {profile.name}, terminal {config.terminal}")
+    status = _status(config)
+    if status is None:
+        yield Finding("terminal", None, "not running; start it with `tessera run`")
+    elif isinstance(status, TerminalError):
+        yield Finding("terminal", False, str(status))
+    else:
+        yield from running(status)
+    yield _look("networks", lambda: _networks(config, profile))
+    yield _look("secure element", lambda: _element(config))
+    yield _look("backend keys", lambda: (load_trust(Path(config.backend.keys)), "pinned keys can be read")[1])
+    yield _look("broker", lambda: _broker(config))
+    # A running terminal holds its stores, its camera and its emitter: its own word stands above.
+    if status is None:
+        yield _look("stores", lambda: _stores(config, profile))
+        yield from camera_findings(config, profile)
+        if (emitter := config.emitter) is not None:
+            yield _look("emitter", lambda: _emitter(emitter))
 
 
-def _check(name: str, look: Callable[[], str]) -> Check:
-    try:
-        return Check(name, True, look())
-    except EXPECTED as error:
-        return Check(name, False, str(error))
-
-
-def _terminal(config: Config) -> str:
-    with control(config) as core:
-        status = ask(core, Status(), timeout_s=5)
-    return (
-        f"running for {status.uptime_s:.0f} s: {status.session}; camera {status.camera}; link {status.link}; "
-        f"{status.people} enrolled; {status.outbox_waiting} waiting in the outbox"
+def running(status: StatusReply) -> Iterator[Finding]:
+    """What a running terminal says of itself; a camera's fault with what to do."""
+    yield Finding(
+        "terminal",
+        True,
+        f"running for {status.uptime_s:.0f} s: {status.session}; link {status.link}; "
+        f"{status.people} enrolled; {status.outbox_waiting} waiting in the outbox",
     )
+    cause = status.camera.partition(":")[0]
+    told = FAULTS.get(cause)  # type: ignore[call-overload]
+    yield Finding("camera", told is None, f"{status.camera}. {' '.join(told)}" if told else status.camera)
+    if status.advice:
+        yield Finding("advice", None, status.advice)
+
+
+def camera_findings(config: Config, profile: Profile) -> Iterator[Finding]:
+    """Who the camera is, against what is pinned, how it is connected, and whether a frame comes."""
+    choice = Choice(config.camera.source, dict(config.camera.options), config, profile)
+    try:
+        with opened(choice) as camera:
+            yield from identity(camera.info, choice)
+            yield from _connection(choice.source, camera.info.serial)
+            with closing(capture(camera, choice)) as coming:
+                frames = next(coming)
+            height, width = frames.ir.shape
+            yield Finding("first frame", True, f"{width}x{height}; how it goes on: `tessera camera check`")
+            yield from health_of(camera.health)
+    except CameraError as error:
+        yield Finding("camera", False, f"{error.cause}: {error}. {FAULTS[error.cause][1]}")
+    except EXPECTED as error:
+        yield Finding("camera", False, str(error))
+
+
+def _connection(source: str, serial: str) -> Iterator[Finding]:
+    """What its plug-in sees on the bus, such as the type of USB, where it can look."""
+    if source in plugins.names(plugins.CAMERA_LISTS):
+        for found in list_cameras(source):
+            if found.serial == serial:
+                yield Finding("connection", None, found.description)
+
+
+def _look(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, look())
+    except EXPECTED as error:
+        return Finding(name, False, str(error))
+
+
+def _status(config: Config) -> StatusReply | TerminalError | None:
+    """What the terminal says of itself; None where it does not run, an error where it runs and does not answer."""
+    with suppress(TerminalError), control(config) as core:
+        try:
+            status: StatusReply = ask(core, Status(), timeout_s=5)
+            return status
+        except TerminalError as error:
+            return error
+    return None
+
+
+def _emitter(config: EmitterConfig) -> str:
+    with closing(open_board(config)) as board:
+        limits = board.limits
+        return (
+            f"board {board.serial}, firmware {board.firmware}, at {config.port}; its limit table is signed for it: "
+            f"{limits.wavelength_nm} nm, dark {limits.heartbeat_ms} ms after the last heartbeat"
+        )
 
 
 def _networks(config: Config, profile: Profile) -> str:
@@ -109,7 +158,7 @@ def _element(config: Config) -> str:
 
 
 def _stores(config: Config, profile: Profile) -> str:
-    with contextlib.closing(open_parts(config, profile)) as parts:
+    with closing(open_parts(config, profile)) as parts:
         return f"gallery: {len(parts.gallery)} enrolled; outbox: {parts.outbox.waiting()} waiting"
 
 
@@ -128,19 +177,3 @@ def _broker(config: Config) -> str:
         raise TerminalError(
             f"{where}: {error}; is the broker running, and is this terminal's certificate valid?"
         ) from error
-
-
-def _camera(config: Config, profile: Profile) -> str:
-    camera = open_camera(config.camera.source, config.camera.options)
-    try:
-        info = camera.info
-        if config.camera.serial not in (None, info.serial):
-            raise TerminalError(f"camera {info.serial} is there, the configuration wants {config.camera.serial}")
-        if profile.require_flood and not info.flood:
-            raise TerminalError(f"camera {info.serial} has no flood light; profile {profile.name} needs one")
-        camera.start()
-        frames = camera.read(timeout_s=5.0)
-        camera.stop()
-        return f"{info.serial}: {frames.ir.shape[1]}x{frames.ir.shape[0]}, first frame received"
-    finally:
-        camera.close()

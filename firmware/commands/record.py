@@ -3,13 +3,14 @@
 Rules kept here:
 - Only in profile `rig`, only with the flag, and the file says whose consent covers it. Field terminals never record.
 - The camera is opened here, so the terminal must not be running.
-- Nothing is created before the first frame is there; whatever ends the take, the file is finished.
+- Nothing is kept before the first frame is there; whatever ends the take, the file is finished.
+- A `.db3` is written by librealsense itself, of a RealSense alone: every raw frame, none of our events.
 """
 
+import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -18,12 +19,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from drivers.camera import Camera, CameraError, CameraLostError, FrameSet, open_camera
+from drivers.camera.realsense import open_recording_camera
+from drivers.camera.realsense.consent import state_consent
 from drivers.camera.recording import RecordingWriter
+from firmware.commands.camera_choice import Choice, Opener, opened
 from firmware.commands.people import ConfigOption
-from firmware.core.client import control
 from firmware.core.errors import TerminalError
-from firmware.runtime.config import Config, Profile, load_config
-from firmware.runtime.stop import StopFlag
+from firmware.runtime.config import Profile, load_config
+from firmware.runtime.pins import check_pinned
+from firmware.runtime.stop import StopFlag, stopped_by
 
 MAX_SECONDS = 600
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -34,7 +38,7 @@ CLOCK_TOLERANCE_S = 60.0
 
 def record(
     config: ConfigOption,
-    out: Annotated[Path, typer.Option(help="The recording to make (.mcap); must not exist.")],
+    out: Annotated[Path, typer.Option(help="The recording to make (.mcap, or .db3 of a RealSense); must not exist.")],
     seconds: Annotated[float, typer.Option(min=0.1, max=MAX_SECONDS, help="How long, by the camera's clock.")],
     consent: Annotated[str, typer.Option(help="Whose consent covers this, and where it is kept.")],
     i_have_consent: Annotated[bool, typer.Option("--i-have-consent", help="Everybody in view has consented.")] = False,
@@ -43,16 +47,12 @@ def record(
     loaded, profile = load_config(config)
     console = Console()
     refuse(profile, out, consent, i_have_consent)
-    refuse_running(loaded)
-    camera = open_camera(loaded.camera.source, loaded.camera.options)
-    try:
-        if loaded.camera.serial not in (None, camera.info.serial):
-            raise TerminalError(f"camera {camera.info.serial} is there, the configuration wants {loaded.camera.serial}")
+    with opened(Choice(loaded.camera.source, loaded.camera.options, loaded, profile), _opener(out)) as camera:
+        check_pinned(loaded.camera, camera.info)
         console.print(f"recording {seconds:g} s from camera {camera.info.serial}; Ctrl-C ends it early", markup=False)
-        with _stoppable() as stop:
-            count, dropped = take(camera, out, seconds, consent, stop, console)
-    finally:
-        camera.close()
+        with stopped_by(*SIGNALS) as stop:
+            how = take if out.suffix == ".mcap" else take_raw
+            count, dropped = how(camera, out, seconds, consent, stop, console)
     size = out.stat().st_size
     console.print(
         f"{out}: {count} frames, {dropped} cycles dropped, {size / 1e6:.1f} MB ({size / count / 1e3:.0f} kB a frame). "
@@ -63,6 +63,15 @@ def record(
 
 def refuse(profile: Profile, out: Path, consent: str, i_have_consent: bool) -> None:
     """Raise TerminalError, with the reason, unless this terminal may record this."""
+    refuse_unconsented(profile, consent, i_have_consent)
+    if out.suffix not in (".mcap", ".db3"):
+        raise TerminalError(f"{out}: a recording's name ends in .mcap, or in .db3 where librealsense writes it")
+    if out.exists():
+        raise TerminalError(f"{out}: exists; a recording never overwrites")
+
+
+def refuse_unconsented(profile: Profile, consent: str, i_have_consent: bool) -> None:
+    """Raise TerminalError, with the reason, unless this terminal may keep what its camera sees."""
     if profile.name != "rig":
         raise TerminalError(f"profile {profile.name} never records; only a terminal in profile `rig` does")
     if not consent.strip():
@@ -71,20 +80,17 @@ def refuse(profile: Profile, out: Path, consent: str, i_have_consent: bool) -> N
         raise TerminalError(
             "a recording shows faces: repeat with --i-have-consent once everybody in view has consented"
         )
-    if out.suffix != ".mcap":
-        raise TerminalError(f"{out}: a recording's name ends in .mcap")
-    if out.exists():
-        raise TerminalError(f"{out}: exists; a recording never overwrites")
 
 
-def refuse_running(config: Config) -> None:
-    """Raise TerminalError where the terminal of this configuration runs: it holds the camera."""
-    try:
-        with control(config):
-            pass
-    except TerminalError:
-        return
-    raise TerminalError("the terminal is running and holds the camera; stop `tessera run`, then record")
+def _opener(out: Path) -> Opener:
+    """What opens the camera that writes `out`."""
+
+    def with_recorder(source: str, options: Mapping[str, object]) -> Camera:
+        if source != "realsense":
+            raise TerminalError(f"{out}: a .db3 is librealsense's; of camera `{source}` make an .mcap")
+        return open_recording_camera(options, out)
+
+    return open_camera if out.suffix == ".mcap" else with_recorder
 
 
 def take(camera: Camera, out: Path, seconds: float, consent: str, stop: StopFlag, console: Console) -> tuple[int, int]:
@@ -108,7 +114,7 @@ def take(camera: Camera, out: Path, seconds: float, consent: str, stop: StopFlag
             writer.event("clock", now_ns, unix_ns=unix_ns)
             writer.event("command", start_ns, command="start", value=seconds)
             try:
-                counted = _film(camera, writer, first, seconds, stop, console)
+                counted = _film(camera, writer.write, first, seconds, stop, console)
             except CameraLostError as error:
                 writer.event("note", time.monotonic_ns(), text=f"the camera was lost: {error}"[:1024])
                 raise
@@ -118,10 +124,41 @@ def take(camera: Camera, out: Path, seconds: float, consent: str, stop: StopFlag
         camera.stop()
 
 
-def _film(
-    camera: Camera, writer: RecordingWriter, first: FrameSet, seconds: float, stop: StopFlag, console: Console
+def take_raw(
+    camera: Camera, out: Path, seconds: float, consent: str, stop: StopFlag, console: Console
 ) -> tuple[int, int]:
-    writer.write(first)
+    """As `take`, where starting the camera records: librealsense writes the file, its consent comes at the end."""
+    mask = os.umask(0o077)  # librealsense makes files that everybody may read
+    try:
+        camera.start()
+        try:
+            first = camera.read(FRAME_TIMEOUT_S)
+        except CameraError:
+            camera.stop()
+            out.unlink(missing_ok=True)
+            raise
+        try:
+            return _film(camera, _written_already, first, seconds, stop, console)
+        finally:
+            camera.stop()
+            state_consent(out, consent)
+    finally:
+        os.umask(mask)
+
+
+def _written_already(_: FrameSet) -> None:
+    """Librealsense's recorder has it."""
+
+
+def _film(
+    camera: Camera,
+    write: Callable[[FrameSet], None],
+    first: FrameSet,
+    seconds: float,
+    stop: StopFlag,
+    console: Console,
+) -> tuple[int, int]:
+    write(first)
     count, dropped, last = 1, 0, first.sequence
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("recording", total=seconds)
@@ -129,21 +166,8 @@ def _film(
             elapsed_s = (frames.timestamp_ns - first.timestamp_ns) / 1e9
             if stop or not elapsed_s < seconds:
                 break
-            writer.write(frames)
+            write(frames)
             dropped += max(0, frames.sequence - last - 1)
             count, last = count + 1, frames.sequence
             progress.update(task, completed=elapsed_s, description=f"frame {frames.sequence}")
     return count, dropped
-
-
-@contextmanager
-def _stoppable() -> Iterator[StopFlag]:
-    """A flag that Ctrl-C and SIGTERM raise, so that no frame is cut in half."""
-    stop = StopFlag()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    stop.raise_on(*SIGNALS)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,6 +7,7 @@ Rules kept here:
 import asyncio
 import time
 
+from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementError
 from firmware.core.enrolment import Enrolment, EnrolmentError
 from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
@@ -59,12 +60,12 @@ async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelo
 
 async def _pose(parts: Parts, stand: Stand) -> Enrolment:
     watch = Watch(stand.camera, parts, None)
-    problem = await watch.begin()
-    if problem:
-        raise EnrolmentError(problem)
-    enrolment = Enrolment.begin(parts.judge, time.monotonic_ns())
     asked = ""
     try:
+        problem = await watch.begin()
+        if problem:
+            raise EnrolmentError(problem, _why(stand))
+        enrolment = Enrolment.begin(parts.judge, time.monotonic_ns())
         while (pose := enrolment.pose) is not None:
             if pose.prompt != asked:
                 asked = pose.prompt
@@ -75,12 +76,18 @@ async def _pose(parts: Parts, stand: Stand) -> Enrolment:
             if isinstance(happening, Cancelled):
                 raise EnrolmentError("cancelled")
             if isinstance(happening, CameraGone):
-                raise EnrolmentError("camera_lost")
+                raise EnrolmentError("camera_lost", _why(stand))
             if not isinstance(happening, (Settled, Tapped)):
-                finding = watch.look(happening)
+                finding = await watch.look(happening)
                 if finding is not None:
                     enrolment = enrolment.looked(finding, time.monotonic_ns())
                     stand.say("evidence", finding.reason or "good", finding.sentence, finding.values)
     finally:
         await watch.end()
     return enrolment
+
+
+def _why(stand: Stand) -> str:
+    """What ended the capture, in plain words."""
+    fault = stand.camera.ended_by
+    return FAULTS[fault.cause][0] if fault is not None else ""

@@ -22,8 +22,8 @@ POSE_S = 10.0
 class EnrolmentError(Exception):
     """The enrolment ended without a template; `code` is one of `reasons.SENTENCES`."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(SENTENCES[code])
+    def __init__(self, code: str, why: str = "") -> None:
+        super().__init__(f"{SENTENCES[code]} {why}".rstrip())
         self.code = code
 
 

@@ -1,7 +1,7 @@
 """What happens during a session, in order, with frames coalesced to the newest.
 
-A frame takes longer to judge than another takes to come: only the newest is worth judging, and it is copied out
-of shared memory when it is taken, not when it is announced.
+A frame takes longer to judge than another takes to come: only the newest is worth judging, and it is looked at when
+it is taken, not when it is announced.
 """
 
 import asyncio
@@ -25,10 +25,9 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class CameraGone:
-    """The camera process is gone or reports a fault."""
+    """The camera process is gone, says nothing, or reports a fault."""
 
     cause: Cause
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,12 @@ class Settled:
 
 
 Happening = Tapped | Cancelled | CameraGone | Settled | FrameReady
+
+
+async def catch_up() -> None:
+    """Let the loop deliver what came while a frame was judged: select, read and hand over take a turn each."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 class Inbox:
@@ -66,18 +71,12 @@ class Inbox:
 
     async def cancelled(self) -> bool:
         """Whether a Cancel has come that nobody has taken: asked last, before what cannot be taken back."""
-        await self._catch_up()
+        await catch_up()
         return any(isinstance(happening, Cancelled) for happening in self._waiting)
-
-    @staticmethod
-    async def _catch_up() -> None:
-        """Let the loop deliver what came while a frame was judged: select, read and hand over take a turn each."""
-        for _ in range(3):
-            await asyncio.sleep(0)
 
     async def take(self, due_ns: int) -> Happening | None:
         """The next happening, frames last; None at `due_ns`, monotonic nanoseconds."""
-        await self._catch_up()
+        await catch_up()
         while not self._waiting and self._frame is None:
             self._wake.clear()
             left_s = (due_ns - time.monotonic_ns()) / 1e9

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementError
 from firmware.core.analysis import Finding
 from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
@@ -27,7 +28,7 @@ from firmware.gallery.gallery import Enrolled
 from firmware.payment.authorize import display_text
 from firmware.payment.errors import OutboxError, PaymentError
 from firmware.payment.intent import AcceptedIntent, accept_intent
-from firmware.runtime.messages import Delivered, Publish
+from firmware.runtime.messages import CameraFault, Delivered, Publish
 
 # An envelope without a receipt goes again after this long, and whenever the link comes back.
 RESEND_S = 2.0
@@ -153,7 +154,7 @@ class Payments:
                 session = session.settled(happening.approved, happening.code)
         if session.outcome == "refused":
             self._decline(intent.id, accepted.digest, session.reason)
-        self._stand.say("outcome", session.reason or "approved", _outcome_text(session))
+        self._stand.say("outcome", session.reason or "approved", _outcome_text(session, self._stand.camera.ended_by))
 
     async def _look(self, session: Session, enrolled: Enrolled) -> tuple[Session, Finding | None]:
         """Tap, then frames, until decided or over; the last finding with it. Capture ends whatever happens."""
@@ -180,7 +181,7 @@ class Payments:
                         session = session.tapped(time.monotonic_ns())
                         self._stand.say("prompt", "look", "Please look at the terminal.")
                 elif not isinstance(happening, Settled):
-                    seen = watch.look(happening)
+                    seen = await watch.look(happening)
                     if seen is None:
                         continue
                     finding = seen
@@ -228,11 +229,12 @@ class Payments:
             self._stand.say("notice", "store", f"The refusal could not be stored: {error}")
 
 
-def _outcome_text(session: Session) -> str:
+def _outcome_text(session: Session, camera: CameraFault | None) -> str:
     if session.outcome == "approved":
         return "Approved."
     if session.outcome == "unknown":
         return "Unknown: no receipt has come. Do not retry; the register will know."
     if session.outcome == "declined":
         return f"Declined by the backend ({session.reason}). {FALLBACK}"
-    return f"Refused: {SENTENCES[session.reason]} {FALLBACK}"
+    why = FAULTS[camera.cause][0] if session.reason == "camera_lost" and camera is not None else ""
+    return " ".join(filter(None, ("Refused:", SENTENCES[session.reason], why, FALLBACK)))

@@ -2,17 +2,25 @@
 
 Each holds at most the one peer it is for (the command line: several), tells the terminal what came, and notices
 when the peer is gone. None decides anything.
+
+A lost camera is known, with its cause, within a second of its last frame: `silent` from the camera process itself,
+`hung` where that says nothing either, `crashed` where its socket ends.
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 
 import msgspec
 
-from drivers.camera import CameraInfo, Cause, FrameSet
+from drivers.camera import FAULTS, CameraInfo, FrameSet
+from drivers.emitter import EmitterError
+from firmware.core.inbox import catch_up
 from firmware.runtime.ipc import IpcError, Peer
+from firmware.runtime.lights import Lights
 from firmware.runtime.messages import (
+    MAX_TEXT,
     CameraAdvice,
     CameraFault,
     CameraHello,
@@ -29,59 +37,169 @@ from firmware.runtime.messages import (
 )
 from firmware.runtime.ring import RingReader
 
+# The camera process calls a camera silent after less (`camera_process`); the session waits for more (`session`).
+FIRST_WORD_S, NEXT_WORD_S = 3.6, 0.85
+STEP_S = 0.04
 # Events a subscriber may leave unread before it is dropped.
 BACKLOG = 256
 
 
 class CameraPort:
-    """The camera process. `problem` says why no frame can come, `advice` what to mend before none can, or are empty."""
+    """The camera process, and `core`'s own watchdog over it while it captures.
+
+    Attributes:
+        info: the camera, once it is open.
+        fault: why no frame can come; None while one can.
+        ended_by: what ended the capture in hand or the last one, or kept it from beginning; None where nothing did.
+    """
 
     def __init__(
-        self, ring: RingReader, on_frame: Callable[[FrameReady], None], on_lost: Callable[[Cause, str], None]
+        self,
+        ring: RingReader,
+        on_frame: Callable[[FrameReady], None],
+        on_lost: Callable[[CameraFault, float | None], None],
+        lights: Lights | None = None,
     ) -> None:
-        self._ring, self._on_frame, self._on_lost = ring, on_frame, on_lost
+        """`on_lost` hears of every fault, and, where it ended a capture, how long the last frame was ago, seconds.
+
+        `lights`: the emitter, where its line is `core`'s own; lit while capturing.
+        """
+        self._ring, self._on_frame, self._on_lost, self._lights = ring, on_frame, on_lost, lights
         self._peer: Peer[FromCamera] | None = None
         self._capture = 0
+        self._watchdog: asyncio.Task[None] | None = None
+        self._heard_by = self._last_frame = 0.0
+        self._advice = ""
         self.info: CameraInfo | None = None
-        self.problem = "the camera process is not connected"
-        self.advice = ""
+        self.fault: CameraFault | None = CameraFault(cause="absent", detail="the camera process is not connected")
+        self.ended_by: CameraFault | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why no frame can come, as `cause: detail`; empty while one can."""
+        return f"{self.fault.cause}: {self.fault.detail}" if self.fault is not None else ""
+
+    @property
+    def advice(self) -> str:
+        """What to mend before no frame can come; empty while all is well."""
+        overrun = " ".join(FAULTS["overrun"]) if self.ended_by and self.ended_by.cause == "overrun" else ""
+        return " ".join(filter(None, (overrun, self._advice)))[:MAX_TEXT]
 
     async def attend(self, peer: Peer[FromCamera]) -> None:
         """Serve one connection until it ends."""
-        self._peer, self.info, self.problem, self.advice = peer, None, "the camera is being opened", ""
+        self._peer, self.info, self._advice = peer, None, ""
+        self.fault = self.fault or CameraFault(cause="absent", detail="the camera is being opened")
         try:
             while True:
                 message = await peer.receive()
                 if self._peer is not peer:
                     return
-                if isinstance(message, CameraHello):
-                    self.info, self.problem = message.info, ""
-                elif isinstance(message, CameraFault):
-                    self.problem = f"{message.cause}: {message.detail}"
-                    self._on_lost(message.cause, message.detail)
-                elif isinstance(message, CameraAdvice):
-                    self.advice = message.text
-                elif self.info is not None and message.capture == self._capture:
-                    self.problem = ""
-                    self._on_frame(message)
+                self._heard(message)
         finally:
             if self._peer is peer:
-                self._peer, self.info, self.problem = None, None, "the camera process is gone"
-                self._on_lost("crashed", self.problem)
+                self._peer, self.info = None, None
+                # one that hung has been killed: that is the same fault, not another
+                if self.fault is None or self.fault.cause != "hung":
+                    self._lose(CameraFault(cause="crashed", detail="the camera process is gone"))
 
-    def frames(self, announced: FrameReady) -> FrameSet | None:
-        """Copy the announced frame out of shared memory; None if it was overwritten meanwhile."""
-        return self._ring.read(announced, self.info) if self.info is not None else None
+    def _heard(self, message: FromCamera) -> None:
+        now = time.monotonic()
+        self._heard_by = max(self._heard_by, now + NEXT_WORD_S)
+        if self.fault is not None and self.fault.cause == "hung":
+            self.fault = None
+        if isinstance(message, CameraHello):
+            self.info, self.fault, self._advice = message.info, None, ""
+        elif isinstance(message, CameraFault):
+            self._lose(message)
+        elif isinstance(message, CameraAdvice):
+            self._advice = message.text
+        elif self.info is not None and message.capture == self._capture:
+            self.fault, self._last_frame, self._heard_by = None, now, now + NEXT_WORD_S
+            self._on_frame(message)
+
+    def view(self, announced: FrameReady) -> FrameSet | None:
+        """The announced frame where it lies in shared memory; None if it was overwritten already."""
+        return self._ring.view(announced, self.info) if self.info is not None else None
+
+    def intact(self, announced: FrameReady) -> bool:
+        """Whether it still lies there as it did: asked when it has been judged, before the finding counts.
+
+        Never after the capture has ended: what was judged while the camera or its light was lost counts for nothing.
+        """
+        return self.ended_by is None and self._ring.intact(announced)
 
     async def start(self) -> bool:
-        """Command capture; False where there is nobody to command."""
+        """Command capture; False where no frame can come, and `ended_by` says why."""
+        self.ended_by = None
+        # a recording that has ended can be played again
+        if self.info is None or (self.fault is not None and self.fault.cause != "ended"):
+            self.ended_by = self.fault
+            return False
         self._capture += 1
-        return await self._send(StartCapture(capture=self._capture))
+        order = StartCapture(capture=self._capture)
+        try:
+            if self._lights is not None:
+                self._lights.on(order.levels)
+        except EmitterError as error:
+            self.ended_by = _fault(error)
+            return False
+        self._last_frame = time.monotonic()
+        self._heard_by = self._last_frame + FIRST_WORD_S
+        self._watchdog = asyncio.create_task(self._watch())
+        if not await self._send(order):
+            self._lose(CameraFault(cause="crashed", detail="the camera process is gone"))
+            self._unwatch()
+            self._darken()
+            return False
+        return True
 
     async def stop(self) -> None:
         """Command the end of capture; a camera that is gone captures nothing. Frames still on their way are dropped."""
         self._capture += 1
+        self._unwatch()
+        # before a word to a process that may not read
+        self._darken()
         await self._send(StopCapture())
+
+    def end_capture(self, fault: CameraFault, silent_s: float) -> None:
+        """Tell that no more will come of the capture in hand. The first fault counts: what follows, follows from it.
+
+        `silent_s` is how long the last frame was ago that could be judged.
+        """
+        first = self._watchdog is not None and self.ended_by is None
+        if first:
+            self.ended_by = fault
+        self._on_lost(fault, silent_s if first else None)
+
+    def _lose(self, fault: CameraFault) -> None:
+        self.fault = fault
+        self.end_capture(fault, time.monotonic() - self._last_frame)
+
+    async def _watch(self) -> None:
+        """Wait until the camera process has said nothing for too long."""
+        while (left_s := self._heard_by - time.monotonic()) > 0:
+            self._beat()
+            # in short steps: the first word brings the deadline forward
+            await asyncio.sleep(min(left_s, STEP_S))
+            await catch_up()
+        if self.ended_by is None:
+            self._lose(CameraFault(cause="hung", detail=f"the camera process said nothing for {NEXT_WORD_S:g} s"))
+
+    def _unwatch(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
+
+    def _beat(self) -> None:
+        try:
+            if self._lights is not None:
+                self._lights.beat()
+        except EmitterError as error:
+            self.end_capture(_fault(error), time.monotonic() - self._last_frame)
+
+    def _darken(self) -> None:
+        if self._lights is not None:
+            self._lights.off()
 
     async def _send(self, message: msgspec.Struct) -> bool:
         if self._peer is None:
@@ -91,6 +209,10 @@ class CameraPort:
         except IpcError:
             return False
         return True
+
+
+def _fault(error: EmitterError) -> CameraFault:
+    return CameraFault(cause=error.cause, detail=str(error)[:MAX_TEXT])
 
 
 class LinkPort:

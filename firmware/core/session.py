@@ -21,7 +21,7 @@ from firmware.core.reasons import ATTACKS
 from firmware.runtime.config import Profile
 
 # The camera may take this long from the command to the first frame; after that a second is all it gets.
-FIRST_FRAME_S = 2.0
+FIRST_FRAME_S = 4.0
 NEXT_FRAME_S = 1.0
 # Frames with an attack's reason, or the wrong person, that end a session before its time is up.
 REFUSE_AFTER = 3

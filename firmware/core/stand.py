@@ -11,9 +11,11 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 
+from drivers.camera import FAULTS
 from firmware.core.inbox import CameraGone, Cancelled, Inbox, Tapped
 from firmware.core.ports import CameraPort, Subscribers
-from firmware.runtime.messages import Event, Stage
+from firmware.runtime.lights import Lights
+from firmware.runtime.messages import CameraFault, Event, Stage
 from firmware.runtime.ring import RingReader
 
 _log = logging.getLogger("tessera.core")
@@ -41,9 +43,9 @@ class Stand:
         failed: set by a defect.
     """
 
-    def __init__(self, ring: RingReader, *, tell_values: bool) -> None:
+    def __init__(self, ring: RingReader, lights: Lights | None, *, tell_values: bool) -> None:
         self.inbox = Inbox()
-        self.camera = CameraPort(ring, self.inbox.put, lambda cause, detail: self.inbox.put(CameraGone(cause, detail)))
+        self.camera = CameraPort(ring, self.inbox.put, self._camera_lost, lights)
         self.subscribers = Subscribers()
         self.scene = 0
         self.doing = "idle"
@@ -91,6 +93,14 @@ class Stand:
         self.subscribers.tell(Event(scene=self.scene, stage=stage, reason=reason, text=text, values=told))
         if stage != "evidence":
             _log.info("%s %s: %s", stage, reason, text)
+
+    def _camera_lost(self, fault: CameraFault, silent_s: float | None) -> None:
+        """Say which fault ended a capture; one that ended none is for the log."""
+        self.inbox.put(CameraGone(fault.cause))
+        if silent_s is None:
+            _log.warning("camera: %s: %s", fault.cause, fault.detail)
+        else:
+            self.say("notice", fault.cause, f"{FAULTS[fault.cause][0]} {fault.detail}", {"silent_s": silent_s})
 
     def _end(self, work: "asyncio.Task[None]") -> None:
         self._active, self.doing, self.shown, self.cancellable = None, "idle", "", False

@@ -10,6 +10,7 @@ from firmware.core.signing import Signer
 from firmware.core.stand import BusyError, Stand
 from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
+from firmware.runtime.lights import owned_lights
 from firmware.runtime.messages import StatusReply
 from firmware.runtime.ring import RingReader
 
@@ -21,7 +22,8 @@ class Terminal:
 
     def __init__(self, parts: Parts, ring: RingReader) -> None:
         self.parts = parts
-        self.stand = Stand(ring, tell_values=parts.profile.allow_hil)
+        lights = owned_lights(parts.config.emitter, "core")
+        self.stand = Stand(ring, lights, tell_values=parts.profile.allow_hil)
         self._signer = Signer(parts)
         self.payments = Payments(parts, self._signer, self.stand, before_each=self.purge)
         self._started_ns = time.monotonic_ns()
@@ -41,6 +43,7 @@ class Terminal:
             scene=self.stand.scene,
             shown=self.stand.shown,
             camera=camera.problem or (camera.info.serial if camera.info else "unknown"),
+            advice=camera.advice,
             link="connected" if link.connected else link.detail,
             people=len(self.parts.gallery),
             outbox_waiting=self.parts.outbox.waiting(),

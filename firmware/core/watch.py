@@ -1,15 +1,27 @@
-"""One look through the camera: capture on, frames judged one by one, capture off."""
+"""One look through the camera: capture on, frames judged one by one, capture off.
 
+Judging runs beside the event loop, which goes on beating the emitter's heart and hearing Cancel: on a slow board a
+decision takes longer than the light may burn without a heartbeat.
+"""
+
+import asyncio
 import time
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.camera import FrameSet
 from firmware.core.analysis import Finding
+from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts
 from firmware.core.ports import CameraPort
 from firmware.liveness.gates import Freshness
-from firmware.runtime.messages import FrameReady
+from firmware.runtime.messages import CameraFault, FrameReady
+
+# Without one frame that outlived its judgement for this long, the camera is too fast for us.
+OVERRUN_S = 0.8
+# Judging one frame takes a tenth of a second. One that takes this long will not end: a defect, which ends the process.
+JUDGE_S = 5.0
 
 
 class Watch:
@@ -18,13 +30,12 @@ class Watch:
     def __init__(self, camera: CameraPort, parts: Parts, template: NDArray[np.float32] | None) -> None:
         self._camera, self._parts, self._template = camera, parts, template
         self._freshness = Freshness(parts.profile.stale_s)
+        self._intact_at: float | None = None
 
     async def begin(self) -> str:
         """Start capture; returns the reason why it cannot, or an empty string."""
         info = self._camera.info
-        if info is None:
-            return "camera_lost"
-        if self._parts.profile.require_flood and not info.flood:
+        if info is not None and self._parts.profile.require_flood and not info.flood:
             return "camera_unfit"
         return "" if await self._camera.start() else "camera_lost"
 
@@ -32,12 +43,36 @@ class Watch:
         """Stop capture."""
         await self._camera.stop()
 
-    def look(self, announced: FrameReady) -> Finding | None:
-        """Judge an announced frame; None if it was overwritten before it could be read."""
-        frames = self._camera.frames(announced)
+    async def look(self, announced: FrameReady) -> Finding | None:
+        """Judge an announced frame where it lies; None if it was overwritten before it had been judged.
+
+        Raises TerminalError: it cannot be judged within `JUDGE_S`.
+        """
+        frames = self._camera.view(announced)
         if frames is None:
+            self._overrun()
             return None
+        try:
+            finding = await asyncio.wait_for(asyncio.to_thread(self._judge, frames), JUDGE_S)
+        except (asyncio.TimeoutError, TimeoutError) as error:
+            raise TerminalError(f"frame {announced.sequence} could not be judged within {JUDGE_S:g} s") from error
+        if not self._camera.intact(announced):
+            self._overrun()
+            return None
+        self._intact_at = time.monotonic()
+        return finding
+
+    def _judge(self, frames: FrameSet) -> Finding:
         finding = self._parts.analyst.look(frames, self._freshness, time.monotonic_ns())
         if finding.reason or self._template is None:
             return finding
         return self._parts.analyst.recognise(finding, self._template)
+
+    def _overrun(self) -> None:
+        """Throw a finding away; where that goes on, the capture is lost."""
+        now = time.monotonic()
+        self._intact_at = self._intact_at or now
+        silent_s = now - self._intact_at
+        if silent_s >= OVERRUN_S:
+            detail = f"no frame outlived its judgement for {OVERRUN_S:g} s"
+            self._camera.end_capture(CameraFault(cause="overrun", detail=detail), silent_s)

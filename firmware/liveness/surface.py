@@ -67,7 +67,8 @@ def face_surface(frames: FrameSet, face: Face) -> FaceSurface:
     y0, y1 = (min(max(int(centre[1]) + side, 0), k.height) for side in (-reach, reach + 1))
     # Some nine pixels per cell are enough, however near the face is.
     step = max(1, int(CELL_MM * k.fx / (3 * face.distance_mm)))
-    depth = frames.depth_mm[y0:y1:step, x0:x1:step]
+    # A copy: it is read more than once, and a frame may be overwritten while it is judged.
+    depth = frames.depth_mm[y0:y1:step, x0:x1:step].copy()
     v, u = np.mgrid[y0:y1:step, x0:x1:step].astype(np.float32)
     tilt = np.arctan2(-down[0], down[1])
     du, dv = u - centre[0], v - centre[1]

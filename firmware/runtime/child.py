@@ -23,6 +23,8 @@ from firmware.runtime.hardening import harden
 from firmware.runtime.stop import StopFlag
 
 BEAT_S = 0.25
+# what goes through the pipe to the supervisor
+BEAT, PATIENCE = b".", b"p"
 
 
 class Heartbeat:
@@ -39,11 +41,21 @@ class Heartbeat:
     def beat(self) -> None:
         """Write one byte if the last is older than `BEAT_S`. Cheap; call it every time round the loop."""
         now = self._clock()
-        if self._fd is None or now < self._due:
+        if now < self._due:
             return
         self._due = now + BEAT_S
+        self._write(BEAT)
+
+    def ask_for_time(self) -> None:
+        """Ask, until the next beat, for `Limits.patience_s`: before what may legitimately take long."""
+        self._due = 0.0
+        self._write(PATIENCE)
+
+    def _write(self, mark: bytes) -> None:
+        if self._fd is None:
+            return
         try:
-            os.write(self._fd, b".")
+            os.write(self._fd, mark)
         except BlockingIOError:
             # a full pipe says as much as one more beat
             return

@@ -10,6 +10,7 @@ Rules kept here:
 
 import difflib
 import hashlib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -238,6 +239,11 @@ def _absolute(config: Config, base: Path) -> Config:
     )
 
 
+def is_played(source: str, options: Mapping[str, object]) -> bool:
+    """Whether what a camera shows is rendered or played back: nobody stands before it now."""
+    return source in ("virtual", "virtual-exposures", "recording") or "file" in options or "folder" in options
+
+
 def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
     if config.link.tls is None and not (profile.allow_hil and config.link.host == "127.0.0.1"):
         raise ConfigError(
@@ -249,10 +255,13 @@ def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
         raise ConfigError(
             f"{where}: secure_element.backend: `software` keeps the key in a file; {profile.name} needs hardware"
         )
-    if config.camera.source == "realsense" and config.emitter is None and not profile.allow_hil:
+    board = config.camera.source == "realsense" and config.camera.options.get("flood_board") is True
+    if config.camera.source == "realsense" and not board and not profile.allow_hil:
         raise ConfigError(
-            f"{where}: emitter: missing; a RealSense has no flood light of its own and {profile.name} needs one"
+            f"{where}: camera.options.flood_board: missing; a RealSense has no flood light of its own and "
+            f"{profile.name} needs one"
         )
-    played = config.camera.source in ("virtual", "recording") or "file" in config.camera.options
-    if played and not profile.allow_hil:
+    if board and config.emitter is None:
+        raise ConfigError(f"{where}: emitter: missing; camera.options.flood_board says our board is there")
+    if is_played(config.camera.source, config.camera.options) and not profile.allow_hil:
         raise ConfigError(f"{where}: camera: what is rendered or played back is for profiles demo and rig only")

@@ -22,7 +22,8 @@ Envelope = Annotated[bytes, Meta(max_length=MAX_ENVELOPE_BYTES)]
 ConsentRecord = Annotated[bytes, Meta(max_length=4096)]
 Stage = Literal["prompt", "evidence", "decision", "authorization", "outcome", "notice"]
 PEOPLE_PER_PAGE = 100
-Text = Annotated[str, Meta(max_length=500)]
+MAX_TEXT = 500
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True, kw_only=True):
@@ -157,7 +158,11 @@ class Event(_Message, frozen=True):
 
 
 class StatusReply(_Message, frozen=True):
-    """State of the terminal. `scene` and `shown`: what the screen shows now, for `Tap`; nothing while idle."""
+    """State of the terminal.
+
+    `scene` and `shown`: what the screen shows now, for `Tap`; nothing while idle. `camera`: its serial, or, where no
+    frame can come, `cause: detail`, the cause one of `drivers.camera.FAULTS`. `advice`: what to mend of it before that.
+    """
 
     terminal: str
     profile: str
@@ -165,6 +170,7 @@ class StatusReply(_Message, frozen=True):
     scene: int
     shown: Text
     camera: str
+    advice: Text
     link: str
     people: int
     outbox_waiting: int

@@ -2,7 +2,8 @@
 
 Rules kept here:
 - A child that has beaten once and is then silent for `silence_s` is killed with SIGKILL: it may be past any
-  other signal. Before its first beat it may take `start_s`, for slow imports and cameras.
+  other signal. Before its first beat it may take `start_s`, for slow imports and cameras, and `patience_s` where it
+  asks for time, as the camera process does before it opens a camera again or starts one.
 - It comes back after a back-off that doubles up to a ceiling, and falls back to its first value once the child
   has lived for `healthy_s`.
 - One that has never worked and says that it cannot start (exit status `EX_CONFIG`: a missing key, a damaged store)
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from firmware.runtime.child import PATIENCE
+
 _log = logging.getLogger("tessera.supervisor")
 
 
@@ -29,11 +32,15 @@ class SupervisorError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A row of the process table: `python -m module`, and which end of the frame ring it is handed."""
+    """A row of the process table: `python -m module`, and which end of the frame ring it is handed.
+
+    `silence_s` is how long this one may be silent, where that is not `Limits.silence_s`.
+    """
 
     name: str
     module: str
     ring: Literal["none", "read", "write"]
+    silence_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Limits:
 
     start_s: float = 60.0
     silence_s: float = 10.0
+    patience_s: float = 10.0
     stop_s: float = 3.0
     backoff_first_s: float = 0.2
     backoff_max_s: float = 5.0
@@ -57,7 +65,7 @@ class _Life:
     beat_fd: int
     born: float
     silent_since: float
-    has_beaten: bool = False
+    patience_s: float
 
 
 class ManagedProcess:
@@ -79,6 +87,7 @@ class ManagedProcess:
         self._pass_fds = tuple(pass_fds)
         self._pid_file = pid_file
         self._limits = limits
+        self._silence_s = limits.silence_s if spec.silence_s is None else spec.silence_s
         self._backoff_s = limits.backoff_first_s
         self._spawn_at = 0.0
         self._life: _Life | None = None
@@ -95,8 +104,9 @@ class ManagedProcess:
             if now >= self._spawn_at:
                 self._spawn(now)
             return False
-        if _drain(life.beat_fd):
-            life.silent_since, life.has_beaten, self._worked = now, True, True
+        if marks := _drain(life.beat_fd):
+            life.silent_since, self._worked = now, True
+            life.patience_s = self._limits.patience_s if marks.endswith(PATIENCE) else self._silence_s
         if life.popen.poll() is not None:
             self._bury(life, now)
             return True
@@ -134,7 +144,7 @@ class ManagedProcess:
         self._forget(life)
 
     def _silent_at(self, life: _Life) -> float:
-        return life.silent_since + (self._limits.silence_s if life.has_beaten else self._limits.start_s)
+        return life.silent_since + life.patience_s
 
     def _spawn(self, now: float) -> None:
         beat_read, beat_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -152,7 +162,7 @@ class ManagedProcess:
             return
         finally:
             os.close(beat_write)
-        self._life = _Life(popen, os.pidfd_open(popen.pid), beat_read, born=now, silent_since=now)
+        self._life = _Life(popen, os.pidfd_open(popen.pid), beat_read, now, now, self._limits.start_s)
         partial = self._pid_file.with_suffix(".pid.partial")
         try:
             partial.write_text(f"{popen.pid}\n")
@@ -187,12 +197,12 @@ class ManagedProcess:
         self._life = None
 
 
-def _drain(fd: int) -> bool:
-    """Read all waiting heartbeats; whether there were any."""
+def _drain(fd: int) -> bytes:
+    """Read all waiting marks of a heartbeat."""
     try:
-        return bool(os.read(fd, 4096))
+        return os.read(fd, 4096)
     except BlockingIOError:
-        return False
+        return b""
 
 
 def _cause(returncode: int) -> str:

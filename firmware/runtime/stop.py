@@ -6,6 +6,8 @@
 import os
 import select
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class StopFlag:
@@ -38,3 +40,16 @@ class StopFlag:
         """Raise the flag when one of `signals` arrives. Main thread only."""
         for number in signals:
             signal.signal(number, lambda *_: self.set())
+
+
+@contextmanager
+def stopped_by(*signals: signal.Signals) -> Iterator[StopFlag]:
+    """A flag that `signals` raise meanwhile, so that a command ends between two frames. Main thread only."""
+    stop = StopFlag()
+    before = {number: signal.getsignal(number) for number in signals}
+    stop.raise_on(*signals)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,31 +1,30 @@
 """Keeps the processes of a terminal alive, and what they share clean.
 
 Rules kept here:
-- One supervisor for one run directory: a lock the kernel drops when its holder dies.
+- One supervisor for one run directory (see `lock`).
 - The frame ring is zeroed as soon as either of its ends dies, before the process comes back, and at the end.
 - SIGTERM and SIGINT end everything: asked first, killed after `stop_s`.
 - A killed supervisor takes its children along (see `hardening`).
 """
 
 import contextlib
-import fcntl
 import logging
-import os
 import select
 import signal
-import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from firmware.runtime.hardening import harden
-from firmware.runtime.process import Limits, ManagedProcess, ProcessSpec, SupervisorError
+from firmware.runtime.lock import run_lock
+from firmware.runtime.process import Limits, ManagedProcess, ProcessSpec
 from firmware.runtime.ring import Ring
 from firmware.runtime.stop import StopFlag
 
 PROCESSES = (
     ProcessSpec("core", "firmware.core", ring="read"),
-    ProcessSpec("camera", "firmware.runtime.camera_process", ring="write"),
+    # a library that hangs is no use to whoever stands there; longer than `ipc` waits for a core that does not read
+    ProcessSpec("camera", "firmware.runtime.camera_process", ring="write", silence_s=2.5),
     ProcessSpec("link", "firmware.link", ring="none"),
 )
 
@@ -47,7 +46,7 @@ def supervise(
         SupervisorError: another supervisor runs here, `run_dir` cannot be used, or a process cannot start.
     """
     limits = limits or Limits()
-    with _lock(run_dir), contextlib.closing(Ring()) as ring:
+    with run_lock(run_dir), contextlib.closing(Ring()) as ring:
         stop = StopFlag()
         stop.raise_on(signal.SIGTERM, signal.SIGINT)
         harden(die_with_parent=False)
@@ -86,31 +85,3 @@ def _end(managed: Sequence[ManagedProcess], stop_s: float) -> None:
     for process in managed:
         process.end(max(0.0, deadline - time.monotonic()))
     _log.info("all processes have ended")
-
-
-@contextlib.contextmanager
-def _lock(run_dir: Path) -> Iterator[None]:
-    """Hold `run_dir` for ourselves. Raises SupervisorError."""
-    try:
-        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        about = run_dir.stat()
-        if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise SupervisorError(f"{run_dir}: others may write to it; make it your own: chmod 700")
-        fd = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise SupervisorError(f"{run_dir}: cannot be used as run_dir: {error.strerror}") from error
-    try:
-        _take(fd, run_dir)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _take(fd: int, run_dir: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(fd, 20, 0).decode(errors="replace").strip()
-        raise SupervisorError(f"{run_dir}: a terminal already runs here, pid {holder}; stop it first") from error
-    os.truncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

@@ -38,7 +38,7 @@ from firmware.vision.fusion import Judge
 from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network
 from firmware.vision.policy import load_policy
 from firmware.vision.templates import make_templates
-from hil.rig import bench_search, bench_structured_light
+from hil.rig import bench_drift, bench_emitter, bench_faults, bench_ring, bench_search, bench_structured_light
 from hil.rig.customer import enrol
 from hil.rig.site import PROCESSES, Site
 from hil.sensor.stage import Person, Stage, write_stage
@@ -57,6 +57,10 @@ class Part(str, Enum):
 
     STRUCTURED_LIGHT = "structured-light"
     SEARCH = "search"
+    RING = "ring"
+    FAULTS = "faults"
+    EMITTER = "emitter"
+    DRIFT = "drift"
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -74,11 +78,8 @@ def bench(
 ) -> None:
     """Measure CPU time per stage, the virtual camera's rate, start-up time and memory; compare with the budgets."""
     console = Console(stderr=as_json)
-    if only is Part.STRUCTURED_LIGHT:
-        _structured_light(console, as_json)
-        return
-    if only is Part.SEARCH:
-        _search(console, as_json)
+    if only is not None:
+        _part(only, console, as_json)
         return
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("rendering", total=None)
@@ -113,24 +114,19 @@ def bench(
         _print(console, report)
 
 
-def _structured_light(console: Console, as_json: bool) -> None:
-    with console.status("rendering and decoding dots"):
-        rows = bench_structured_light.measure()
+def _part(only: Part, console: Console, as_json: bool) -> None:
+    """Measure one part, which has a module of its own: `measure` gives its rows, `show` prints them."""
+    of = {
+        Part.STRUCTURED_LIGHT: bench_structured_light, Part.RING: bench_ring, Part.FAULTS: bench_faults,
+        Part.EMITTER: bench_emitter, Part.DRIFT: bench_drift, Part.SEARCH: bench_search,
+    }[only]  # fmt: skip
+    with console.status(f"measuring {only.value}"):
+        rows = of.measure()
     if as_json:
-        _echo({"machine": _machine(), "simulated": True, "structured_light": rows})
+        _echo({"machine": _machine(), "simulated": True, only.value.replace("-", "_"): rows})
     else:
         _print_machine(console, _machine())
-        bench_structured_light.show(console, rows)
-
-
-def _search(console: Console, as_json: bool) -> None:
-    with console.status("drawing people and searching among them"):
-        row = bench_search.measure()
-    if as_json:
-        _echo({"machine": _machine(), "simulated": True, "search": row})
-    else:
-        _print_machine(console, _machine())
-        bench_search.show(console, row)
+        of.show(console, rows)
 
 
 def _echo(report: dict[str, Any]) -> None:

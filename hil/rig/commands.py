@@ -12,11 +12,13 @@ from hil.artefacts.instrument import ArtefactError, Limits
 from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
 from hil.people import PeopleError
+from hil.rig.emitter import emitter
 from hil.rig.render import render as render_take
 from hil.rig.scenario import BONA_FIDE, ScenarioError, Take, read_scenario, take_of
 from hil.rig.species_sheet import draw
 
-rig = typer.Typer(help="Simulated recordings and attacks.", no_args_is_help=True)
+rig = typer.Typer(help="Simulated recordings, attacks and boards.", no_args_is_help=True)
+rig.command()(emitter)
 
 
 @rig.command()

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import httpx
 
+from drivers.camera import open_camera
 from drivers.secure_element.software import create as create_element
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
@@ -25,14 +26,16 @@ from firmware.runtime.config import Config, load_config
 from firmware.runtime.ipc import Connection
 from firmware.runtime.messages import Status, StatusReply
 from hil.backend.keys import create_backend_key, registration, save_registrations
+from hil.emitter.demo import DemoCalibration
 from hil.rig.brokers import Broker, embedded, free_port, mosquitto
 from hil.rig.certificates import Authority
 from hil.sensor.stage import Stage, write_stage
-from hil.sensor.virtual_camera import SERIAL
 from models.manifest import BUILT_DIR
 
 TERMINAL, MERCHANT = "till-1", "CORNER-SHOP"
 PROCESSES = ("core", "camera", "link")
+# as short as a configuration may have it
+DIGEST_PINNED = 16
 READY_S = 30.0
 STOP_S = 8.0
 
@@ -75,6 +78,7 @@ class Site:
         *,
         broker: Literal["embedded", "mosquitto"] = "embedded",
         camera: dict[str, str | int | float] | None = None,
+        source: Literal["virtual", "virtual-exposures"] = "virtual",
         profile: str = "demo",
     ) -> Iterator["Site"]:
         """Lay out `folder`, start everything, and end it all afterwards.
@@ -82,7 +86,8 @@ class Site:
         Args:
             folder: an empty folder.
             broker: the embedded one without TLS, or mosquitto with mutual TLS.
-            camera: further options of the virtual camera, e.g. its seed.
+            camera: further options of the camera, e.g. its seed.
+            source: the virtual camera, or the virtual sensor behind the structured-light driver.
             profile: of the terminal.
 
         Raises:
@@ -91,7 +96,7 @@ class Site:
         authority = Authority(folder / "ca") if broker == "mosquitto" else None
         running = embedded(folder / "broker") if authority is None else mosquitto(folder / "broker", authority)
         with running as started:
-            site = cls._lay_out(folder, started, authority, camera or {}, profile)
+            site = cls._lay_out(folder, started, authority, source, camera or {}, profile)
             try:
                 site.start_backend()
                 site.start_terminal()
@@ -103,7 +108,13 @@ class Site:
 
     @classmethod
     def _lay_out(
-        cls, folder: Path, broker: Broker, authority: Authority | None, camera: dict[str, Any], profile: str
+        cls,
+        folder: Path,
+        broker: Broker,
+        authority: Authority | None,
+        source: str,
+        camera: dict[str, Any],
+        profile: str,
     ) -> "Site":
         (folder / "state").mkdir(parents=True)
         passphrase, token, port = secrets.token_hex(16), secrets.token_hex(16), free_port()
@@ -115,10 +126,13 @@ class Site:
         save_registrations(folder / "terminals.json", [known])
         write_stage(folder / "stage.json", Stage())
         options = {"stage": str(folder / "stage.json"), **camera}
+        pinned = open_camera(source, options).info
         (folder / "terminal.toml").write_text(
             f'profile = "{profile}"\nterminal = "{TERMINAL}"\nmerchant = "{MERCHANT}"\n'
             f'state_dir = "state"\nrun_dir = "run"\nmodels_dir = "{BUILT_DIR}"\n'
-            f'[camera]\nsource = "virtual"\nserial = "{SERIAL}"\noptions = {_inline(options)}\n'
+            f'[camera]\nsource = "{source}"\nserial = "{pinned.serial}"\n'
+            f'calibration_digest = "{pinned.calibration_digest[:DIGEST_PINNED]}"\n'
+            f"options = {_inline(options)}\n"
             f'[secure_element]\nbackend = "software"\n'
             f"options = {_inline({'path': str(folder / 'element'), 'passphrase_file': str(folder / 'passphrase')})}\n"
             f'[backend]\nkeys = "backend-keys.json"\n'
@@ -149,6 +163,16 @@ class Site:
             return len(up) == len(PROCESSES)
 
         self.wait_for("the terminal", ready)
+
+    def light(self, owner: Literal["core", "camera"], port: Path, calibration: DemoCalibration) -> None:
+        """Give the terminal an emitter board, and start it anew."""
+        self.stop_terminal()
+        with self.config_path.open("a") as config:
+            config.write(
+                f'[emitter]\nowner = "{owner}"\nport = "{port}"\n'
+                f'limits = "{calibration.limits}"\nkey = "{calibration.key}"\n'
+            )
+        self.start_terminal()
 
     def stop_terminal(self) -> None:
         """End the terminal by SIGTERM. Idempotent."""
@@ -208,7 +232,7 @@ class Site:
             status = self.status()
         except TerminalError:
             return dict.fromkeys(PROCESSES, False)
-        return {"core": True, "camera": status.camera == SERIAL, "link": status.link == "connected"}
+        return {"core": True, "camera": status.camera == self.config.camera.serial, "link": status.link == "connected"}
 
     # -- people and money ---------------------------------------------------------------------------------------
 

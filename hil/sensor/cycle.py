@@ -10,7 +10,7 @@ Rules kept here:
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ from drivers.camera import Intrinsics
 from drivers.camera.structured_light import Decoder
 from hil.sensor import stereo
 from hil.sensor.dots import calibration, expose_dots, reference
-from hil.sensor.lens import glass
+from hil.sensor.lens import Glass, glass
 from hil.sensor.optics import Light, light
 from hil.sensor.pixels import read_out
 from hil.sensor.presets import Preset
@@ -66,45 +66,124 @@ class Cycle:
     gain: float
 
 
+@dataclass(frozen=True)
+class Lights:
+    """What shines during each exposure: levels 0..1 of (flood, dots), relative to what the control loop reckons with.
+
+    As built, each exposure has its own light; a fault, or a board that was told otherwise, has something else.
+    """
+
+    dark: tuple[float, float] = (0.0, 0.0)
+    flood: tuple[float, float] = (1.0, 0.0)
+    dots: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Exposed:
+    """Three exposures as the sensor has them: bent by the lens, not rectified.
+
+    Attributes:
+        dark: (H, W) uint8.
+        flood: (H, W) uint8.
+        dots: (H, W) uint8.
+        exposure_us: of `dark` and `flood`.
+        dot_exposure_us: of `dots`.
+        gain: of all three.
+        background_e: (H, W) float32 electrons that other light left in `dots`, on the rectified grid.
+        view: what was in view during `dots`.
+        region: the box about every face then.
+    """
+
+    dark: NDArray[np.uint8]
+    flood: NDArray[np.uint8]
+    dots: NDArray[np.uint8]
+    exposure_us: int
+    dot_exposure_us: int
+    gain: float
+    background_e: F32
+    view: View
+    region: Box
+
+
 def take(
     performance_at: Performance, time_s: float, preset: Preset, rng: np.random.Generator, flood_level: float = 1.0
 ) -> Cycle:
     """Take dark, flood and dots, the flood's middle at `time_s` seconds, the flood at `flood_level` 0..1."""
-    lens, film = glass(preset), _Film(performance_at, preset, time_s)
+    raw = expose(performance_at, time_s, preset, rng, Lights(flood=(flood_level, 0.0)))
+    dark, flood, dots = (glass(preset).rectify(image) for image in (raw.dark, raw.flood, raw.dots))
+    if preset.depth == "stereo":
+        depth_mm = stereo.measure(raw.view, raw.background_e, raw.dot_exposure_us / 1000, preset, rng)
+    else:
+        depth_mm = _decoder(preset).decode(dots, raw.region)
+        depth_mm[depth_mm > preset.max_mm] = np.nan
+    return Cycle(dark, flood, dots, depth_mm, raw.exposure_us, raw.dot_exposure_us, raw.gain)
+
+
+def expose(
+    performance_at: Performance,
+    time_s: float,
+    preset: Preset,
+    rng: np.random.Generator,
+    lights: Lights = Lights(),
+    lens: Glass | None = None,
+    rows_off: float = 0.0,
+) -> Exposed:
+    """Expose dark, flood and dots, the flood's middle at `time_s` seconds.
+
+    Args:
+        performance_at: what moves before the sensor.
+        time_s: seconds of the performance.
+        preset: the sensor.
+        rng: of its noise.
+        lights: what shines in each.
+        lens: None is the preset's.
+        rows_off: how much lower the image falls onto the sensor than when it was calibrated, pixels.
+    """
+    through, film = lens or glass(preset), _Film(performance_at, preset, time_s)
     gap_s = preset.exposure_gap_us * 1e-6
     face = _region(film.placed(time_s), preset.intrinsics)
     exposure_us, gain = _control(film.light(time_s), face, preset)
     exposure_ms = exposure_us / 1000
-
-    def ambience(lit: Light, at_s: float) -> F32:
-        return lit.sun + lit.lamps * np.float32(1 + preset.ambient.flicker * np.sin(2 * np.pi * FLICKER_HZ * at_s))
-
-    def shoot(electrons: F32) -> NDArray[np.uint8]:
-        return lens.rectify(read_out(lens.bend(electrons), preset, gain, rng))
-
     dark_s, dots_s = time_s - gap_s, time_s + gap_s
-    dark = _mean([ambience(film.light(at), dark_s) for at in film.moments(dark_s, exposure_ms)])
-    ambient = shoot(lens.blurred(dark) * np.float32(exposure_ms))
-    lit = [film.light(at) for at in film.moments(time_s, exposure_ms)]
-    flood = _mean([ambience(one, time_s) + one.flood * np.float32(flood_level) for one in lit])
-    ir = shoot(lens.blurred(flood) * np.float32(exposure_ms))
-
     moments = film.moments(dots_s, preset.dot_exposure_us / 1000)
-    speckle = int(rng.integers(2**63))
-    sharp = _mean([expose_dots(film.view(at), preset, np.random.default_rng(speckle)) for at in moments])
-    rate = lens.blurred(sharp) * np.float32(1000 / preset.dot_exposure_us)
-    background = lens.blurred(_mean([ambience(film.light(at), dots_s) for at in moments]))
-    dot_us = _dot_control(rate + background, face, preset, gain)
-    dot_ms = np.float32(dot_us / 1000)
-    dots = shoot((rate + background) * dot_ms)
 
+    def shining(lit: Light, at_s: float, level: float) -> F32:
+        flicker = np.float32(1 + preset.ambient.flicker * np.sin(2 * np.pi * FLICKER_HZ * at_s))
+        without = lit.sun + lit.lamps * flicker
+        return without + lit.flood * np.float32(level) if level else without
+
+    @cache
+    def beams() -> F32:
+        speckle = int(rng.integers(2**63))
+        sharp = _mean([expose_dots(film.view(at), preset, np.random.default_rng(speckle)) for at in moments])
+        return through.blurred(sharp) * np.float32(1000 / preset.dot_exposure_us)
+
+    def shoot(rate: F32, dots_level: float, ms: np.float32) -> NDArray[np.uint8]:
+        if dots_level:
+            rate = beams() * np.float32(dots_level) + rate
+        return read_out(through.bend(rate * ms, rows_off), preset, gain, rng)
+
+    def exposed(at_s: float, levels: tuple[float, float]) -> NDArray[np.uint8]:
+        lit = [shining(film.light(at), at_s, levels[0]) for at in film.moments(at_s, exposure_ms)]
+        return shoot(through.blurred(_mean(lit)), levels[1], np.float32(exposure_ms))
+
+    dark, flood = exposed(dark_s, lights.dark), exposed(time_s, lights.flood)
+    background = through.blurred(_mean([shining(film.light(at), dots_s, lights.dots[0]) for at in moments]))
+    dot_us = _dot_control(beams() + background, face, preset, gain)
+    dot_ms = np.float32(dot_us / 1000)
+    dots = shoot(background, lights.dots[1], dot_ms)
     middle_s = moments[len(moments) // 2]
-    if preset.depth == "stereo":
-        depth_mm = stereo.measure(film.view(middle_s), background * dot_ms, dot_us / 1000, preset, rng)
-    else:
-        depth_mm = _decoder(preset).decode(dots, _region(film.placed(middle_s), preset.intrinsics))
-        depth_mm[depth_mm > preset.max_mm] = np.nan
-    return Cycle(ambient, ir, dots, depth_mm, exposure_us, dot_us, gain)
+    return Exposed(
+        dark=dark,
+        flood=flood,
+        dots=dots,
+        exposure_us=exposure_us,
+        dot_exposure_us=dot_us,
+        gain=gain,
+        background_e=background * dot_ms,
+        view=film.view(middle_s),
+        region=_region(film.placed(middle_s), preset.intrinsics),
+    )
 
 
 class _Film:

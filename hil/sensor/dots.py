@@ -12,7 +12,7 @@ light between surfaces; higher orders of the projector's diffraction.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, floor, pi
+from math import pi
 
 import cv2
 import msgspec
@@ -95,15 +95,7 @@ def expose_dots(view: View, preset: Preset, rng: np.random.Generator) -> F32:
 
 def calibration(preset: Preset) -> Calibration:
     """What the maker of this module would ship with it."""
-    product = preset.intrinsics.fx * preset.baseline_mm
-    farthest, nearest = (product * (1 / z - 1 / preset.reference_mm) for z in reversed(RANGE_MM))
-    return Calibration(
-        intrinsics=preset.intrinsics,
-        baseline_mm=preset.baseline_mm,
-        reference_mm=preset.reference_mm,
-        farthest_px=floor(farthest),
-        disparities=16 * ceil((nearest - floor(farthest)) / 16),
-    )
+    return Calibration.spanning(preset.intrinsics, preset.baseline_mm, preset.reference_mm, *RANGE_MM)
 
 
 @lru_cache(maxsize=8)

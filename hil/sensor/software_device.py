@@ -1,8 +1,8 @@
 """A RealSense made of software: FrameSets go through the real librealsense, into its own recorder or live.
 
 It lets the rig run `drivers.camera.realsense`, `rs.pipeline` and the `.db3` format without hardware. What passes is
-what a D4xx has: depth in counts of 100 um, 8-bit infrared, exposure, gain, emitter on or off, time. Ambient and dot
-exposures, the flood level and the emitter code do not.
+what a D4xx has: depth in counts of 100 um, 8-bit infrared, exposure, gain, emitter on or off, time. The flood level and
+the emitter code do not; ambient and dot exposures do as frames of their own (`alternating`).
 
 librealsense's traps, each met with below: a frame object's pixels can be set only once; the syncer mispairs depth and
 infrared unless ACTUAL_FPS is in the metadata; the recorder drops frames silently when the disk is slower than the
@@ -11,7 +11,7 @@ caller.
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,21 @@ from drivers.camera import CameraInfo, FrameSet, Intrinsics
 from drivers.camera.realsense.depth import depth_table
 
 UNIT_UM = 100
+# least, most, step, default, as a D435 reports them
+OPTIONS = {
+    "visual_preset": (0, 6, 1, 0),
+    "depth_units": (1e-6, 0.01, 1e-6, 0.001),
+    "disparity_shift": (0, 200, 1, 0),
+    "enable_auto_exposure": (0, 1, 1, 1),
+    "laser_power": (0, 360, 30, 150),
+    "hdr_enabled": (0, 1, 1, 0),
+    "emitter_enabled": (0, 2, 1, 0),
+    "emitter_always_on": (0, 1, 1, 0),
+    "emitter_on_off": (0, 1, 1, 0),
+    "global_time_enabled": (0, 1, 1, 1),
+    "inter_cam_sync_mode": (0, 2, 1, 0),
+    "stereo_baseline": (0, 200, 1, 50),
+}
 _UNIT_GAIN = 16  # as the driver reads it
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024  # the recorder drops above 249 MB (librealsense, record_device.cpp)
 _STALL_S = 30.0
@@ -67,18 +82,35 @@ def as_replayed(frames: FrameSet) -> FrameSet:
 class SoftwareDevice:
     """An `rs.software_device` shaped like a D4xx: one sensor with depth and infrared 1."""
 
-    def __init__(self, camera: CameraInfo, intrinsics: Intrinsics, fps: int) -> None:
-        """Build the device; `device` goes to a pipeline or a recorder."""
+    def __init__(
+        self, camera: CameraInfo, intrinsics: Intrinsics, fps: int, *, usb: str = "3.2", options: Collection[str] = ()
+    ) -> None:
+        """Build the device; `device` goes to a pipeline or a recorder.
+
+        Args:
+            camera: serial and firmware it reports.
+            intrinsics: of both streams.
+            fps: rate of both streams.
+            usb: version of the bus it says it hangs on.
+            options: those of `OPTIONS` that can be set; without `depth_units` that one is fixed.
+        """
         self._fps = fps
         self.device = rs.software_device()
         self.device.register_info(rs.camera_info.name, "Tessera software device")
         self.device.register_info(rs.camera_info.serial_number, camera.serial)
         self.device.register_info(rs.camera_info.firmware_version, camera.firmware)
         self.device.register_info(rs.camera_info.product_line, "D400")
+        self.device.register_info(rs.camera_info.usb_type_descriptor, usb)
+        self.device.register_info(rs.camera_info.physical_port, "simulated-1")
         self._sensor = self.device.add_sensor("Stereo Module")
         self._depth = self._stream(rs.stream.depth, 0, rs.format.z16, 2, intrinsics)
         self._infrared = self._stream(rs.stream.infrared, 1, rs.format.y8, 1, intrinsics)
-        self._sensor.add_read_only_option(rs.option.depth_units, UNIT_UM * 1e-6)
+        for name in options:
+            limits = rs.option_range()
+            limits.min, limits.max, limits.step, limits.default = OPTIONS[name]
+            self._sensor.add_option(getattr(rs.option, name), limits, True)
+        if "depth_units" not in options:
+            self._sensor.add_read_only_option(rs.option.depth_units, UNIT_UM * 1e-6)
         aligned = rs.extrinsics()
         aligned.rotation, aligned.translation = [1, 0, 0, 0, 1, 0, 0, 0, 1], [0, 0, 0]
         self._depth.register_extrinsics_to(self._infrared, aligned)
@@ -106,30 +138,68 @@ class SoftwareDevice:
         self._sensor.close()
 
     def push(self, frames: FrameSet) -> None:
-        """Hand one FrameSet to librealsense. Raises SoftwareDeviceError for infrared that is not 8 bit."""
+        """Hand one FrameSet to librealsense as one frame. Raises SoftwareDeviceError for infrared not of 8 bit."""
         if frames.ir.dtype != np.uint8:
             raise SoftwareDeviceError(f"frame {frames.sequence}: a D4xx streams 8-bit infrared, not {frames.ir.dtype}")
+        infrared = np.asarray(frames.ir, np.uint8)
+        self.push_frame(frames, frames.sequence, frames.timestamp_ns, infrared, flagged=frames.emitter.dots > 0)
+
+    def push_frame(
+        self, frames: FrameSet, number: int, timestamp_ns: int, infrared: NDArray[np.uint8], flagged: bool | None
+    ) -> None:
+        """Hand one frame of the camera to librealsense.
+
+        Args:
+            frames: whose depth, exposure and gain it has.
+            number: the device's frame counter.
+            timestamp_ns: the device's clock.
+            infrared: (H, W).
+            flagged: what metadata says of the dots; None says nothing, if no frame before said anything.
+        """
         for field, value in (
-            (_Field.frame_counter, frames.sequence),
-            (_Field.sensor_timestamp, frames.timestamp_ns // 1000),
+            (_Field.frame_counter, number),
+            (_Field.sensor_timestamp, timestamp_ns // 1000),
             (_Field.actual_exposure, frames.exposure_us),
             (_Field.gain_level, round(frames.gain * _UNIT_GAIN)),
             (_Field.actual_fps, self._fps * 1000),
-            (_Field.frame_emitter_mode, int(frames.emitter.dots > 0)),
+            *([(_Field.frame_emitter_mode, int(flagged))] if flagged is not None else []),
         ):
             self._sensor.set_metadata(field, value)
-        for pixels, profile in ((depth_counts(frames.depth_mm), self._depth), (frames.ir, self._infrared)):
+        for pixels, profile in ((depth_counts(frames.depth_mm), self._depth), (infrared, self._infrared)):
             video = rs.software_video_frame()
             video.pixels = np.ascontiguousarray(pixels)
             video.bpp = pixels.itemsize
             video.stride = pixels.shape[1] * pixels.itemsize
-            video.timestamp = frames.timestamp_ns / 1e6
+            video.timestamp = timestamp_ns / 1e6
             video.domain = rs.timestamp_domain.hardware_clock
-            video.frame_number = frames.sequence
+            video.frame_number = number
             video.profile = profile.as_video_stream_profile()
             if profile is self._depth:
                 video.depth_units = UNIT_UM * 1e-6
             self._sensor.on_video_frame(video)
+
+
+def alternating(frames: FrameSet, period_ns: int, flood_board: bool) -> list[tuple[int, int, NDArray[np.uint8], bool]]:
+    """Return a FrameSet as a D4xx would take it: number, timestamp, infrared and whether there are dots, per frame.
+
+    Args:
+        frames: with `dots` and `ambient`.
+        period_ns: from one frame to the next.
+        flood_board: dots, `ir`, dots, `ambient`; otherwise dots, `ir`. `ir` comes at the FrameSet's own time.
+
+    Raises:
+        SoftwareDeviceError: an exposure is missing or not of 8 bit.
+    """
+    images = (frames.dots, frames.ir, frames.dots, frames.ambient) if flood_board else (frames.dots, frames.ir)
+    taken = []
+    for place, image in enumerate(images):
+        if image is None or image.dtype != np.uint8:
+            raise SoftwareDeviceError(f"frame {frames.sequence}: needs 8-bit dots and ambient exposures to alternate")
+        number = frames.sequence * len(images) + place
+        taken.append(
+            (number, frames.timestamp_ns + (place - 1) * period_ns, np.asarray(image, np.uint8), place % 2 == 0)
+        )
+    return taken
 
 
 def record(path: Path, frames: Iterable[FrameSet], fps: int) -> int:

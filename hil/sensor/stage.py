@@ -32,6 +32,12 @@ class James(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
 Subject = Person | James
 
+# freeze: the very same picture under new sequence numbers; stop: nothing comes; unplug: the device is gone and cannot
+# be opened; hang: the library does not return for 45 s; crash: SIGSEGV in the library; half: the lower half of every
+# picture is missing; backwards: the camera's clock runs back; burst: pictures as fast as they are read, far faster than
+# any can be judged
+Fault = Literal["freeze", "stop", "unplug", "hang", "crash", "half", "backwards", "burst"]
+
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One scene.
@@ -43,7 +49,9 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         yaw_deg: the front turned towards the right of the image.
         pitch_deg: the front turned upwards.
         second: somebody else beside the subject.
-        fault: `freeze` repeats the very same picture under new sequence numbers, `stop` delivers nothing.
+        fault: what the camera itself does wrong; see `Fault`.
+        serial: of the camera that is plugged in; None is the virtual camera's own.
+        calibration_digest: of that camera; None is what the virtual camera's geometry gives.
     """
 
     subject: Subject | None = None
@@ -52,7 +60,9 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     yaw_deg: Annotated[float, Meta(ge=-90, le=90)] = 0.0
     pitch_deg: Annotated[float, Meta(ge=-60, le=60)] = 0.0
     second: Subject | None = None
-    fault: Literal["freeze", "stop"] | None = None
+    fault: Fault | None = None
+    serial: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    calibration_digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot stand. Raises ValueError."""

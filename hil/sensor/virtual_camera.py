@@ -4,6 +4,7 @@ Rules kept here:
 - Pace comes from the monotonic clock: frame n is due n periods after `start`; a late reader finds a gap in the
   sequence numbers, never an old frame.
 - The stage is read again when the file changes; a missing or malformed one is a lost camera.
+- The stage also says which camera is plugged in, and what it does wrong (`camera_faults`).
 - Noise and motion follow from the seed and the frame's number.
 """
 
@@ -17,15 +18,24 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from drivers.camera import Camera, CameraInfo, CameraLostError, Emitter, FrameSet, FrameTimeoutError, Intrinsics
+from drivers.camera import (
+    Camera,
+    CameraInfo,
+    CameraLostError,
+    CameraNotFoundError,
+    Emitter,
+    FrameSet,
+    FrameTimeoutError,
+    Intrinsics,
+)
 from hil.people import PeopleError
-from hil.sensor.capture import Capture, capture
-from hil.sensor.cast import Cast, pose_of
+from hil.sensor.camera_faults import before_frame, spoiled
+from hil.sensor.capture import Capture, capture, render
 from hil.sensor.cycle import Cycle, take
-from hil.sensor.motion import eased, sway
 from hil.sensor.presets import preset
-from hil.sensor.scene import INTRINSICS, Pose, Scene
+from hil.sensor.scene import INTRINSICS, Scene
 from hil.sensor.stage import Stage, StageError, read_stage
+from hil.sensor.standing import Standing
 
 SERIAL = "VIRTUAL-0001"
 
@@ -70,24 +80,22 @@ class VirtualCamera(Camera):
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wait_s: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Nothing is read or rendered before `start`."""
+        """Nothing is rendered before `start`. Raises CameraNotFoundError where the stage says that none is there."""
         self._options = options
         self._clock_ns = clock_ns
         self._wait_s = wait_s
         self._period_ns = round(1e9 / options.fps)
-        self._path = Path(options.stage)
-        self._cast = Cast(Path(options.data) if options.data is not None else None)
+        data = Path(options.data) if options.data is not None else None
+        self._standing = Standing(Path(options.stage), data, options.seed, clock_ns)
         self._preset = preset(options.preset, options.width or 640) if options.preset is not None else None
         calibrated = INTRINSICS if self._preset is None else self._preset
-        digest = hashlib.sha256(msgspec.json.encode(calibrated)).hexdigest()
-        self._info = CameraInfo(serial=SERIAL, firmware="simulated", calibration_digest=digest, flood=True)
+        self._digest = hashlib.sha256(msgspec.json.encode(calibrated)).hexdigest()
+        self._info = self._found(Path(options.stage))
         self._started_ns: int | None = None
         self._sequence = 0
-        self._stage = Stage()
-        self._stage_version: tuple[int, int] | None = None
-        self._from = self._goal = Pose()
-        self._moved_ns = 0
         self._last: Capture | Cycle | None = None
+        # loads the compiled loops now: opening may take long, the first frame may not
+        render(Scene(()), np.random.default_rng(0))
 
     @property
     def info(self) -> CameraInfo:
@@ -105,7 +113,7 @@ class VirtualCamera(Camera):
             return
         self._started_ns = self._clock_ns()
         self._sequence = 0
-        self._stage_version = None
+        self._standing.begin()
         self._last = None
         self._look_at_stage()
 
@@ -123,47 +131,54 @@ class VirtualCamera(Camera):
             raise CameraLostError(f"camera {SERIAL}: read before start")
         deadline_ns = self._clock_ns() + round(timeout_s * 1e9)
         while True:
-            elapsed = (self._clock_ns() - self._started_ns) // self._period_ns
-            sequence = max(self._sequence, elapsed)
-            due_ns = self._started_ns + sequence * self._period_ns
+            sequence, due_ns = self._next()
             if due_ns > deadline_ns:
                 self._wait_until(deadline_ns)
                 raise FrameTimeoutError(f"camera {SERIAL}: no frame within {timeout_s:.3f} s")
             self._wait_until(due_ns)
             self._sequence = sequence + 1
             self._look_at_stage()
-            if self._stage.fault != "stop":
-                return self._frame_set(sequence)
+            if before_frame(self._standing.stage.fault, self._wait_s):
+                return spoiled(self._frame_set(sequence), self._standing.stage.fault, self._started_ns)
+
+    def _next(self) -> tuple[int, int]:
+        """Number of the next frame, and when it is due."""
+        assert self._started_ns is not None
+        now_ns = self._clock_ns()
+        if self._standing.stage.fault == "burst":
+            return self._sequence, now_ns
+        sequence = max(self._sequence, (now_ns - self._started_ns) // self._period_ns)
+        return sequence, self._started_ns + sequence * self._period_ns
 
     def _wait_until(self, instant_ns: int) -> None:
         left_ns = instant_ns - self._clock_ns()
         if left_ns > 0:
             self._wait_s(left_ns / 1e9)
 
+    def _found(self, stage: Path) -> CameraInfo:
+        try:
+            there = read_stage(stage)
+        except StageError as error:
+            raise CameraNotFoundError(f"camera {SERIAL}: {error}") from error
+        if there.fault == "unplug":
+            raise CameraNotFoundError(f"camera {SERIAL}: none is plugged in")
+        return self._plugged_in(there)
+
+    def _plugged_in(self, stage: Stage) -> CameraInfo:
+        digest = stage.calibration_digest or self._digest
+        return CameraInfo(stage.serial or SERIAL, firmware="simulated", calibration_digest=digest, flood=True)
+
     def _look_at_stage(self) -> None:
         try:
-            status = self._path.stat()
-            version = (status.st_mtime_ns, status.st_ino)  # two quick replacements may share a time, not an inode
-            if version == self._stage_version:
-                return
-            stage = read_stage(self._path)
+            self._standing.look()
         except (OSError, StageError) as error:
             raise CameraLostError(f"camera {SERIAL}: {error}") from error
-        now_ns = self._clock_ns()
-        same_thing = self._stage_version is not None and (stage.subject, stage.artefact) == (
-            self._stage.subject,
-            self._stage.artefact,
-        )
-        self._goal, start = pose_of(stage), self._pose(now_ns)
-        self._from = start if same_thing else self._goal
-        self._stage, self._stage_version, self._moved_ns = stage, version, now_ns
-
-    def _pose(self, now_ns: int) -> Pose:
-        return eased(self._from, self._goal, (now_ns - self._moved_ns) / 1e9)
+        if self._standing.stage.fault == "unplug" or self._plugged_in(self._standing.stage) != self._info:
+            raise CameraLostError(f"camera {self._info.serial}: unplugged")
 
     def _frame_set(self, sequence: int) -> FrameSet:
         timestamp_ns = self._clock_ns()
-        if self._last is None or self._stage.fault != "freeze":
+        if self._last is None or self._standing.stage.fault not in ("freeze", "burst"):
             self._last = self._capture(sequence, timestamp_ns)
         return FrameSet(
             sequence=sequence,
@@ -180,13 +195,11 @@ class VirtualCamera(Camera):
         )
 
     def _capture(self, sequence: int, now_ns: int) -> Capture | Cycle:
-        seed = self._options.seed
         time_s = sequence / self._options.fps
-        rng = np.random.default_rng([seed, sequence])
+        rng = np.random.default_rng([self._options.seed, sequence])
 
         def scene(at_s: float) -> Scene:
-            pose = self._pose(now_ns + round((at_s - time_s) * 1e9)).moved(sway(at_s, seed))
-            return self._cast.scene(self._stage, pose, sway(at_s, seed + 1))
+            return self._standing.scene(at_s, now_ns + round((at_s - time_s) * 1e9))
 
         try:
             if self._preset is None:

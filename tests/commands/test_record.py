@@ -1,6 +1,5 @@
 import os
 import signal
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,8 @@ from firmware.commands import record as module
 from firmware.commands.record import record, take
 from firmware.core.errors import TerminalError
 from firmware.runtime.config import PROFILES, load_profile
-from firmware.runtime.stop import StopFlag
+from firmware.runtime.lock import run_lock
+from firmware.runtime.stop import StopFlag, stopped_by
 
 Make = Callable[[int], list[FrameSet]]
 CONSENT = "simulated: nobody is in it"
@@ -155,13 +155,10 @@ def test_an_endless_take_is_not_begun(tmp_path: Path, site: Callable[..., Path],
 
 def test_a_running_terminal_keeps_its_camera(tmp_path: Path, site: Callable[..., Path]) -> None:
     config = site()
-    (tmp_path / "run").mkdir()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        listening.bind(str(tmp_path / "run" / "control.sock"))
-        listening.listen()
+    with run_lock(tmp_path / "run"):
         code, _, error = run(config, *options(tmp_path / "take.mcap"))
     assert code == 1
-    assert "stop `tessera run`, then record" in str(error)
+    assert f"already runs here, pid {os.getpid()}; stop it first" in str(error)
     assert not (tmp_path / "take.mcap").exists()
 
 
@@ -226,7 +223,7 @@ def test_a_lost_camera_leaves_a_whole_file_that_says_so(tmp_path: Path, present:
 
 def test_ctrl_c_finishes_the_file_between_frames(tmp_path: Path, present: list[FrameSet]) -> None:
     camera, out = Scripted(present, lambda: replace(present[-1])), tmp_path / "take.mcap"
-    with module._stoppable() as stop:
+    with stopped_by(*module.SIGNALS) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.wait(5)
         assert take(camera, out, 60, CONSENT, stop, Console(quiet=True)) == (1, 0)

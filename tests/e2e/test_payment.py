@@ -71,16 +71,6 @@ def test_empty_scene_does_not_pay(site: Site) -> None:
     assert ending(site, Stage()) == ("no_face", "declined/no_face")
 
 
-def test_camera_that_repeats_a_frame_does_not_pay(site: Site) -> None:
-    assert ending(site, replaced(JAMES, fault="freeze")) == ("repeated_frame", "declined/repeated_frame")
-
-
-def test_camera_that_stops_is_refused_before_the_customers_time_is_up(site: Site) -> None:
-    assert ending(site, replaced(JAMES, fault="stop")) == ("camera_lost", "declined/camera_lost")
-    site.show(JAMES)
-    site.wait_for("the camera", lambda: site.up()["camera"])
-
-
 def test_enrolment_without_consent_is_impossible(site: Site) -> None:
     mandate = site.mandate("payer-x", consent_of("payer-x", int(time.time())))
     with site.control() as core, pytest.raises(TerminalError, match="consent_malformed"):

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,10 +17,13 @@ from firmware.core.parts import open_analyst
 from firmware.liveness.gates import Freshness, geometry_gates, load_limits
 from firmware.runtime.config import load_profile
 from firmware.vision.face import Face
+from firmware.vision.templates import TEMPLATE_SHAPE, make_templates
 from hil.sensor.stage import James, Stage, write_stage
 from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
 
 FRAMES = 20
+LIVE_FRAMES = 8
+D4XX_FRAMES = 4
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,18 @@ def analyst(models_dir: Path) -> Analyst:
 
 @pytest.fixture(scope="module")
 def james_frames(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[FrameSet]:
-    """The real scan before the virtual sensor, by a clock that needs no waiting."""
-    stage = tmp_path_factory.mktemp("stage") / "stage.json"
+    """The real scan before the virtual sensor."""
+    return james_before(None, FRAMES, data_dir, tmp_path_factory.mktemp("stage") / "stage.json")
+
+
+@pytest.fixture(scope="module")
+def d4xx_frames(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> list[FrameSet]:
+    """The real scan before the rig's RealSense with our flood board, with ambient and dot exposures."""
+    return james_before("d4xx", D4XX_FRAMES, data_dir, tmp_path_factory.mktemp("stage") / "stage.json")
+
+
+def james_before(sensor: Literal["d4xx"] | None, count: int, data_dir: Path, stage: Path) -> list[FrameSet]:
+    """By a clock that needs no waiting."""
     write_stage(stage, Stage(subject=James()))
     now_ns = 0
 
@@ -38,9 +52,11 @@ def james_frames(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> li
         nonlocal now_ns
         now_ns += round(seconds * 1e9)
 
-    camera = VirtualCamera(VirtualCameraOptions(stage=str(stage), data=str(data_dir)), lambda: now_ns, wait)
+    camera = VirtualCamera(
+        VirtualCameraOptions(stage=str(stage), data=str(data_dir), preset=sensor), lambda: now_ns, wait
+    )
     camera.start()
-    return [camera.read(1.0) for _ in range(FRAMES)]
+    return [camera.read(1.0) for _ in range(count)]
 
 
 def findings(analyst: Analyst, frames: list[FrameSet]) -> list[Finding]:
@@ -77,6 +93,62 @@ def test_same_frames_through_librealsense_give_the_same_result_frame_for_frame(
     assert_same(before, findings(analyst, replayed))
     # a bare RealSense has no flood light: its infrared is of dots or ambient, and says nothing of who it is
     assert {finding.embedded.seen for finding in before if finding.embedded} == {("depth",)}
+
+
+def test_a_live_device_of_librealsense_gives_the_same_decision_frame_for_frame(
+    analyst: Analyst, james_frames: list[FrameSet], librealsense: ModuleType
+) -> None:
+    from drivers.camera.realsense.driver import RealSenseCamera
+    from drivers.camera.realsense.sources import Attached
+    from hil.sensor.software_device import SoftwareDevice, as_replayed
+
+    shown = james_frames[:LIVE_FRAMES]
+    device = SoftwareDevice(shown[0].camera, shown[0].intrinsics, fps=15)
+    camera = RealSenseCamera(Attached("rig", device.device))
+    camera.start()
+    came = []
+    for frames in shown:
+        device.push(frames)
+        came.append(camera.read(5.0))
+    camera.close()
+    direct = [replace(as_replayed(frame), camera=camera.info) for frame in shown]
+    # a bare RealSense has no flood light, so whoever it is, one modality is missing
+    assert_same_decisions(analyst, direct, came, yes="modality_missing", no="modality_missing")
+
+
+def test_a_live_device_that_alternates_gives_the_same_findings_frame_for_frame(
+    analyst: Analyst, d4xx_frames: list[FrameSet], librealsense: ModuleType
+) -> None:
+    from drivers.camera.realsense.driver import RealSenseCamera
+    from drivers.camera.realsense.presets import settings
+    from drivers.camera.realsense.sources import Attached
+    from hil.sensor.software_device import OPTIONS, SoftwareDevice, alternating, as_replayed
+
+    shown = d4xx_frames[0]
+    device = SoftwareDevice(shown.camera, shown.intrinsics, fps=60, options=OPTIONS)
+    source = Attached("rig", device.device, settings=settings(True, True))
+    camera = RealSenseCamera(source, alternate=True, flood_board=True)
+    camera.start()
+    came = []
+    for frames in d4xx_frames:
+        for number, at_ns, image, dots in alternating(frames, 10**9 // 60, flood_board=True):
+            device.push_frame(frames, number, at_ns, image, flagged=not dots)  # as metadata lies on some set-ups
+        came.append(camera.read(5.0))
+    camera.close()
+    direct = [replace(as_replayed(frame), camera=camera.info) for frame in d4xx_frames]
+    assert_same_decisions(analyst, direct, came, yes="", no="not_recognised")
+
+
+def assert_same_decisions(analyst: Analyst, direct: list[FrameSet], live: list[FrameSet], *, yes: str, no: str) -> None:
+    """Up to the match: with templates of the face shown every frame ends as `yes`, with another's as `no`."""
+    before, after = findings(analyst, direct), findings(analyst, live)
+    shown = make_templates({"front": next(finding.embedded for finding in before if finding.embedded is not None)})
+    another = np.zeros(TEMPLATE_SHAPE, np.float32)
+    another[:, :, 0] = 1
+    for template, reason in ((shown, yes), (another, no)):
+        decided = [analyst.recognise(finding, template) for finding in after]
+        assert {finding.reason for finding in decided} == {reason}
+        assert_same([analyst.recognise(finding, template) for finding in before], decided)
 
 
 def test_same_frames_through_a_recording_give_the_same_result_frame_for_frame(

@@ -2,13 +2,14 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.sensor.stage import MAX_STAGE_BYTES, James, Person, Stage, StageError, read_stage, write_stage
+from hil.sensor.stage import MAX_STAGE_BYTES, Fault, James, Person, Stage, StageError, read_stage, write_stage
 
 SUBJECTS = st.one_of(st.builds(Person, seed=st.integers(0, 2**31)), st.just(James()))
 STAGES = st.builds(
@@ -19,7 +20,9 @@ STAGES = st.builds(
     yaw_deg=st.floats(-90, 90),
     pitch_deg=st.floats(-60, 60),
     second=st.none() | SUBJECTS,
-    fault=st.sampled_from([None, "freeze", "stop"]),
+    fault=st.none() | st.sampled_from(get_args(Fault)),
+    serial=st.none() | st.text(min_size=1, max_size=64),
+    calibration_digest=st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex),
 )
 
 
@@ -53,6 +56,8 @@ def test_garbage_is_a_stage_error_or_a_stage(tmp_path_factory: pytest.TempPathFa
         b'{"second": {"kind": "james"}}',
         b'{"subject": {"kind": "james"}, "artefact": "mask"}',
         b'{"fault": "explode"}',
+        b'{"serial": ""}',
+        b'{"calibration_digest": "00"}',
         b"[" * 3000,
         b"[]",
         b"",

@@ -1,13 +1,18 @@
 """The virtual camera: pace, faults and stage changes, on a clock of the test's own."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from drivers.camera import CameraLostError, CameraNotFoundError, FrameTimeoutError, open_camera
+from hil.sensor.camera_faults import HANG_S
 from hil.sensor.motion import EASE_S, eased, sway
 from hil.sensor.scene import Pose
 from hil.sensor.stage import James, Person, Stage, write_stage
@@ -93,6 +98,74 @@ def test_stop_delivers_nothing_until_the_fault_is_gone(theatre: Theatre) -> None
         theatre.camera.read(0.5)
     theatre.set(Stage(subject=Person(3)))
     assert theatre.camera.read(1.0).sequence > 1
+
+
+@pytest.mark.parametrize("change", [{"fault": "unplug"}, {"serial": "OTHER"}, {"calibration_digest": "0" * 64}])
+def test_pulled_out_while_it_runs_is_lost(theatre: Theatre, change: dict[str, str]) -> None:
+    theatre.camera.read(1.0)
+    theatre.set(msgspec.convert(change, Stage))
+    with pytest.raises(CameraLostError, match="unplugged") as lost:
+        theatre.camera.read(1.0)
+    assert lost.value.cause == "unplugged"
+
+
+def test_unplugged_camera_is_not_found(theatre: Theatre) -> None:
+    theatre.set(Stage(fault="unplug"))
+    with pytest.raises(CameraNotFoundError, match="none is plugged in"):
+        open_camera("virtual", {"stage": str(theatre.path)})
+
+
+def test_another_camera_says_who_it_is(theatre: Theatre) -> None:
+    theatre.set(Stage(serial="OTHER", calibration_digest="0" * 64))
+    info = open_camera("virtual", {"stage": str(theatre.path)}).info
+    assert (info.serial, info.calibration_digest) == ("OTHER", "0" * 64)
+
+
+def test_hang_holds_whoever_reads_for_as_long_as_librealsense_does(theatre: Theatre) -> None:
+    theatre.camera.read(1.0)
+    theatre.set(Stage(fault="hang"))
+    before = theatre.clock()
+    theatre.camera.read(0.2)
+    assert theatre.clock() - before >= HANG_S * 1e9
+
+
+def test_crash_is_a_real_segmentation_fault(tmp_path: Path) -> None:
+    write_stage(tmp_path / "stage.json", Stage(fault="crash"))
+    script = f"""
+from drivers.camera import open_camera
+camera = open_camera("virtual", {{"stage": {str(tmp_path / "stage.json")!r}}})
+camera.start()
+camera.read(1.0)
+"""
+    died = subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], check=False)
+    assert died.returncode == -signal.SIGSEGV
+
+
+def test_half_frames_have_no_lower_half(theatre: Theatre) -> None:
+    theatre.set(Stage(fault="half"))
+    frame = theatre.camera.read(1.0)
+    assert frame.ir[:240].any()
+    assert not frame.ir[240:].any()
+    assert np.isnan(frame.depth_mm[240:]).all()
+
+
+def test_backwards_is_time_going_back_under_rising_numbers(theatre: Theatre) -> None:
+    theatre.camera.read(1.0)
+    theatre.set(Stage(fault="backwards"))
+    frames = [theatre.camera.read(1.0) for _ in range(3)]
+    assert [frame.sequence for frame in frames] == [1, 2, 3]
+    assert all(b.timestamp_ns < a.timestamp_ns for a, b in pairwise(frames))
+
+
+def test_burst_waits_for_nobody_and_repeats_nothing(theatre: Theatre) -> None:
+    theatre.camera.read(1.0)
+    theatre.set(Stage(fault="burst"))
+    theatre.camera.read(1.0)
+    before = theatre.clock()
+    frames = [theatre.camera.read(1.0) for _ in range(20)]
+    assert theatre.clock() == before
+    assert [frame.sequence for frame in frames] == list(range(2, 22))
+    assert all(not np.array_equal(a.ir, b.ir) for a, b in pairwise(frames))
 
 
 def test_a_new_stage_is_seen_in_the_next_frame(theatre: Theatre) -> None:

@@ -21,13 +21,22 @@ from drivers.camera import (
     Emitter,
     FrameSet,
     FrameTimeoutError,
+    Health,
     Intrinsics,
     RecordingEndError,
 )
 from firmware.runtime import camera_process
 from firmware.runtime.child import Child, Heartbeat
 from firmware.runtime.config import load_config
-from firmware.runtime.messages import CameraFault, CameraHello, FrameReady, FromCamera, StartCapture, StopCapture
+from firmware.runtime.messages import (
+    CameraAdvice,
+    CameraFault,
+    CameraHello,
+    FrameReady,
+    FromCamera,
+    StartCapture,
+    StopCapture,
+)
 from firmware.runtime.ring import Ring, RingReader, RingWriter
 from firmware.runtime.stop import StopFlag
 from tests.link.ends import WAIT_S, Core
@@ -45,8 +54,9 @@ def frame(sequence: int, size: tuple[int, int] = (48, 64)) -> FrameSet:
 class ObedientCamera(Camera):
     """Reads what the test puts into `script`: frames, or errors to raise. Counts what is asked of it."""
 
-    def __init__(self, serial: str = "fake-1") -> None:
-        self._info = CameraInfo(serial=serial, firmware="1", calibration_digest="", flood=True)
+    def __init__(self, serial: str = "fake-1", digest: str = "") -> None:
+        self._info = CameraInfo(serial=serial, firmware="1", calibration_digest=digest, flood=True)
+        self.advice = ""
         self.script: queue.Queue[FrameSet | Exception] = queue.Queue()
         self.started, self.stopped, self.closed = threading.Event(), threading.Event(), threading.Event()
 
@@ -57,6 +67,10 @@ class ObedientCamera(Camera):
     @property
     def intrinsics(self) -> Intrinsics:
         return INTRINSICS
+
+    @property
+    def health(self) -> Health:
+        return Health(advice=self.advice)
 
     def start(self) -> None:
         self.stopped.clear()
@@ -159,7 +173,7 @@ def test_frames_pass_only_between_start_and_stop(rig: Rig, core: Core) -> None:
     for sequence in range(3):
         camera.script.put(frame(sequence))
         message = core.hears(FrameReady)
-        got = rig.reader.read(message, INFO)
+        got = rig.reader.view(message, INFO)
         assert got is not None
         assert got.sequence == sequence
         np.testing.assert_array_equal(got.ir, frame(sequence).ir)
@@ -197,7 +211,7 @@ def test_camera_stops_when_core_goes_and_waits_for_the_next(rig: Rig) -> None:
         assert camera.stopped.is_set()
 
 
-def test_silent_camera_is_a_fault_within_about_a_second(rig: Rig, core: Core) -> None:
+def test_camera_without_a_first_frame_is_silent(rig: Rig, core: Core) -> None:
     camera = ObedientCamera()
     rig.run(camera, ObedientCamera())
     core.hears(CameraHello)
@@ -205,8 +219,8 @@ def test_silent_camera_is_a_fault_within_about_a_second(rig: Rig, core: Core) ->
     assert camera.started.wait(WAIT_S)
     since = time.monotonic()
     assert "no frame" in core.hears(CameraFault).detail
-    assert 0.9 <= time.monotonic() - since < 3.0
-    assert camera.closed.is_set()
+    assert -0.1 <= time.monotonic() - since - camera_process.FIRST_FRAME_S < 1.5
+    assert camera.closed.wait(WAIT_S)
     # opened again, and again waiting to be asked
     core.hears(CameraHello)
 
@@ -265,3 +279,136 @@ def test_frame_too_large_for_the_ring_is_a_fault(rig: Rig, core: Core) -> None:
     core.say(StartCapture(capture=1))
     camera.script.put(frame(0, size=(801, 1280)))
     assert "1280x801" in core.hears(CameraFault).detail
+
+
+def test_camera_that_falls_silent_is_reported_in_less_than_a_second(rig: Rig, core: Core) -> None:
+    camera = ObedientCamera()
+    rig.run(camera, ObedientCamera())
+    core.say(StartCapture(capture=1))
+    camera.script.put(frame(0))
+    core.hears(FrameReady)
+    since = time.monotonic()
+    fault = core.hears(CameraFault)
+    assert fault.cause == "silent"
+    assert camera_process.FRAME_S - 0.1 <= time.monotonic() - since < camera_process.FRAME_S + 0.5
+
+
+def test_core_hears_of_a_fault_before_a_camera_that_does_not_close(rig: Rig, core: Core) -> None:
+    release = threading.Event()
+
+    class Clinging(ObedientCamera):
+        def stop(self) -> None:
+            super().stop()
+            assert release.wait(WAIT_S)
+
+    camera = Clinging()
+    rig.run(camera)
+    core.say(StartCapture(capture=1))
+    camera.script.put(frame(0))
+    core.hears(FrameReady)
+    camera.script.put(CameraLostError("unplugged"))
+    assert core.hears(CameraFault).cause == "unplugged"
+    # and what it saw is gone too
+    assert camera.stopped.wait(WAIT_S)
+    assert rig.ring_is_empty()
+    release.set()
+
+
+def test_frames_with_times_going_back_are_a_fault(rig: Rig, core: Core) -> None:
+    camera = ObedientCamera()
+    rig.run(camera, ObedientCamera())
+    core.say(StartCapture(capture=1))
+    for sequence in (5, 6, 4):
+        camera.script.put(frame(sequence))
+    assert [core.hears(FrameReady).sequence for _ in range(2)] == [5, 6]
+    assert core.hears(CameraFault).cause == "clock"
+    assert camera.closed.wait(WAIT_S)
+
+
+def test_what_was_there_and_is_not_found_again_is_unplugged(rig: Rig, core: Core) -> None:
+    camera = ObedientCamera()
+    rig.run(camera, CameraNotFoundError("no camera"), ObedientCamera())
+    core.say(StartCapture(capture=1))
+    camera.script.put(CameraLostError("no answer", cause="silent"))
+    assert [core.hears(CameraFault).cause for _ in range(2)] == ["silent", "unplugged"]
+    core.hears(CameraHello)
+
+
+def test_advice_is_told_when_it_changes(rig: Rig, core: Core) -> None:
+    camera = ObedientCamera()
+    rig.run(camera)
+    core.say(StartCapture(capture=1))
+    for sequence, advice in enumerate(["", "clean the window", "clean the window", ""]):
+        camera.advice = advice
+        camera.script.put(frame(sequence))
+        core.hears(FrameReady)
+        if sequence in (1, 3):
+            assert core.hears(CameraAdvice).text == advice
+    assert core.said.empty()
+
+
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def pinned(config_path: Path) -> None:
+    """Pin the first characters of a calibration."""
+    config = config_path.read_text()
+    config_path.write_text(
+        config.replace('serial = "fake-1"', f'serial = "fake-1"\ncalibration_digest = "{DIGEST[:20]}"')
+    )
+
+
+@pytest.mark.usefixtures("pinned")
+@pytest.mark.parametrize("digest", ["", DIGEST[:19], "f" * 64])
+def test_wrong_calibration_is_refused(config_path: Path, stack: ExitStack, digest: str) -> None:
+    rig = Rig(config_path, stack)
+    core = stack.enter_context(Core(rig.socket, FromCamera))
+    wrong = ObedientCamera(digest=digest)
+    rig.run(wrong, ObedientCamera(digest=DIGEST))
+    fault = core.hears(CameraFault)
+    assert fault.cause == "calibration"
+    assert DIGEST[:20] in fault.detail
+    assert wrong.closed.is_set()
+    assert core.hears(CameraHello).info.calibration_digest == DIGEST
+
+
+class Broken(ObedientCamera):
+    """Its library fails at the end as well, as vendors' do where the device has gone."""
+
+    def stop(self) -> None:
+        super().stop()
+        raise CameraLostError("cannot be stopped")
+
+    def close(self) -> None:
+        super().close()
+        raise CameraLostError("cannot be closed")
+
+
+def test_camera_that_fails_to_close_after_a_fault_is_no_second_fault(rig: Rig, core: Core) -> None:
+    first, second = Broken(), ObedientCamera()
+    rig.run(first, second)
+    core.hears(CameraHello)
+    core.say(StartCapture(capture=1))
+    first.script.put(CameraLostError("unplugged"))
+    assert core.hears(CameraFault).detail == "unplugged"
+    assert first.closed.wait(WAIT_S)
+    core.hears(CameraHello)
+    core.say(StartCapture(capture=2))
+    second.script.put(frame(1))
+    assert core.hears(FrameReady).capture == 2
+
+
+def test_camera_that_cannot_be_stopped_when_core_goes_is_opened_again(rig: Rig) -> None:
+    first = Broken()
+    rig.run(first, ObedientCamera())
+    with Core(rig.socket, FromCamera) as core:
+        core.hears(CameraHello)
+        core.say(StartCapture(capture=1))
+        first.script.put(frame(0))
+        core.hears(FrameReady)
+    assert first.closed.wait(WAIT_S)
+    assert rig.ring_is_empty()
+    with Core(rig.socket, FromCamera) as core:
+        assert core.hears(CameraFault).detail == "cannot be stopped"
+        core.hears(CameraHello)

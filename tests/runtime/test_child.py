@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from firmware.runtime.child import BEAT_S, Heartbeat
+from firmware.runtime.child import BEAT, BEAT_S, PATIENCE, Heartbeat
 from firmware.runtime.stop import StopFlag
 
 
@@ -22,6 +22,17 @@ def test_heartbeat_is_paced_and_never_blocks() -> None:
     for _ in range(100_000):
         now[0] += BEAT_S
         heartbeat.beat()
+    os.close(read)
+    os.close(write)
+
+
+def test_asking_for_time_holds_until_the_next_beat() -> None:
+    read, write = os.pipe()
+    heartbeat = Heartbeat(write, StopFlag(), clock=lambda: 100.0)
+    heartbeat.beat()
+    heartbeat.ask_for_time()
+    heartbeat.beat()
+    assert os.read(read, 100) == BEAT + PATIENCE + BEAT
     os.close(read)
     os.close(write)
 

@@ -70,13 +70,16 @@ def test_production_takes_no_software_key_and_no_virtual_camera(tmp_path: Path) 
     with pytest.raises(ConfigError, match="camera: what is rendered"):
         load(tmp_path, hardware)
     live = hardware.replace('"virtual"', '"realsense"')
+    with pytest.raises(ConfigError, match="flood_board: missing; a RealSense has no flood light"):
+        load(tmp_path, live)
+    live = live.replace('"realsense"', '"realsense"\noptions = { flood_board = true }')
     with pytest.raises(ConfigError, match="emitter: missing"):
         load(tmp_path, live)
     live = 'site_calibration = "site.toml"\n' + live
     live += '[emitter]\nowner = "core"\nport = "/dev/ttyACM0"\nlimits = "limits.json"\nkey = "calibration.pem"\n'
     assert load(tmp_path, live).site_calibration == str(tmp_path / "site.toml")
     with pytest.raises(ConfigError, match="camera: what is rendered"):
-        load(tmp_path, live.replace('"realsense"', '"realsense"\noptions = { file = "replayed.db3" }'))
+        load(tmp_path, live.replace("{ flood_board = true }", '{ flood_board = true, file = "replayed.db3" }'))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -112,6 +112,23 @@ def test_hung_child_is_killed_by_the_watchdog_and_comes_back(
     assert (terminal.run_dir / "steady.pid").read_text() == f"{steady}\n"
 
 
+def test_each_child_may_have_a_patience_of_its_own(config_path: Path, terminals: contextlib.ExitStack) -> None:
+    terminal = kept(terminals, Terminal(config_path, "hanging::0.3"))
+    assert 0.3 <= float(terminal.says(r"hanging: no heartbeat for ([\d.]+) s: killed")[1]) < 0.9
+
+
+def test_child_that_asks_for_time_is_given_it_until_it_beats_again(
+    config_path: Path, terminals: contextlib.ExitStack
+) -> None:
+    terminal = kept(terminals, Terminal(config_path, "opening::0.3"))
+    first = terminal.started("opening")
+    terminal.says("takes its time")
+    # a line that says it was killed meanwhile would come before
+    assert terminal.says("is open|killed")[0] == "is open"
+    terminal.says("opening: no heartbeat for .* killed")
+    assert terminal.started("opening") != first
+
+
 def test_child_deaf_to_sigterm_is_killed_at_the_end(config_path: Path, terminals: contextlib.ExitStack) -> None:
     terminal = kept(terminals, Terminal(config_path, "hanging"))
     terminal.started("hanging")

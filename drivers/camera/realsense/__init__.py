@@ -1,19 +1,28 @@
 """Intel RealSense D4xx through librealsense: a live camera, or a file its own recorder wrote (`.db3`, older `.bag`).
 
-A D4xx has no flood light: the projector throws dots only, at 850 nm. So `CameraInfo.flood` is always False here, also
-for a file whose frames the rig rendered flood-lit: such a file has no place to say so, and what is not said is not
-believed. Its depth and infrared come through unchanged; what needs flood light or ambient frames is not there.
+A D4xx has no flood light: the projector throws dots only, at 850 nm. So `CameraInfo.flood` is False unless
+`flood_board` says that our board is there. What a FrameSet holds then:
+
+| frames come | `ir` | `ambient` | `dots` | `flood` |
+|---|---|---|---|---|
+| as they are (files, `alternate = false`) | the frame, dots and all | - | - | False |
+| dots, off | the off frame | the same: no light of ours is in `ir` | the dots frame | False |
+| dots, flood, dots, dark (our board) | the flood frame | the dark frame | the dots frame beside `ir` | True |
+
+Depth is that of the dots frame. A file says nothing about flood light, and what is not said is not believed.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from drivers.camera.interface import Camera, CameraNotFoundError, Found
+from drivers.camera.realsense.presets import settings
 
-__all__ = ["MODES", "Options", "list_cameras", "open_camera"]
+__all__ = ["MODES", "Options", "list_cameras", "open_camera", "open_recording_camera"]
 
 # width, height: frames per second. Depth with infrared as D415, D435 and D455 share it over USB 3; the device at hand
 # has the last word when it is opened.
@@ -32,7 +41,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         file: a `.db3` or `.bag` of librealsense's recorder.
         width: with `height` and `fps` one of `MODES`.
         height: as `width`.
-        fps: frames per second.
+        fps: frames per second, of which two make a FrameSet, or four with our board.
+        alternate: every second frame without dots. True unless said otherwise, but False for a file.
+        flood_board: our flood board lights every second frame without dots; the terminal then needs `[emitter]`.
     """
 
     serial: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
@@ -40,11 +51,15 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     width: int | None = None
     height: int | None = None
     fps: int | None = None
+    alternate: bool | None = None
+    flood_board: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations; inside `msgspec.convert` that is a ValidationError."""
         if self.file is not None and (self.serial, self.width, self.height, self.fps) != (None,) * 4:
-            raise ValueError("`file` stands alone: a recording knows its serial, width, height and fps")
+            raise ValueError("`file` knows its own serial, width, height and fps")
+        if self.flood_board and not self.alternates:
+            raise ValueError("`flood_board` lights frames without dots: it needs `alternate`")
         width, height, fps = self.mode
         if fps not in MODES.get((width, height), ()):
             known = "; ".join(f"{w}x{h} at {', '.join(map(str, rates))}" for (w, h), rates in MODES.items())
@@ -52,8 +67,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def mode(self) -> tuple[int, int, int]:
-        """Width, height and frames per second; 640x480 at 30 unless said otherwise."""
-        return self.width or 640, self.height or 480, self.fps or 30
+        """Width, height and frames per second; 640x480 at 15 FrameSets a second unless said otherwise."""
+        return self.width or 640, self.height or 480, self.fps or (60 if self.flood_board else 30)
+
+    @property
+    def alternates(self) -> bool:
+        """Whether every second frame is without dots."""
+        return self.file is None if self.alternate is None else self.alternate
 
 
 def open_camera(options: Mapping[str, object]) -> Camera:
@@ -63,19 +83,47 @@ def open_camera(options: Mapping[str, object]) -> Camera:
         msgspec.ValidationError: an option is unknown, of the wrong type, or impossible with the others.
         CameraNotFoundError: librealsense, the camera, the mode or the file is not there; the message says what to do.
     """
-    chosen = msgspec.convert(dict(options), Options)
+    return _open(msgspec.convert(dict(options), Options), None)
+
+
+def open_recording_camera(options: Mapping[str, object], record_to: Path) -> Camera:
+    """Open a live RealSense whose every frame librealsense's recorder writes to a new `.db3` from `start` on.
+
+    No option leads here: a configuration cannot make a terminal record. `tessera record` alone calls it.
+
+    Raises:
+        CameraNotFoundError: no such camera; an option is unknown or impossible or names a file; `record_to` exists.
+    """
     try:
+        chosen = msgspec.convert(dict(options), Options)
+    except msgspec.ValidationError as error:
+        raise CameraNotFoundError(f"camera.options of `realsense`: {error}") from error
+    if chosen.file is not None:
+        raise CameraNotFoundError(f"{chosen.file}: is a recording already; a `.db3` is made of a live camera")
+    if record_to.exists():
+        raise CameraNotFoundError(f"{record_to}: exists; a recording never overwrites")
+    return _open(chosen, record_to)
+
+
+def _open(chosen: Options, record_to: Path | None) -> Camera:
+    try:
+        from drivers.camera.realsense.bus import Bus
         from drivers.camera.realsense.driver import RealSenseCamera
-        from drivers.camera.realsense.sources import Bus, File
+        from drivers.camera.realsense.sources import File, Source
     except ImportError as error:
         raise _not_loaded(error) from error
-    return RealSenseCamera(File(chosen.file) if chosen.file is not None else Bus(chosen.serial, chosen.mode))
+    source: Source
+    if chosen.file is not None:
+        source = File(chosen.file)
+    else:
+        source = Bus(chosen.serial, chosen.mode, settings(chosen.alternates, chosen.flood_board))
+    return RealSenseCamera(source, alternate=chosen.alternates, flood_board=chosen.flood_board, record_to=record_to)
 
 
 def list_cameras() -> list[Found]:
     """Return the RealSense cameras on the bus. Raises CameraNotFoundError where librealsense does not load."""
     try:
-        from drivers.camera.realsense.sources import on_the_bus
+        from drivers.camera.realsense.bus import on_the_bus
     except ImportError as error:
         raise _not_loaded(error) from error
     return on_the_bus()

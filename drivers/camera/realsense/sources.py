@@ -1,20 +1,23 @@
-"""Where librealsense gets its frames: a camera on the bus, a recorded file, or a device handed over.
+"""Where librealsense gets its frames: a recorded file, or a device handed over. `bus` has the camera plugged in.
 
 Rules kept here:
-- librealsense's `start` waits 15 s for a camera that is not there, so it is asked whether it can before it is told to.
 - A recorded file plays every frame, at the pace it is read: never in real time, where frames are dropped.
+- `stop` may not return where a device has gone (librealsense #9184). Nothing here bounds it: the process's heartbeat
+  stops with it, and the supervisor kills the process.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyrealsense2 as rs
 
-from drivers.camera.interface import CameraLostError, CameraNotFoundError, Found, Intrinsics
+from drivers.camera.interface import CameraLostError, CameraNotFoundError, Intrinsics
+from drivers.camera.realsense.presets import Setting
 
-_CLOSE_UP_UNIT_M = 100e-6  # fine enough for a face, and reaches 6.5 m; the factory's 1 mm is too coarse
+QUEUED = 4  # sets of a live camera: a cycle of dots, flood, dots, dark; older ones give way
 
 
 def told(device: Any, what: Any) -> str:
@@ -61,6 +64,72 @@ def _intrinsics(video: Any) -> Intrinsics:
     return Intrinsics(width=given.width, height=given.height, fx=given.fx, fy=given.fy, cx=given.ppx, cy=given.ppy)
 
 
+def set_up(device: Any, settings: Sequence[Setting], name: str) -> tuple[str, ...]:
+    """Set the depth sensor as told, in order, and read each back; return what it does not take.
+
+    Raises:
+        CameraNotFoundError: it does not take what is needed.
+    """
+    lacking = []
+    for setting in settings:
+        try:
+            sensor, option = device.first_depth_sensor(), getattr(rs.option, setting.option)
+            refusal = "its firmware does not know it"
+            if sensor.supports(option):
+                sensor.set_option(option, setting.value)
+                refusal = f"it stays at {(stays := sensor.get_option(option)):g}"
+                if abs(stays - setting.value) <= 1e-3 * abs(setting.value):
+                    continue
+        except RuntimeError as error:
+            refusal = str(error)
+        if setting.needed:
+            raise CameraNotFoundError(
+                f"RealSense {name}: {setting.option} cannot be set to {setting.value:g} ({setting.why}): {refusal}; "
+                "plug it in again, update its firmware, see docs/realsense.md"
+            )
+        lacking.append(setting.option)
+    return tuple(lacking)
+
+
+def configured(streams: Sequence[Stream], record_to: Path | None) -> Any:
+    """Return librealsense's `config` for these streams and, where given, a new `.db3`."""
+    config = rs.config()
+    for stream in streams:
+        config.enable_stream(stream.kind, stream.index, stream.width, stream.height, stream.pixel, stream.fps)
+    if record_to is not None:
+        config.enable_record_to_file(str(record_to))
+    return config
+
+
+class Streaming:
+    """A pipeline that runs.
+
+    A pipeline by itself keeps the newest set alone, so that of two frames taken while nobody looks one is lost, and
+    with it a cycle. A live camera therefore fills a queue; a file waits for its reader.
+    """
+
+    def __init__(self, pipeline: Any, config: Any, queued: int) -> None:
+        """Start the pipeline, with a queue of so many sets or none."""
+        self._pipeline = pipeline
+        self._queue = rs.frame_queue(queued, keep_frames=True) if queued else None
+        if self._queue is None:
+            pipeline.start(config)
+        else:
+            pipeline.start(config, self._queue)
+
+    def wait(self, timeout_ms: int) -> Any:
+        """Return the next set, or None where none came in time."""
+        if self._queue is None:
+            arrived, frames = self._pipeline.try_wait_for_frames(timeout_ms)
+            return frames if arrived else None
+        arrived, frame = self._queue.try_wait_for_frame(timeout_ms)
+        return frame.as_frameset() if arrived else None
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._pipeline.stop()
+
+
 class Source(ABC):
     """One way to a device.
 
@@ -69,9 +138,11 @@ class Source(ABC):
         mode: (width, height, fps) the streams must have, or None for those the device happens to have.
         dots: dot projector level this source commands, or None where only the frames' metadata tells.
         recorded: whether its frames were taken long ago.
+        lacking: settings the device does not take, by name; known once it is found.
     """
 
     name: str
+    lacking: tuple[str, ...] = ()
     recorded = False
     mode: tuple[int, int, int] | None = None
     dots: float | None = None
@@ -81,38 +152,48 @@ class Source(ABC):
         """Return the device, ready to be asked. Emits nothing. Raises CameraNotFoundError."""
 
     @abstractmethod
-    def start(self, streams: Sequence[Stream]) -> Any:
-        """Begin to stream and return the pipeline. Raises CameraLostError."""
+    def start(self, streams: Sequence[Stream], record_to: Path | None) -> Streaming:
+        """Begin to stream, into a file too if one is given. Raises CameraLostError."""
 
-    def stop(self, pipeline: Any) -> None:
+    def stop(self, streaming: Streaming) -> None:
         """Stop streaming. librealsense throws RuntimeError where the device has gone."""
-        pipeline.stop()
+        streaming.stop()
 
     def ended(self) -> bool:
         """Whether no further frame can come."""
         return False
 
+    def present(self) -> bool:
+        """Whether the device is still there; may take a while."""
+        return True
+
 
 class Attached(Source):
     """A device that is no camera on the bus, such as the rig's `rs.software_device`."""
 
-    def __init__(self, name: str, device: Any) -> None:
-        """Take the device as it is."""
-        self.name, self._device = name, device
+    def __init__(
+        self,
+        name: str,
+        device: Any,
+        mode: tuple[int, int, int] | None = None,
+        settings: Sequence[Setting] = (),
+    ) -> None:
+        """Take the device, to be used in `mode` with `settings`."""
+        self.name, self.mode, self._device, self._settings = name, mode, device, settings
 
     def find(self) -> Any:
-        """Return the device given."""
+        """Return the device given, set up."""
+        self.lacking = set_up(self._device, self._settings, self.name)
         return self._device
 
-    def start(self, streams: Sequence[Stream]) -> Any:
+    def start(self, streams: Sequence[Stream], record_to: Path | None) -> Streaming:
         """Stream from the device."""
         pipeline = rs.pipeline()
         try:
             pipeline.set_device(self._device)
-            pipeline.start(_config(streams))
+            return Streaming(pipeline, configured(streams, record_to), 0 if self.recorded else QUEUED)
         except RuntimeError as error:
             raise CameraLostError(f"RealSense {self.name}: does not start: {error}") from error
-        return pipeline
 
 
 class File(Attached):
@@ -134,84 +215,16 @@ class File(Attached):
         self._device.set_real_time(False)
         return self._device
 
-    def start(self, streams: Sequence[Stream]) -> Any:
+    def start(self, streams: Sequence[Stream], record_to: Path | None) -> Streaming:
         """Play from the beginning."""
         self.find()
-        return super().start(streams)
+        return super().start(streams, record_to)
 
-    def stop(self, pipeline: Any) -> None:
+    def stop(self, streaming: Streaming) -> None:
         """Stop, and wait for the reader thread: librealsense crashes if the device is dropped while it finishes."""
-        pipeline.stop()
+        streaming.stop()
         self._device.pause()  # returns when that thread has done all it was given
 
     def ended(self) -> bool:
         """Whether the file has been read to its end."""
         return bool(self._device.current_status() == rs.playback_status.stopped)
-
-
-class Bus(Source):
-    """A camera that is plugged in."""
-
-    dots = 1.0
-
-    def __init__(self, serial: str | None, mode: tuple[int, int, int]) -> None:
-        """Name the camera by serial, or None for the only one there is."""
-        self.name, self.mode = serial or "", mode
-        self._context = rs.context()
-
-    def find(self) -> Any:
-        """Look on the bus, set the depth unit and arm the projector, which lights up with the stream."""
-        devices = {told(device, rs.camera_info.serial_number): device for device in self._context.query_devices()}
-        if not self.name and len(devices) == 1:
-            self.name = next(iter(devices))
-        if self.name not in devices:
-            wanted = f"no camera {self.name}" if self.name else "say which with `serial`" if devices else "no camera"
-            there = (
-                f"found {', '.join(devices)}" if devices else "none is on the bus; check cable, power and udev rules"
-            )
-            raise CameraNotFoundError(f"RealSense: {wanted}: {there}")
-        device = devices[self.name]
-        try:
-            sensor = device.first_depth_sensor()
-            if sensor.supports(rs.option.depth_units):
-                sensor.set_option(rs.option.depth_units, _CLOSE_UP_UNIT_M)
-            if sensor.supports(rs.option.emitter_enabled):
-                sensor.set_option(rs.option.emitter_enabled, 1)
-        except RuntimeError as error:
-            raise CameraNotFoundError(f"RealSense {self.name}: cannot be set up: {error}; plug it in again") from error
-        return device
-
-    def start(self, streams: Sequence[Stream]) -> Any:
-        """Stream depth and infrared, dots on."""
-        pipeline, config = rs.pipeline(self._context), _config(streams)
-        config.enable_device(self.name)
-        try:
-            if not config.can_resolve(rs.pipeline_wrapper(pipeline)):
-                raise CameraLostError(f"RealSense {self.name}: is gone, or in use by another program")
-            pipeline.start(config)
-        except RuntimeError as error:
-            raise CameraLostError(f"RealSense {self.name}: does not start: {error}") from error
-        return pipeline
-
-
-def _config(streams: Sequence[Stream]) -> Any:
-    config = rs.config()
-    for stream in streams:
-        config.enable_stream(stream.kind, stream.index, stream.width, stream.height, stream.pixel, stream.fps)
-    return config
-
-
-def on_the_bus() -> list[Found]:
-    """Return every RealSense that librealsense sees."""
-    return [
-        Found(
-            source="realsense",
-            serial=told(device, rs.camera_info.serial_number),
-            description=", ".join(
-                told(device, what)
-                for what in (rs.camera_info.name, rs.camera_info.firmware_version, rs.camera_info.usb_type_descriptor)
-            ),
-            options={"serial": told(device, rs.camera_info.serial_number)},
-        )
-        for device in rs.context().query_devices()
-    ]

@@ -43,16 +43,16 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Check every field."""
         lens = self.intrinsics
-        _within("intrinsics.width", lens.width, 64, 4096)
-        _within("intrinsics.height", lens.height, 64, 4096)
-        _within("intrinsics.fx", lens.fx, 100, 10_000)
-        _within("intrinsics.fy", lens.fy, 100, 10_000)
-        _within("intrinsics.cx", lens.cx, 0, lens.width)
-        _within("intrinsics.cy", lens.cy, 0, lens.height)
-        _within("baseline_mm", self.baseline_mm, 10, 300)
-        _within("reference_mm", self.reference_mm, 100, 3000)
-        _within("farthest_px", self.farthest_px, -512, -1)
-        _within("disparities", self.disparities, 16, 1024)
+        within("intrinsics.width", lens.width, 64, 4096)
+        within("intrinsics.height", lens.height, 64, 4096)
+        within("intrinsics.fx", lens.fx, 100, 10_000)
+        within("intrinsics.fy", lens.fy, 100, 10_000)
+        within("intrinsics.cx", lens.cx, 0, lens.width)
+        within("intrinsics.cy", lens.cy, 0, lens.height)
+        within("baseline_mm", self.baseline_mm, 10, 300)
+        within("reference_mm", self.reference_mm, 100, 3000)
+        within("farthest_px", self.farthest_px, -512, -1)
+        within("disparities", self.disparities, 16, 1024)
         if self.disparities % 16:
             raise CalibrationError(f"calibration: disparities is {self.disparities}, expected a multiple of 16")
         if self.farthest_px + self.disparities < 2:
@@ -61,6 +61,16 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if self.inverse_mm(self.farthest_px) <= 0:
             raise CalibrationError(f"calibration: farthest_px {self.farthest_px} lies beyond infinity")
+
+    @classmethod
+    def spanning(
+        cls, intrinsics: Intrinsics, baseline_mm: float, reference_mm: float, nearest_mm: float, farthest_mm: float
+    ) -> "Calibration":
+        """Build with the smallest search range that covers these distances. Raises CalibrationError."""
+        product = intrinsics.fx * baseline_mm
+        farthest, nearest = (product * (1 / z - 1 / reference_mm) for z in (farthest_mm, nearest_mm))
+        disparities = 16 * math.ceil((nearest - math.floor(farthest)) / 16)
+        return cls(intrinsics, baseline_mm, reference_mm, math.floor(farthest), disparities)
 
     @property
     def product(self) -> float:
@@ -77,6 +87,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return disparity_px / self.product + 1 / self.reference_mm
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Raise CalibrationError, by name, where `value` is not a number from `low` to `high`."""
     if not math.isfinite(value) or not low <= value <= high:
         raise CalibrationError(f"calibration: {name} is {value}, expected {low} to {high}")

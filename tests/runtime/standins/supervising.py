@@ -1,4 +1,4 @@
-"""A supervisor over stand-ins: `supervising CONFIG RUN_DIR name[:ring]...`, with short limits."""
+"""A supervisor over stand-ins: `supervising CONFIG RUN_DIR name[:ring[:silence_s]]...`, with short limits."""
 
 import sys
 from pathlib import Path
@@ -10,9 +10,9 @@ from firmware.runtime.supervisor import supervise
 config, run_dir, *names = sys.argv[1:]
 table = []
 for name in names:
-    name, _, ring = name.partition(":")
+    name, ring, silence_s = (*name.split(":"), "", "")[:3]
     assert ring in ("", "read", "write")
-    table.append(ProcessSpec(name, f"tests.runtime.standins.{name}", ring or "none"))  # type: ignore[arg-type]
+    table.append(ProcessSpec(name, f"tests.runtime.standins.{name}", ring or "none", float(silence_s or 0) or None))  # type: ignore[arg-type]
 logs.set_up("supervisor")
 try:
     supervise(Path(config), Path(run_dir), table, Limits(silence_s=1.0, stop_s=1.0, backoff_first_s=0.05))

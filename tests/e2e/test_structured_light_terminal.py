@@ -1,0 +1,50 @@
+"""A whole terminal behind the structured-light driver: raw exposures in, a payment out. Simulated."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hil.rig.customer import enrol, pay
+from hil.rig.site import Site
+from hil.sensor.bench import Bench, write_bench
+from hil.sensor.stage import Person, Stage
+
+pytestmark = pytest.mark.long
+
+PAYER = Stage(subject=Person(90_021))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The module's mishaps."""
+    path = tmp_path_factory.mktemp("module") / "bench.json"
+    write_bench(path, Bench())
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, bench: Path, models_dir: Path) -> Iterator[Site]:
+    """A terminal at which somebody is enrolled."""
+    camera: dict[str, str | int | float] = {"bench": str(bench), "fps": 10.0}
+    with Site.make(tmp_path_factory.mktemp("site"), source="virtual-exposures", camera=camera) as site:
+        enrol(site, Person(90_021), "payer")
+        yield site
+
+
+def ending(site: Site, stage: Stage) -> str:
+    return pay(site, stage, "payer", "12.50").reason
+
+
+def test_a_person_pays_and_her_print_does_not(site: Site) -> None:
+    assert ending(site, PAYER) == "approved"
+    assert ending(site, Stage(subject=Person(90_021), artefact="flat_print")) == "flat"
+
+
+def test_rows_that_drifted_are_named_and_mended_without_a_restart(site: Site, bench: Path) -> None:
+    write_bench(bench, Bench(rows_off_px=1.2))
+    assert ending(site, PAYER) != "approved"
+    assert "row_drift" in (site.folder / "terminal.log").read_text()
+    write_bench(bench, Bench())
+    site.wait_for("the camera, opened again", lambda: site.up()["camera"])
+    assert ending(site, PAYER) == "approved"
