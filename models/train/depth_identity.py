@@ -28,9 +28,9 @@ from models.train.depth_network import EMBEDDING, DepthNetwork
 class Plan:
     """What decides a training run."""
 
-    people: int = 6000
-    tune_people: int = 200
-    epochs: int = 16
+    people: int = 760
+    tune_people: int = 80
+    epochs: int = 8
     batch: int = 128
     rate: float = 0.1
     momentum: float = 0.9
