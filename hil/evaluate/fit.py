@@ -4,7 +4,8 @@ Rules kept here:
 - A likelihood ratio is fitted with both classes weighing the same, so that log-odds are a log-likelihood ratio.
 - A threshold is named by a rate only if its bound keeps that rate: the larger of Clopper-Pearson over comparisons and
   of a bootstrap over people, for comparisons share people and alone claim too much.
-- Where a person is put together from one person's infrared and another's depth, both are drawn anew in the bootstrap.
+- Where a person is put together from one person's infrared and another's depth, both are drawn anew in the bootstrap,
+  and repeated pairings of the same people count once: they steady the estimate and are no evidence.
 - What does not reach its rate is left out, never loosened.
 """
 
@@ -44,7 +45,7 @@ class Trials:
         same: (n,) bool.
         about: what was compared.
         kinds: of each modality's evidence.
-        people: different people; per pairing, where they are put together.
+        people: different people; of the modality with fewer, where they are put together.
         pairings: how often people were put together.
     """
 
@@ -61,6 +62,11 @@ class Trials:
     def modalities(self) -> tuple[Modality, ...]:
         """What was compared, in order."""
         return tuple(modality for modality in MODALITIES if modality in self.cosines)
+
+    @property
+    def pairs(self) -> int:
+        """Different pairs of different people."""
+        return self.people * (self.people - 1) // 2
 
 
 def of_one(modality: Modality, cosines: F32, probes: I32, enrolled: I32, about: str, kind: Kind) -> Trials:
@@ -104,13 +110,12 @@ def fit_reading(trials: Trials, mean: Sequence[float] = (), most: int = 300_000)
     cosines = trials.cosines[modality]
     genuine, impostor = cosines[trials.same], cosines[~trials.same]
     slope, offset = fit_llr(genuine, impostor[:: max(1, len(impostor) // most)])
-    pairs = trials.pairings * trials.people * (trials.people - 1) // 2
     floor = float(np.quantile(slope * genuine + offset, 1 - GENUINE_ABOVE_FLOOR))
     return Reading(
         about=trials.about, kind=trials.kinds[modality], people=trials.people, pairings=trials.pairings,
         comparisons=len(impostor), genuine=len(genuine),
         slope=_digits(slope), offset=_digits(offset), floor=min(_digits(FLOOR_AT_MOST), _digits(floor)),
-        limit=_digits(math.log(max(min(pairs, len(impostor)) / NEEDED, 1.001)), down=True),
+        limit=_digits(math.log(max(min(trials.pairs, len(impostor)) / NEEDED, 1.001)), down=True),
         mean=tuple(round(float(number), 5) for number in mean),
     )  # fmt: skip
 
@@ -119,8 +124,8 @@ def fit_threshold(trials: Trials, readings: dict[Modality, Reading], rate: float
     """The least threshold whose bound keeps `rate`; None where the evidence does not reach that far."""
     sums, allowed = _sums(trials, readings)
     impostor = np.where(allowed, sums, -np.inf)[~trials.same]
-    pairs = min(len(impostor), trials.pairings * trials.people * (trials.people - 1) // 2)
-    if pairs * rate < NEEDED:
+    of_one_pairing = math.ceil(len(impostor) / trials.pairings)
+    if min(of_one_pairing, trials.pairs) * rate < NEEDED:
         return None
     most = int(rate * len(impostor)) + 1
     order = np.argsort(impostor)[::-1][:most]
@@ -133,7 +138,8 @@ def fit_threshold(trials: Trials, readings: dict[Modality, Reading], rate: float
         )
         counted = int((impostor >= llr).sum())
         resampled = float(np.quantile(shares[:, counted - 1], CONFIDENCE)) if counted else 0.0
-        bound = _digits(max(upper_bound(counted, len(impostor)), resampled), up=True)
+        exact = upper_bound(math.ceil(counted / trials.pairings), of_one_pairing)
+        bound = _digits(max(exact, resampled), up=True)
         if bound <= rate:
             genuine = np.where(allowed, sums, -np.inf)[trials.same]
             return Threshold(

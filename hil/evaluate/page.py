@@ -90,6 +90,7 @@ def page(found: Page) -> str:
     """The Markdown text."""
     low, high = np.percentile(found.moved_mm, [5, 95])
     fused = found.fused
+    once = fused.pictures * (fused.people[0] - 1)
     return (
         (files("hil.evaluate") / "evidence.md")
         .read_text()
@@ -114,6 +115,8 @@ def page(found: Page) -> str:
             real_people=fused.people[0],
             made_people=fused.people[1],
             pairings=fused.pairings,
+            once=f"{once:,}",
+            once_5=f"{once * 1e-5:.1f}",
             fused=_fused(found),
             decided=_decided(fused),
             acquired=_acquired(found.acquired),

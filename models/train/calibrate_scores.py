@@ -2,8 +2,9 @@
 
 `virtual`: rendered people, both modalities of the same frames, compared as the terminal compares them.
 `real`: infrared from measured scores of real portraits (`--data`, a proxy), depth from ICT people that no network was
-trained on (`--faces`, made where they are not there yet), put together at random, person by person, over and over:
-joint rates assume independence. Frames are kept under `build/`, so a new depth network needs no rendering.
+trained on (`--faces`, made where they are not there yet), put together at random, person by person, over and over,
+which steadies the estimate but is credited once: joint rates assume independence. Frames are kept under `build/`, so
+a new depth network needs no rendering.
 """
 
 import argparse
@@ -50,7 +51,7 @@ DEPTH_EVIDENCE = (
 )
 BOTH_EVIDENCE = (
     "Assuming independence, visible-light proxy: real people's infrared proxy and synthetic people's depth, put "
-    "together person by person at random, {pairings} times."
+    "together person by person at random, {pairings} times; evidence is counted as of one."
 )
 VIRTUAL_EVIDENCE = (
     "Rendered people through the terminal's own detector, aligner, canonical face and int8 networks: templates of "

@@ -1,5 +1,6 @@
 """A calibration claims no more than its comparisons, its people, and its worst person."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -66,6 +67,26 @@ def test_too_few_people_support_no_threshold_however_many_pictures() -> None:
     seen = trials(40, probes=50)
     assert len(seen.same) > 3 / 1e-3
     assert fit_threshold(seen, {"ir": fit_reading(seen)}, 1e-3) is None
+
+
+def test_putting_the_same_people_together_again_is_no_more_evidence() -> None:
+    once = trials(60, apart=3.0)
+    reading = fit_reading(once)
+    assert fit_threshold(once, {"ir": reading}, 1e-3) is None
+
+    def over(times: int) -> Trials:
+        cosines, whose, enrolled = once.cosines["ir"], once.probes["ir"], once.enrolled["ir"]
+        again = of_one(
+            "ir", np.tile(cosines, times), np.tile(whose, times), np.tile(enrolled, times), "made up", "synthetic"
+        )
+        return dataclasses.replace(again, pairings=times)
+
+    assert fit_threshold(over(20), {"ir": reading}, 1e-3) is None
+    one, many = (fit_threshold(over(times), {"ir": reading}, 1e-2) for times in (1, 20))
+    assert one is not None
+    assert many is not None
+    assert many.bound >= upper_bound(one.errors, one.comparisons) * 0.99
+    assert many.llr == one.llr
 
 
 def test_one_person_whom_everybody_resembles_raises_the_threshold() -> None:

@@ -71,6 +71,10 @@ def test_whatever_is_chimeric_or_simulated_is_called_so() -> None:
     assert ASSUMING in line(text, "| depth and IR, chimeric")
 
 
+def test_repeated_pairings_are_told_as_what_one_of_them_shows() -> None:
+    assert "One pairing has 398,594 comparisons of different people, 4.0\nfalse accepts at 1e-5" in page(made())
+
+
 def test_failures_changed_sources_and_networks_are_named() -> None:
     text = page(made())
     assert "2 (0.3 %): not_frontal 2 | 30 (4.9 %): flat 30 | 3050 | 61 (2.0 %): too_near 61 | 0 |" in text

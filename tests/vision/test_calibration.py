@@ -16,6 +16,7 @@ from tests.vision.units import calibration
 POPULATIONS: tuple[Population, ...] = ("virtual", "real")
 GOOD = to_toml(calibration(), "a test")
 MANY = "people = 1000\npairings = 1\ncomparisons = 1000000"
+PAIRED = "people = 1000\npairings = 20\ncomparisons = 20000000"
 STRICT = '\ngenuine = 5000\nmodalities = ["ir", "depth"]\nrate = 1e-05'
 
 
@@ -40,10 +41,17 @@ def test_the_real_calibration_says_that_it_is_a_proxy_and_assumes_independence()
     real = load_calibration("real")
     assert "proxy" in real.ir.about
     assert real.ir.people == 402
-    for rate in (1e-4, 1e-5):
-        both = real.threshold(rate)
-        assert "assuming independence, visible-light proxy" in both.about.lower()
-        assert both.pairings > 1
+    both = real.threshold(1e-4)
+    assert "assuming independence, visible-light proxy" in both.about.lower()
+    assert both.pairings > 1
+
+
+def test_the_real_calibration_has_no_rate_that_its_people_do_not_support() -> None:
+    real = load_calibration("real")
+    for one in real.thresholds:
+        assert one.people * (one.people - 1) / 2 * one.rate >= 3
+    with pytest.raises(CalibrationError, match="its evidence does not reach that far"):
+        real.threshold(1e-5)
 
 
 def test_populations_are_never_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +91,9 @@ def test_what_was_not_measured_at_the_site_does_not_replace_anything(tmp_path: P
         ("errors = 0\nbound = 1e-05", "errors = 9\nbound = 1e-05", "is more than 9 errors"),
         ("comparisons = 1000000" + STRICT, "comparisons = 2000" + STRICT, "is more than 0 errors in 2000"),
         (MANY + STRICT, MANY.replace("1000", "700", 1) + STRICT, "244650 pairs .* 1e-05: it takes 299574"),
+        # 20 pairings of 700 people are no more pairs of people, and one twentieth of the comparisons and errors
+        (MANY + STRICT, PAIRED.replace("1000", "700", 1) + STRICT, "244650 pairs .* 1e-05: it takes 299574"),
+        (MANY + STRICT, PAIRED.replace("20000000", "4000000") + STRICT, "is more than 0 errors in 200000 can show"),
         ("misses = 10", "misses = 5001", "more errors than comparisons"),
         ("llr = 9.0", "llr = 2.0", "1e-05 is easier to reach than 0.0001"),
         ("llr = 9.0", "llr = nan", "llr is not finite"),

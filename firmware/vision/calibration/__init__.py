@@ -96,8 +96,9 @@ class Threshold(Evidence, frozen=True, kw_only=True):
             raise ValueError("more errors than comparisons")
         if self.bound > self.rate:
             raise ValueError(f"bound {self.bound} does not support a false-match rate of {self.rate}")
-        if chance_of_so_few(self.errors, self.comparisons, self.bound) > CHANCE * 1.01:
-            raise ValueError(f"bound {self.bound} is more than {self.errors} errors in {self.comparisons} can show")
+        errors, comparisons = self.of_one_pairing(self.errors), self.of_one_pairing(self.comparisons)
+        if chance_of_so_few(errors, comparisons, self.bound) > CHANCE * 1.01:
+            raise ValueError(f"bound {self.bound} is more than {errors} errors in {comparisons} can show")
         if self.pairs * self.rate < NEEDED:
             raise ValueError(
                 f"{self.pairs} pairs of people do not support a false-match rate of {self.rate}: "

@@ -5,6 +5,7 @@ Rules kept here:
 - A bound is refused that the counts do not carry: were it the true rate, so few errors would be seen in more than 5 %
   of repetitions. No error in n comparisons claims 3 / n.
 - Several pictures of the same two people are not several trials: a rate R needs 3 / R pairs of different people too.
+- Nor are the same people put together in other ways: counts of several pairings are credited as those of one.
 - A claim is as weak as its weakest part.
 """
 
@@ -36,8 +37,8 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         kind: see `KINDS`.
         people: different people.
         pairings: how often people were put together anew from one person's infrared and another's depth; 1 where
-            both are of the same person.
-        comparisons: of different people.
+            both are of the same person. It steadies an estimate and is no evidence.
+        comparisons: of different people, all pairings together.
         genuine: comparisons of a person with himself.
     """
 
@@ -50,8 +51,12 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def pairs(self) -> int:
-        """Pairs of different people among the comparisons."""
-        return min(self.comparisons, self.pairings * self.people * (self.people - 1) // 2)
+        """Pairs of different people among the comparisons, of one pairing."""
+        return min(self.of_one_pairing(self.comparisons), self.people * (self.people - 1) // 2)
+
+    def of_one_pairing(self, count: int) -> int:
+        """A count over all pairings as that of one, rounded up."""
+        return -(-count // self.pairings)
 
 
 def chance_of_so_few(errors: int, comparisons: int, rate: float) -> float:
