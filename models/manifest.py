@@ -131,6 +131,11 @@ class Entry(_Table, frozen=True):
         """Of the weights."""
         return self.source.licence if self.source else self.made.licence if self.made else ""
 
+    @property
+    def weights(self) -> str:
+        """SHA-256 of the trained weights themselves, the same for every file and precision made of them."""
+        return self.source.sha256 if self.source else self.made.checkpoint if self.made else ""
+
     def folder(self, models_dir: Path) -> Path:
         """Where its files lie: built ones in `models_dir`, committed ones beside this manifest."""
         return models_dir if self.source else WEIGHTS_DIR

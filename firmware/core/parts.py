@@ -26,7 +26,7 @@ from firmware.vision.calibration import load_calibration
 from firmware.vision.detect import Detector
 from firmware.vision.embed import DepthEmbedder, Embedder, FaceEmbedder
 from firmware.vision.fusion import Judge
-from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network
+from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network, template_networks
 from firmware.vision.policy import load_policy
 
 # What the gates of this version are evidence of: static 3D, and no more.
@@ -110,7 +110,7 @@ def open_parts(config: Config, profile: Profile) -> Parts:
         config=config,
         profile=profile,
         element=element,
-        gallery=Gallery(state / "gallery.db", element),
+        gallery=Gallery(state / "gallery.db", element, template_networks()),
         outbox=outbox,
         clock=TrustedClock(outbox),
         trust=trust,

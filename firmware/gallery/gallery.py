@@ -3,6 +3,7 @@
 Rules kept here:
 - A template and its consent are sealed with AES-256-GCM under a key of that person's own, which the secure
   element wraps. Each blob's associated data names person, purpose and payer: moved to another row it does not open.
+- With a template is sealed which networks made it: those of other networks are not opened, let alone compared.
 - A mandate enrols once, also after erasure.
 - Erasure overwrites (`secure_delete`), empties the write-ahead log, and cannot be half done.
 - Nothing that outlives the retention date is matched, and it is erased at the next look.
@@ -66,13 +67,15 @@ def _associated(person: str, purpose: str, payer: str, kind: str) -> bytes:
 class Gallery:
     """Who is enrolled at this terminal. One owner, in `core`."""
 
-    def __init__(self, path: Path, element: SecureElement) -> None:
-        """Open or create the database and unseal everybody.
+    def __init__(self, path: Path, element: SecureElement, networks: bytes) -> None:
+        """Open or create the database and unseal everybody; `networks` is `vision.networks.template_networks`.
 
         Raises:
-            GalleryError: `gallery_damaged`, `gallery_locked_out` (another secure element) or `gallery_version`.
+            GalleryError: `gallery_damaged`, `gallery_locked_out` (another secure element) or `gallery_version`
+                (another format, or templates made by other networks).
         """
         self._element = element
+        self._networks = networks
         self._path = path
         self._log_dirty = True  # a process before this one may have owed it
         try:
@@ -127,7 +130,7 @@ class Gallery:
         row = (
             person, consent.purpose, payer, mandate, now, consent.retain_until,
             self._element.seal(key, _associated(person, consent.purpose, payer, "key")),
-            seal("templates", to_bytes(templates)), seal("consent", consent.encoded),
+            seal("templates", self._networks + to_bytes(templates)), seal("consent", consent.encoded),
         )  # fmt: skip
         enrolled = self._open(*row)  # what does not open again is not stored
         try:
@@ -231,7 +234,14 @@ class Gallery:
 
         try:
             key = self._element.unseal(wrapped_key, _associated(person, purpose, payer, "key"))
-            values = from_bytes(unseal("templates", templates))
+            sealed = unseal("templates", templates)
+            if not sealed.startswith(self._networks):
+                raise GalleryError(
+                    "gallery_version",
+                    f"{self._path}: the template of {person} was made by other networks than this version's and "
+                    "cannot be compared: put the file aside and enrol again.",
+                )
+            values = from_bytes(sealed[len(self._networks) :])
             record = parse_consent(unseal("consent", consent))
         except SecureElementError as error:
             raise GalleryError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from drivers.secure_element.software import open_secure_element
 from firmware.gallery.gallery import Gallery
+from firmware.vision.networks import template_networks
 from hil.rig.customer import consent_of, enrol, pay
 from hil.rig.site import Site
 from hil.sensor.stage import Person, Stage
@@ -33,7 +34,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator
 
 def _plant(site: Site) -> None:
     gallery = Gallery(
-        Path(site.config.state_dir) / "gallery.db", open_secure_element(site.config.secure_element.options)
+        Path(site.config.state_dir) / "gallery.db",
+        open_secure_element(site.config.secure_element.options),
+        template_networks(),
     )
     now = int(time.time())
     (ada,) = gallery.people()

@@ -18,6 +18,7 @@ from firmware.vision.templates import TEMPLATE_SHAPE, TemplateError
 
 NOW = 1_790_000_000
 CONSENT = Consent("Ada Lovelace", "payment", "ab" * 32, 10, datetime.date(1990, 1, 1), NOW)
+NETWORKS = bytes(range(32))
 
 
 def templates(seed: int) -> NDArray[np.float32]:
@@ -32,7 +33,7 @@ def element(tmp_path_factory: pytest.TempPathFactory) -> SecureElement:
 
 @pytest.fixture
 def gallery(tmp_path: Path, element: SecureElement) -> Iterator[Gallery]:
-    gallery = Gallery(tmp_path / "gallery.db", element)
+    gallery = Gallery(tmp_path / "gallery.db", element, NETWORKS)
     yield gallery
     gallery.close()
 
@@ -48,7 +49,7 @@ def enrol(gallery: Gallery, seed: int = 1) -> str:
 def test_enrolled_person_survives_a_restart(gallery: Gallery, tmp_path: Path, element: SecureElement) -> None:
     person = enrol(gallery)
     gallery.close()
-    again = Gallery(tmp_path / "gallery.db", element)
+    again = Gallery(tmp_path / "gallery.db", element, NETWORKS)
     found = again.find("payer-1", "payment", NOW)
     assert found is not None
     assert found.person == person
@@ -69,7 +70,7 @@ def test_stolen_gallery_does_not_open_with_another_element(gallery: Gallery, tmp
     enrol(gallery)
     gallery.close()
     with refused("gallery_locked_out"):
-        Gallery(tmp_path / "gallery.db", create(tmp_path / "other", b"correct horse"))
+        Gallery(tmp_path / "gallery.db", create(tmp_path / "other", b"correct horse"), NETWORKS)
 
 
 def test_template_moved_to_another_payer_does_not_open(
@@ -82,7 +83,7 @@ def test_template_moved_to_another_payer_does_not_open(
         row = db.execute("SELECT wrapped_key, templates, consent FROM people WHERE payer = 'payer-1'").fetchone()
         db.execute("UPDATE people SET wrapped_key = ?, templates = ?, consent = ? WHERE payer = 'payer-2'", row)
     with refused("gallery_locked_out"):
-        Gallery(tmp_path / "gallery.db", element)
+        Gallery(tmp_path / "gallery.db", element, NETWORKS)
 
 
 def test_flipped_bit_in_a_template_is_noticed(gallery: Gallery, tmp_path: Path, element: SecureElement) -> None:
@@ -92,7 +93,7 @@ def test_flipped_bit_in_a_template_is_noticed(gallery: Gallery, tmp_path: Path, 
         (blob,) = db.execute("SELECT templates FROM people").fetchone()
         db.execute("UPDATE people SET templates = ?", (blob[:-1] + bytes([blob[-1] ^ 1]),))
     with refused("gallery_damaged"):
-        Gallery(tmp_path / "gallery.db", element)
+        Gallery(tmp_path / "gallery.db", element, NETWORKS)
 
 
 def test_mandate_enrols_once_even_after_erasure(gallery: Gallery) -> None:
@@ -156,7 +157,7 @@ def test_erasure_whose_receipt_cannot_be_signed_erases_nothing(gallery: Gallery)
 
 
 def test_full_disk_enrols_nobody_and_loses_nobody(tmp_path: Path, element: SecureElement) -> None:
-    gallery = Gallery(tmp_path / "gallery.db", element)
+    gallery = Gallery(tmp_path / "gallery.db", element, NETWORKS)
     enrol(gallery, 1)
     pages = gallery._db.execute("PRAGMA page_count").fetchone()[0]
     gallery._db.execute(f"PRAGMA max_page_count={pages}")
@@ -165,7 +166,7 @@ def test_full_disk_enrols_nobody_and_loses_nobody(tmp_path: Path, element: Secur
             enrol(gallery, seed)
     enrolled = len(gallery)
     gallery.close()
-    again = Gallery(tmp_path / "gallery.db", element)
+    again = Gallery(tmp_path / "gallery.db", element, NETWORKS)
     assert len(again) == enrolled
     again.close()
 
@@ -173,15 +174,26 @@ def test_full_disk_enrols_nobody_and_loses_nobody(tmp_path: Path, element: Secur
 def test_file_that_is_no_database_is_one_clear_error(tmp_path: Path, element: SecureElement) -> None:
     (tmp_path / "gallery.db").write_bytes(b"not a database" * 100)
     with refused("gallery_damaged"):
-        Gallery(tmp_path / "gallery.db", element)
+        Gallery(tmp_path / "gallery.db", element, NETWORKS)
 
 
 def test_gallery_of_the_format_before_is_refused_with_what_to_do(tmp_path: Path, element: SecureElement) -> None:
     with sqlite3.connect(tmp_path / "gallery.db") as db:
         db.execute("PRAGMA user_version = 1")
     with pytest.raises(GalleryError, match=r"version 1, this software reads 2; .*enrol again") as refusal:
-        Gallery(tmp_path / "gallery.db", element)
+        Gallery(tmp_path / "gallery.db", element, NETWORKS)
     assert refusal.value.code == "gallery_version"
+
+
+def test_templates_that_other_networks_made_are_refused_with_what_to_do(
+    gallery: Gallery, tmp_path: Path, element: SecureElement
+) -> None:
+    person = enrol(gallery)
+    gallery.close()
+    with pytest.raises(GalleryError, match=rf"{person} was made by other networks .*enrol again") as refusal:
+        Gallery(tmp_path / "gallery.db", element, bytes(32))
+    assert refusal.value.code == "gallery_version"
+    Gallery(tmp_path / "gallery.db", element, NETWORKS).close()
 
 
 @pytest.mark.parametrize("bad", [np.zeros(TEMPLATE_SHAPE, np.float32), np.ones(128, np.float32)])
