@@ -70,8 +70,8 @@ class Judge:
         )
 
     def weigh(self, ratios: dict[Modality, float], cosines: dict[Modality, float] | None = None) -> Match:
-        """Decide on log-likelihood ratios, by modality; what is missing or NaN is missing."""
-        there = {modality: ratios[modality] for modality in MODALITIES if ratios.get(modality, math.nan) > -math.inf}
+        """Decide on log-likelihood ratios, by modality; what is no finite number is missing."""
+        there = {modality: ratios[modality] for modality in MODALITIES if math.isfinite(ratios.get(modality, math.nan))}
         llr = sum(there.values()) if there else math.nan
         threshold = self.threshold(tuple(there))
         if len(there) < len(MODALITIES) and not (there and self.policy.missing == "raise"):

@@ -97,6 +97,7 @@ def decode_policies(raw: bytes, where: str) -> dict[PolicyName, Policy]:
 
 
 def load_policy(name: PolicyName) -> tuple[Policy, bytes]:
-    """The shipped policy, and the SHA-256 of the file it stands in. Raises CalibrationError."""
+    """The shipped policy, and the SHA-256 of everything it says. Raises CalibrationError."""
     raw = (files("firmware.vision") / "policy.toml").read_bytes()
-    return decode_policies(raw, "vision/policy.toml")[name], hashlib.sha256(raw).digest()
+    policy = decode_policies(raw, "vision/policy.toml")[name]
+    return policy, hashlib.sha256(msgspec.json.encode(policy)).digest()

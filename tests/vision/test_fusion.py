@@ -39,8 +39,8 @@ def test_two_weak_modalities_make_one_strong_yes() -> None:
     assert not TILL.weigh({"ir": 3.5, "depth": 2.0}).matched
 
 
-@given(st.sampled_from([math.nan, -math.inf]), policies)
-def test_nan_is_never_a_match(value: float, judge: Judge) -> None:
+@given(st.sampled_from([math.nan, -math.inf, math.inf]), policies)
+def test_what_is_no_finite_number_is_never_a_match(value: float, judge: Judge) -> None:
     assert not judge.weigh({"ir": value, "depth": value}).matched
     assert not judge.weigh({"ir": value}).matched
     assert not judge.weigh({"ir": value, "depth": 7.5}).matched
