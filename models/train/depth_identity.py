@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress, track
 from torch import Tensor, nn
 
+from models.manifest import ModelError
 from models.train.depth_batches import Batches
 from models.train.depth_faces import TRAIN_PEOPLE, TUNE_PEOPLE, faces_of
 from models.train.depth_network import EMBEDDING, DepthNetwork
@@ -60,7 +61,7 @@ class Margin(nn.Module):
 
 
 def train(plan: Plan, faces_dir: Path, out: Path) -> None:
-    """Train, or go on; leaves `out / checkpoint.pt` and `out / history.npy`."""
+    """Train, or go on; leaves `out / checkpoint.pt`. Raises ModelError where another plan's is there already."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(plan.seed)
     faces = load(list(TRAIN_PEOPLE)[: plan.people], faces_dir)
@@ -78,6 +79,8 @@ def train(plan: Plan, faces_dir: Path, out: Path) -> None:
     path = out / "checkpoint.pt"
     if path.exists():
         kept = torch.load(path, weights_only=True)
+        if kept.get("plan") != asdict(plan):
+            raise ModelError(f"{path}: of another plan; give another --out, or the options it was begun with")
         for name, part in parts.items():
             part.load_state_dict(kept[name])
         batches.state, history = kept["variations"], [tuple(row) for row in kept["history"]]
