@@ -105,7 +105,7 @@ class EmitterBoard:
         return self._parser.discarded
 
     def load(self, levels: Sequence[Emitter]) -> None:
-        """Hand over what the coming cycles shine, over and over; dark still. Raises EmitterError, ValueError."""
+        """Hand over what the coming exposures shine, over and over; dark still. Raises EmitterError, ValueError."""
         self._upload(Upload.PROGRAMME, pack_levels(levels))
 
     def arm(self) -> None:

@@ -7,7 +7,8 @@ Rules kept here:
 - A **stamp** is the board's own clock, milliseconds modulo 2^32. A heartbeat gives the newest stamp back, and the
   light may burn until that stamp plus the heartbeat time-out: however long a heartbeat lay in a buffer, and however
   often it is repeated, it holds the light not a millisecond longer.
-- Levels travel as thousandths of the table's drive current: more than the table allows cannot be said.
+- A programme has one entry per exposure (`patterns`). Levels travel as thousandths of the table's drive current: more
+  than the table allows cannot be said. An entry lights one source at most: limits are measured for one at a time.
 """
 
 import struct
@@ -17,9 +18,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from drivers.camera import Emitter
 from drivers.emitter.frames import MAX_BODY, Frame
+from drivers.emitter.patterns import MAX_LEVELS
 
-PROTOCOL = 1
-MAX_LEVELS = 64
+PROTOCOL = 2
 FULL_LEVEL = 1000
 STATUS_MS = 20
 _LEVEL = struct.Struct("<HH")
@@ -65,7 +66,7 @@ class Refusal(IntEnum):
     STALE = 4  # the stamp is older than the heartbeat time-out
     UPLOAD = 5  # a chunk out of its place, or the whole has another size or checksum
     SIGNATURE = 6  # the table is not signed by the calibration key, is another board's, or impossible
-    RANGE = 7  # a level that is not possible, or no or too many of them
+    RANGE = 7  # a level that is not possible, both sources at once, or no or too many levels
     TABLE = 8  # no table, no light
     PROGRAMME = 9  # no programme, no light
 
@@ -139,12 +140,12 @@ class Answer(NamedTuple):
 
 
 class Status(NamedTuple):
-    """Sent unasked every `STATUS_MS` while armed, and for a second after a trip. `cycle`: of the programme, so far."""
+    """Sent unasked every `STATUS_MS` while armed, and for a second after a trip. `exposures`: strobes since `Arm`."""
 
     state: State
     trip: Trip
     stamp: int
-    cycle: int
+    exposures: int
 
 
 Request: TypeAlias = Hello | Begin | Chunk | Commit | Arm | Beat | Disarm
@@ -205,20 +206,24 @@ def _same(value: Any) -> Any:
 
 
 def pack_levels(levels: Sequence[Emitter]) -> bytes:
-    """The programme of `levels`, one entry per cycle. Raises ValueError: none, too many, or not within 0..1."""
+    """The programme of `levels`, one entry per exposure. Raises ValueError: none, too many, beyond 0..1, both lit."""
     if not 0 < len(levels) <= MAX_LEVELS:
         raise ValueError(f"{len(levels)} levels; a programme has 1 to {MAX_LEVELS}")
     for level in levels:
         if not (0 <= level.flood <= 1 and 0 <= level.dots <= 1):
             raise ValueError(f"{level}: levels are 0..1")
+        if level.flood and level.dots:
+            raise ValueError(f"{level}: no exposure is lit by both")
     return b"".join(_LEVEL.pack(round(one.flood * FULL_LEVEL), round(one.dots * FULL_LEVEL)) for one in levels)
 
 
 def unpack_levels(raw: bytes) -> tuple[Emitter, ...]:
-    """What `pack_levels` packed, numbered. Raises MessageError."""
+    """What `pack_levels` packed. Raises MessageError."""
     if not raw or len(raw) % _LEVEL.size or len(raw) > MAX_UPLOAD:
         raise MessageError(f"a programme of {len(raw)} bytes")
     pairs = list(_LEVEL.iter_unpack(raw))
     if any(level > FULL_LEVEL for pair in pairs for level in pair):
         raise MessageError("a level above 1")
-    return tuple(Emitter(flood / FULL_LEVEL, dots / FULL_LEVEL, i) for i, (flood, dots) in enumerate(pairs))
+    if any(flood and dots for flood, dots in pairs):
+        raise MessageError("both sources at once")
+    return tuple(Emitter(flood / FULL_LEVEL, dots / FULL_LEVEL) for flood, dots in pairs)

@@ -18,8 +18,16 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from drivers.emitter.patterns import Pattern
+
 PROFILES = ("demo", "payment", "rig")
 MAX_CONFIG_BYTES = 64 * 1024
+# what the board must light for the cameras known here
+_PATTERNS: dict[str, Pattern] = {
+    "realsense": "every-third-flood",
+    "structured-light": "dark-flood-dots",
+    "virtual-exposures": "dark-flood-dots",
+}
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
 
@@ -91,12 +99,14 @@ class EmitterConfig(_Table, frozen=True):
         port: serial device.
         limits: the board's signed limit table.
         key: PEM file of the public key that signs limit tables.
+        pattern: which exposures of the camera it lights (`drivers.emitter.patterns`).
     """
 
     owner: Literal["core", "camera"]
     port: str
     limits: str
     key: str
+    pattern: Pattern = "dark-flood-dots"
 
 
 class SecureElementConfig(_Table, frozen=True):
@@ -263,5 +273,8 @@ def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
         )
     if board and config.emitter is None:
         raise ConfigError(f"{where}: emitter: missing; camera.options.flood_board says our board is there")
+    pattern = _PATTERNS.get(config.camera.source)
+    if config.emitter is not None and pattern not in (None, config.emitter.pattern):
+        raise ConfigError(f"{where}: emitter.pattern: source `{config.camera.source}` needs `{pattern}`")
     if is_played(config.camera.source, config.camera.options) and not profile.allow_hil:
         raise ConfigError(f"{where}: camera: what is rendered or played back is for profiles demo and rig only")

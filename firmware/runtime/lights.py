@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from drivers.camera import Emitter
 from drivers.emitter import EmitterError, limits
+from drivers.emitter.patterns import by_exposure
 from firmware.runtime.config import EmitterConfig
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Lights:
         self._beaten = 0.0
 
     def on(self, levels: Sequence[Emitter]) -> None:
-        """Let the sensor's strobe light `levels`, one entry per cycle, over and over. Beat from now on.
+        """Let the sensor's strobe light `levels`, one entry per cycle of the pattern, over and over. Beat from now on.
 
         Takes milliseconds; a board that does not answer takes `TRIES * REPLY_S` (0.6 s), twice if it was open.
 
@@ -92,7 +93,7 @@ class Lights:
         try:
             if self._board is None:
                 self._board = open_board(self._settings)
-            self._board.load(levels)
+            self._board.load(by_exposure(levels, self._settings.pattern))
             self._board.arm()
         except EmitterError:
             self._abandon()

@@ -25,8 +25,8 @@ from hil.emitter.faults import Faults
 from hil.emitter.light import Light, write_light
 from hil.emitter.simulated_board import SimulatedBoard, Stop
 
-STROBE = (15.0, 2000)  # cycles a second, exposure in microseconds
-RESTLESS = (60.0, 5400)  # fault `duty`
+STROBE = (45.0, 2000)  # exposures a second, each in microseconds
+RESTLESS = (180.0, 5400)  # fault `duty`
 _MOST_WAIT_US = 200_000
 
 
@@ -220,8 +220,8 @@ class _Plugged:
             with suppress(BlockingIOError):
                 os.write(self.master, self._leaving.popleft()[1])
 
-    def strobe(self, now_us: int, cycles_hz: float, exposure_us: int) -> None:
-        """Play the sensor: three exposures a cycle, evenly spaced, while the board is armed."""
+    def strobe(self, now_us: int, exposures_hz: float, exposure_us: int) -> None:
+        """Play the sensor: exposures evenly spaced, while the board is armed."""
         if self.board.state is not State.ARMED:
             self._edge_us, self._high = None, False
             self.board.strobe(now_us, False)
@@ -230,7 +230,7 @@ class _Plugged:
         elif now_us >= self._edge_us:
             self._high = not self._high
             self.board.strobe(now_us, self._high)
-            self._edge_us = now_us + (exposure_us if self._high else int(1e6 / cycles_hz / 3) - exposure_us)
+            self._edge_us = now_us + (exposure_us if self._high else int(1e6 / exposures_hz) - exposure_us)
 
     def close(self) -> None:
         os.close(self.master)

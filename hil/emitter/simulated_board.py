@@ -85,7 +85,7 @@ class SimulatedBoard:
         state: IDLE, ARMED or TRIPPED.
         trip: why it is TRIPPED.
         stops: how each trip went, by the board's own clock.
-        cycle: cycles of the programme begun since it was armed.
+        exposures: strobes since it was armed; the board knows nothing else of the camera.
         faults: what is broken.
     """
 
@@ -96,7 +96,7 @@ class SimulatedBoard:
         self._serial, self._key, self._draw = serial, key, draw
         self.state, self.trip = State.IDLE, Trip.NONE
         self.stops: list[Stop] = []
-        self.cycle = 0
+        self.exposures = 0
         self.faults = Faults()
         self._now_us = 0
         self._parser = Parser()
@@ -109,7 +109,6 @@ class SimulatedBoard:
         self._status_number = 0
         self._status_us = self._report_until_us = NEVER_US
         self._dark_at_us = self._beaten_us = 0
-        self._exposure = 0
         self._high = False
         self._flood, self._dots = Budget(), Budget()
         self._pulse: _Pulse | None = None
@@ -146,7 +145,7 @@ class SimulatedBoard:
         return out
 
     def strobe(self, now_us: int, high: bool) -> None:
-        """The sensor's strobe line: high while it exposes. Dark, flood, dots, and round again; the first is dark."""
+        """The sensor's strobe line: high while it exposes. Each exposure takes the programme's next entry."""
         self._advance(now_us)
         if high == self._high:
             return
@@ -154,11 +153,10 @@ class SimulatedBoard:
         if not high:
             self._end_pulse()
         elif self.state is State.ARMED:
-            cycle, phase = divmod(self._exposure, 3)
-            self._exposure += 1
-            self.cycle = cycle + 1
-            if phase:
-                self._begin_pulse(self._levels[cycle % len(self._levels)], flood=phase == 1)
+            level = self._levels[self.exposures % len(self._levels)]
+            self.exposures += 1
+            if level.flood or level.dots:
+                self._begin_pulse(level)
 
     def _advance(self, now_us: int) -> None:
         if now_us < self._now_us:
@@ -194,8 +192,9 @@ class SimulatedBoard:
             self._over_since_us = self._now_us
         return True
 
-    def _begin_pulse(self, level: Emitter, flood: bool) -> None:
+    def _begin_pulse(self, level: Emitter) -> None:
         assert self._table is not None
+        flood = level.flood > 0
         source = self._table.flood if flood else self._table.dots
         ma = int((level.flood if flood else level.dots) * source.drive_ma)
         if not ma:
@@ -221,7 +220,7 @@ class SimulatedBoard:
 
     def _report(self) -> None:
         self._status_number = (self._status_number + 1) & 0xFFFF
-        self._say(Status(self.state, self.trip, self._stamp(), self.cycle), self._status_number)
+        self._say(Status(self.state, self.trip, self._stamp(), self.exposures), self._status_number)
         self._status_us = self._now_us + STATUS_MS * 1000
         if self.state is not State.ARMED and self._status_us > self._report_until_us:
             self._status_us = NEVER_US
@@ -308,7 +307,7 @@ class SimulatedBoard:
         age_ms = (self._stamp() - request.stamp) % _STAMPS
         if age_ms >= self._table.heartbeat_ms:
             return Refusal.STALE
-        self.state, self.cycle, self._exposure = State.ARMED, 0, 0
+        self.state, self.exposures = State.ARMED, 0
         self._dark_at_us = 0
         self._live(age_ms)
         self._status_us = self._now_us + STATUS_MS * 1000

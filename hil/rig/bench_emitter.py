@@ -20,6 +20,7 @@ from drivers.camera import Emitter
 from drivers.emitter import EmitterError, limits
 from drivers.emitter.board import EmitterBoard
 from drivers.emitter.line import BAUD
+from drivers.emitter.patterns import by_exposure
 from hil.emitter.demo import DemoCalibration, demo_calibration
 from hil.emitter.faults import Faults
 from hil.emitter.pty_board import PtyBoard
@@ -30,8 +31,8 @@ SESSION_BEATS = 20
 BEATS = 500
 LONGEST_S = 5.0
 NOISE = 0.003
-FULL = (Emitter(1.0, 1.0),)
-CODE = tuple(Emitter(1.0 - i / 128, 0.5 + i / 128, i) for i in range(64))
+FULL = by_exposure([Emitter(1.0, 1.0)], "dark-flood-dots")
+CODE = by_exposure([Emitter(1.0 - i / 128, 0.5 + i / 128) for i in range(64)], "dark-flood-dots")
 STOPS = {
     "heartbeat lost": Faults(),
     "line cut": Faults(cut=True),
@@ -63,7 +64,7 @@ class StopRow(msgspec.Struct, frozen=True):
 
 
 class LineRow(msgspec.Struct, frozen=True):
-    """A line of 115,200 baud: greeting with limit table, and a programme of 64 levels; sessions of 20 heartbeats.
+    """A line of 115,200 baud: greeting with limit table, and a programme of 64 cycles; sessions of 20 heartbeats.
 
     `ended_by`: causes of those that were not completed.
     """

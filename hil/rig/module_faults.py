@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from drivers.camera import Cause, Emitter
+from drivers.emitter.patterns import by_exposure
 from hil.emitter.demo import demo_calibration
 from hil.emitter.faults import Faults
 from hil.emitter.light import Light, write_light
@@ -51,7 +52,7 @@ def lit_module(folder: Path) -> Iterator[tuple[Site, dict[str, Fault]]]:
     folder.mkdir()
     bench, light = folder / "bench.json", folder / "light.json"
     write_bench(bench, Bench())
-    write_light(light, Light(armed=True, levels=(Emitter(flood=1.0, dots=1.0),)))
+    write_light(light, Light(armed=True, levels=by_exposure([Emitter(flood=1.0, dots=1.0)], "dark-flood-dots")))
     calibration = demo_calibration(folder)
     options: dict[str, str | int | float] = {"bench": str(bench), "light": str(light)}
     with Site.make(folder / "site", source="virtual-exposures", camera=options) as site:

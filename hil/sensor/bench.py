@@ -28,13 +28,13 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         distance_mm: from the lens.
-        width_mm: five sixths of it high; as it is unless told, it fills the view.
         tilt_deg: its front turned towards the right of the image; 0 is square to the lens's axis.
+        width_mm: of the board, which is five sixths of it high; by default it fills the view.
     """
 
     distance_mm: Annotated[float, Meta(ge=200, le=2000)] = 500.0
-    width_mm: Annotated[float, Meta(ge=100, le=2400)] = 2400.0
     tilt_deg: Annotated[float, Meta(ge=-45, le=45)] = 0.0
+    width_mm: Annotated[float, Meta(ge=100, le=2400)] = 2400.0
 
 
 class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

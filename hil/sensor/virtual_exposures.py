@@ -220,7 +220,7 @@ class VirtualExposures(ExposureSource):
         rng = np.random.default_rng([self._options.seed, cycle])
         lights = Lights()
         if light is not None:
-            lights = Lights(light.at(cycle, "dark"), light.at(cycle, "flood"), light.at(cycle, "dots"))
+            lights = Lights(*(light.at(CYCLE * cycle + place) for place in range(CYCLE)))
 
         def placed(at_s: float) -> tuple[Placed, ...]:
             if bench.target is not None:

@@ -135,6 +135,31 @@ def test_metadata_right_inverted_or_absent_gives_the_same_frames(
         np.testing.assert_array_equal(frame.depth_mm, as_replayed(given).depth_mm)
 
 
+@pytest.mark.parametrize("first", range(3))
+def test_every_third_frame_flood_lit_gives_one_frame_set_in_six_and_none_is_dropped(
+    librealsense: ModuleType, cycles: list[FrameSet], first: int
+) -> None:
+    shown = cycles[0]
+    assert shown.dots is not None
+    assert shown.ambient is not None
+    flood = shown.ir.astype(np.int32) - shown.ambient
+    rig = Alternating(shown, flood_board=True)
+    came = []
+    for number in range(36):
+        image = (shown.ambient if number % 2 else shown.dots) + (flood if number % 3 == first else 0)
+        rig.device.push_frame(shown, number, 10**12 + number * PERIOD_NS, u8(np.clip(image, 0, 255)), None)
+        with suppress(FrameTimeoutError):
+            came.append(rig.camera.read(0.05))
+    assert [frame.sequence for frame in came] == list(range(len(came)))
+    assert 5 <= len(came) <= 7
+    assert rig.camera.health.dropped == 0
+    for frame in came:
+        np.testing.assert_array_equal(frame.ir, shown.ir)
+        np.testing.assert_array_equal(frame.ambient, shown.ambient)
+        np.testing.assert_array_equal(frame.dots, shown.dots)
+    rig.camera.close()
+
+
 def test_a_start_in_mid_cycle_finds_the_beat(librealsense: ModuleType, cycles: list[FrameSet]) -> None:
     from hil.sensor.software_device import alternating
 

@@ -12,6 +12,7 @@ import pytest
 from drivers.camera import CameraError, CameraLostError, Cause, Emitter, FrameSet
 from drivers.camera.structured_light import Exposure, StructuredLightCamera
 from drivers.camera.structured_light.module_file import Module, digest_of
+from drivers.emitter.patterns import by_exposure
 from firmware.liveness.gates import geometry_gates, load_limits
 from firmware.vision.align import align
 from firmware.vision.calibration import load_calibration
@@ -25,7 +26,12 @@ from hil.sensor.bench import Bench, Target, write_bench
 from hil.sensor.stage import Person, Stage, write_stage
 from hil.sensor.virtual_exposures import VirtualExposures, VirtualExposuresOptions, makers_module
 
-FULL = Light(armed=True, levels=(Emitter(flood=1.0, dots=1.0),))
+
+def lit(*levels: Emitter) -> tuple[Emitter, ...]:
+    return by_exposure(levels, "dark-flood-dots")
+
+
+FULL = Light(armed=True, levels=lit(Emitter(flood=1.0, dots=1.0)))
 WELL = Bench()
 FRAMES = 5
 
@@ -122,8 +128,8 @@ FAULTS: list[tuple[str, Cause, Bench, Light]] = [
     ("light stuck on", "emitter_stuck_on", Bench(), Light(armed=True, levels=LIT, stuck="on")),
     ("light stuck off", "emitter_stuck_off", Bench(), Light(armed=True, levels=LIT, stuck="off")),
     ("a board that is not armed", "emitter_stuck_off", Bench(), Light()),
-    ("no dots", "emitter_stuck_off", Bench(), Light(armed=True, levels=(Emitter(flood=1.0, dots=0.0),))),
-    ("no flood", "emitter_stuck_off", Bench(), Light(armed=True, levels=(Emitter(flood=0.0, dots=1.0),))),
+    ("no dots", "emitter_stuck_off", Bench(), Light(armed=True, levels=lit(Emitter(flood=1.0, dots=0.0)))),
+    ("no flood", "emitter_stuck_off", Bench(), Light(armed=True, levels=lit(Emitter(flood=0.0, dots=1.0)))),
     ("half exposures", "partial", Bench(half=1.0), FULL),
     ("most exposures lost", "partial", Bench(lost=0.7), FULL),
 ]
@@ -181,7 +187,7 @@ def test_fading_dots_are_told_before_they_are_a_fault(rig: Rig) -> None:
 
 def test_a_dimmed_flood_is_no_fault(rig: Rig) -> None:
     """The emitter's code dims the flood from cycle to cycle."""
-    levels = tuple(Emitter(flood=level, dots=1.0) for level in (1.0, 0.3, 0.6))
+    levels = lit(*(Emitter(flood=level, dots=1.0) for level in (1.0, 0.3, 0.6)))
     rig.set(light=Light(armed=True, levels=levels))
     camera = rig.open()
     camera.start()

@@ -27,6 +27,7 @@ from drivers.emitter.messages import (
     pack_levels,
     to_frame,
 )  # fmt: skip
+from drivers.emitter.patterns import by_exposure
 from hil.emitter.demo import DEMO_SERIAL, demo_table
 from hil.emitter.simulated_board import SimulatedBoard
 
@@ -40,7 +41,7 @@ TABLES = {
     "tampered": bytes([*sign(TABLE, KEY)[:20], 0xFF, *sign(TABLE, KEY)[21:]]),
     "unsigned": sign(TABLE, KEY)[:-64] + bytes(64),
 }
-FULL = pack_levels([Emitter(1.0, 1.0)])
+FULL = pack_levels(by_exposure([Emitter(1.0, 1.0)], "dark-flood-dots"))
 
 
 class Bench:

@@ -61,6 +61,10 @@ class AnyHost(RuleBasedStateMachine):
         raw = b"".join(level.to_bytes(2, "little") for level in levels)
         self.bench.upload(Upload.PROGRAMME, raw)
 
+    @rule(entries=st.lists(st.tuples(st.booleans(), st.integers(0, 1000)), min_size=1, max_size=256))
+    def possible_programme(self, entries: list[tuple[bool, int]]) -> None:
+        self.programme([level for flood, one in entries for level in ((one, 0) if flood else (0, one))])
+
     @rule()
     def disarm(self) -> None:
         self.bench.send(Disarm())

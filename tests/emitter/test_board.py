@@ -15,13 +15,14 @@ from drivers.camera import Cause, Emitter
 from drivers.emitter import EmitterError, LimitsError, limits
 from drivers.emitter.board import EmitterBoard
 from drivers.emitter.messages import Trip
+from drivers.emitter.patterns import by_exposure
 from hil.emitter.demo import DEMO_SERIAL, DemoCalibration, demo_calibration, demo_table
 from hil.emitter.faults import Faults
 from hil.emitter.light import Light, read_light
 from hil.emitter.pty_board import PtyBoard
 from hil.emitter.simulated_board import Stop
 
-LEVELS = (Emitter(1.0, 0.5, 0), Emitter(0.25, 1.0, 1))
+LEVELS = by_exposure([Emitter(1.0, 0.5), Emitter(0.25, 1.0)], "dark-flood-dots")
 RULE_US = 200_000
 # how long the driver may take to notice; generous, the machine is shared
 NOTICE_S = 5.0
@@ -86,8 +87,8 @@ def test_closing_leaves_it_dark(pty_board: PtyBoard, board: EmitterBoard) -> Non
     board.close()
 
 
-def test_sixty_four_levels_are_loaded(pty_board: PtyBoard, board: EmitterBoard) -> None:
-    levels = tuple(Emitter(i / 64, 1 - i / 64, i) for i in range(64))
+def test_the_longest_programme_is_loaded(pty_board: PtyBoard, board: EmitterBoard) -> None:
+    levels = tuple(Emitter(i % 2 * i / 256, (i + 1) % 2 * i / 256) for i in range(256))
     board.load(levels)
     board.arm()
     for sent, got in zip(levels, pty_board.light.levels, strict=True):
@@ -102,7 +103,7 @@ def test_noise_of_three_in_a_thousand_bytes_costs_retries_and_no_session(
     retries = discarded = 0
     for _ in range(20):
         board = _open(pty_board.port, calibration)
-        board.load(LEVELS * 32)
+        board.load(LEVELS * 32)  # 64 cycles
         board.arm()
         for _ in range(10):
             board.beat()
@@ -163,7 +164,7 @@ from drivers.emitter import limits
 from drivers.emitter.board import EmitterBoard
 port, table, key = sys.argv[1:]
 board = EmitterBoard(port, limits.read_file(Path(table)), limits.read_key(Path(key)))
-board.load([Emitter(1.0, 1.0)])
+board.load([Emitter(0.0, 0.0), Emitter(1.0, 0.0), Emitter(0.0, 1.0)])
 board.arm()
 print("armed", flush=True)
 while True:

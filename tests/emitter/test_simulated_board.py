@@ -23,6 +23,7 @@ from drivers.emitter.messages import (
     pack_levels,
     to_frame,
 )  # fmt: skip
+from drivers.emitter.patterns import by_exposure
 from hil.emitter.faults import Faults
 from tests.emitter.board_bench import FULL, RULE_US, TABLE, TABLES, Bench, duty
 
@@ -113,11 +114,12 @@ def test_a_refused_table_takes_the_good_one_away(bench: Bench) -> None:
     [
         (b"\xe9\x03\x00\x00", Refusal.RANGE),  # 1.001
         (b"\x00\x00\xff\xff", Refusal.RANGE),
-        (FULL * 65, Refusal.UPLOAD),
+        (FULL * 86, Refusal.UPLOAD),
+        (b"\xe8\x03\x01\x00", Refusal.RANGE),
         (FULL[:3], Refusal.RANGE),
         (b"", Refusal.RANGE),
     ],
-    ids=["above 1", "far above 1", "longer than 64", "half a level", "empty"],
+    ids=["above 1", "far above 1", "longer than 256", "both at once", "half a level", "empty"],
 )
 def test_an_impossible_programme_is_refused(bench: Bench, programme: bytes, refusal: Refusal) -> None:
     assert bench.open(programme=programme) is refusal
@@ -126,7 +128,7 @@ def test_an_impossible_programme_is_refused(bench: Bench, programme: bytes, refu
 
 def test_an_upload_out_of_order_is_refused(bench: Bench) -> None:
     bench.open()
-    data = FULL * 40
+    data = FULL * 14
     begin = Begin(bench.session, Upload.PROGRAMME, len(data), zlib.crc32(data))
     assert not bench.ask(begin)
     assert bench.ask(Chunk(bench.session, 4, data[:100])) is Refusal.UPLOAD
@@ -144,7 +146,7 @@ def test_an_upload_out_of_order_is_refused(bench: Bench) -> None:
 
 def test_a_request_heard_twice_is_done_once(bench: Bench) -> None:
     bench.open()
-    data = FULL * 40
+    data = FULL * 14
     bench.ask(Begin(bench.session, Upload.PROGRAMME, len(data), zlib.crc32(data)))
     for start in range(0, len(data), 100):
         first = bench.send(Chunk(bench.session, start, data[start : start + 100]))
@@ -219,8 +221,9 @@ def test_beginning_anew_gives_no_duty_back(bench: Bench) -> None:
     assert not any(bench.board.light_ma)
 
 
-def test_each_cycle_is_dark_flood_dots_at_its_own_levels(bench: Bench) -> None:
-    assert not bench.open(programme=pack_levels([Emitter(1.0, 0.5), Emitter(0.25, 0.0)]))
+def test_each_exposure_takes_the_next_entry_over_and_over(bench: Bench) -> None:
+    levels = by_exposure([Emitter(1.0, 0.5), Emitter(0.25, 0.0)], "dark-flood-dots")
+    assert not bench.open(programme=pack_levels(levels))
     assert not bench.arm()
     seen = []
     for _ in range(9):
@@ -231,6 +234,17 @@ def test_each_cycle_is_dark_flood_dots_at_its_own_levels(bench: Bench) -> None:
     flood, dots = TABLE.flood.drive_ma, TABLE.dots.drive_ma
     first, second = [(0, 0), (flood, 0), (0, dots // 2)], [(0, 0), (flood // 4, 0), (0, 0)]
     assert seen == first + second + first
+    assert bench.board.exposures == 9
+
+
+def test_a_source_that_is_never_commanded_is_not_missed(bench: Bench) -> None:
+    """A board beside a RealSense has no dots."""
+    bench.board.faults = Faults(stuck="off")
+    assert not bench.open(programme=pack_levels([Emitter(0.0, 0.0)]))
+    assert not bench.arm()
+    for _ in range(3):
+        bench.expose(1000)
+    assert bench.board.state is State.ARMED
 
 
 @pytest.mark.parametrize(("stuck", "trip"), [("on", Trip.STUCK_ON), ("off", Trip.STUCK_OFF)])

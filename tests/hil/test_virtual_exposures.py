@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from drivers.camera import CameraLostError, Emitter, FrameTimeoutError, open_camera
+from drivers.emitter.patterns import by_exposure
 from firmware.runtime.config import is_played
 from hil.emitter.light import Light, write_light
 from hil.sensor.bench import Bench, BenchError, Target, read_bench, write_bench
@@ -26,7 +27,7 @@ class Clock:
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
     write_bench(tmp_path / "bench.json", Bench(target=Target(500)))
-    write_light(tmp_path / "light.json", Light(armed=True, levels=(Emitter(1.0, 1.0),)))
+    write_light(tmp_path / "light.json", Light(armed=True, levels=by_exposure([Emitter(1.0, 1.0)], "dark-flood-dots")))
     return {name: str(tmp_path / f"{name}.json") for name in ("bench", "light")}
 
 

@@ -77,6 +77,9 @@ def test_production_takes_no_software_key_and_no_virtual_camera(tmp_path: Path) 
         load(tmp_path, live)
     live = 'site_calibration = "site.toml"\n' + live
     live += '[emitter]\nowner = "core"\nport = "/dev/ttyACM0"\nlimits = "limits.json"\nkey = "calibration.pem"\n'
+    with pytest.raises(ConfigError, match=r"emitter\.pattern: source `realsense` needs `every-third-flood`"):
+        load(tmp_path, live)
+    live += 'pattern = "every-third-flood"\n'
     assert load(tmp_path, live).site_calibration == str(tmp_path / "site.toml")
     with pytest.raises(ConfigError, match="camera: what is rendered"):
         load(tmp_path, live.replace("{ flood_board = true }", '{ flood_board = true, file = "replayed.db3" }'))

@@ -7,7 +7,7 @@ A D4xx has no flood light: the projector throws dots only, at 850 nm. So `Camera
 |---|---|---|---|---|
 | as they are (files, `alternate = false`) | the frame, dots and all | - | - | False |
 | dots, off | the off frame | the same: no light of ours is in `ir` | the dots frame | False |
-| dots, flood, dots, dark (our board) | the flood frame | the dark frame | the dots frame beside `ir` | True |
+| dots, off, every third flood-lit (our board) | the flood frame | the dark frame | the dots frame beside `ir` | True |
 
 Depth is that of the dots frame. A file says nothing about flood light, and what is not said is not believed.
 """
@@ -41,9 +41,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         file: a `.db3` or `.bag` of librealsense's recorder.
         width: with `height` and `fps` one of `MODES`.
         height: as `width`.
-        fps: frames per second, of which two make a FrameSet, or four with our board.
+        fps: frames per second, of which two make a FrameSet; with our board six bring one.
         alternate: every second frame without dots. True unless said otherwise, but False for a file.
-        flood_board: our flood board lights every second frame without dots; the terminal then needs `[emitter]`.
+        flood_board: our flood board lights every third frame; the terminal then needs `[emitter]`.
     """
 
     serial: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
@@ -67,7 +67,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def mode(self) -> tuple[int, int, int]:
-        """Width, height and frames per second; 640x480 at 15 FrameSets a second unless said otherwise."""
+        """Width, height and frames per second; unless said otherwise 640x480 and 15 FrameSets a second, or 10."""
         return self.width or 640, self.height or 480, self.fps or (60 if self.flood_board else 30)
 
     @property

@@ -1,4 +1,7 @@
-"""From single frames to cycles: dots and off, or dots, flood, dots and dark where our board lights every second off.
+"""From single frames to cycles: dots and off, or dots, flood and dark where our board lights every third frame.
+
+The board does not know which frames have dots. Of its floods every second falls between them, beside a dark one; the
+others fall into dots frames, none of which is a flood frame's neighbour, so no cycle's depth comes from one.
 
 Rules kept here:
 - Only frames that follow one another without a gap make a cycle, and none is in two.
@@ -51,7 +54,7 @@ class Sorter:
     """Takes frames in order and gives back cycles. `cause` names why the last frames made none, if that is a fault."""
 
     def __init__(self, flood_board: bool) -> None:
-        """`flood_board`: whether every second frame without dots is flood-lit."""
+        """`flood_board`: whether our board lights some frames (`drivers.emitter.patterns`, `every-third-flood`)."""
         self._flood_board = flood_board
         self._frame: Taken | None = None
         self._pair: Cycle | None = None

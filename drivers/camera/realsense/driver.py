@@ -63,7 +63,7 @@ class RealSenseCamera(Camera):
             source: the way to it.
             clock_ns: the terminal's monotonic clock.
             alternate: every second frame comes without dots, and two make a FrameSet.
-            flood_board: every second frame without dots is flood-lit, and four make a FrameSet; needs `alternate`.
+            flood_board: our board lights every third frame, and six bring a FrameSet; needs `alternate`.
             record_to: a `.db3` that librealsense's own recorder writes from each `start` on.
 
         Raises:
@@ -107,7 +107,7 @@ class RealSenseCamera(Camera):
         """Begin to stream. Raises CameraLostError."""
         self.stop()
         self._begun = False
-        self._first_number, self._last_sequence, self._dropped = -1, -1, 0
+        self._last_number, self._last_sequence, self._dropped = -1, -1, 0
         self._offset_ns: int | None = None
         self._sorter = Sorter(self._flood_board) if self._alternate else None
         self._streaming = self._source.start(
@@ -183,7 +183,7 @@ class RealSenseCamera(Camera):
                 self._delivery.unsorted(now_ns, self._sorter.cause)
             return None
         self._delivery.cycle()
-        return self._whole(cycle, 4 if self._flood_board else 2)
+        return self._whole(cycle, 6 if self._flood_board else 2)
 
     def _taken(self, frames: Any) -> Taken | None:
         """Copy a set out of librealsense, or return None for one that is partial or mismatched."""
@@ -205,15 +205,14 @@ class RealSenseCamera(Camera):
         )
 
     def _whole(self, cycle: Cycle, frames: int) -> FrameSet:
-        """Put a cycle of so many frames together."""
-        if self._first_number < 0:
-            self._first_number = cycle.number
-        sequence = (cycle.number - self._first_number) // frames
-        self._dropped += sequence - self._last_sequence - 1
-        self._last_sequence = sequence
+        """Put a cycle together, of which one comes in so many frames."""
+        # a cycle is sometimes nearer to the one before: it takes four frames of the six
+        step = max(1, (cycle.number - self._last_number) // frames) if self._last_sequence >= 0 else 1
+        self._dropped += step - 1
+        self._last_number, self._last_sequence = cycle.number, self._last_sequence + step
         dots = 1.0 if self._alternate else self._source.dots
         return FrameSet(
-            sequence=sequence,
+            sequence=self._last_sequence,
             timestamp_ns=self._stamp_ns(cycle.ir.device_ms),
             ir=cycle.ir.ir,
             depth_mm=self._depth_mm[cycle.dots.counts],
