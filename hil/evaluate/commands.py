@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from drivers.npu.interface import NetworkError
+from firmware.vision.calibration import decode_calibration
 from firmware.vision.embed import MODALITIES, Modality
 from firmware.vision.networks import DETECTOR, load_network
 from hil.evaluate import report, site
@@ -82,7 +83,9 @@ def calibration(
         found, left = site.calibrate(pairs, {"ir": ir, "depth": depth}, about)
     except (EvaluateError, ModelError) as error:
         raise typer.BadParameter(str(error)) from error
-    out.write_text(to_toml(found, "tessera evaluate calibration"))
+    text = to_toml(found, "tessera evaluate calibration")
+    decode_calibration(text.encode(), str(out))  # what a terminal would refuse is not written
+    out.write_text(text)
     for one in found.thresholds:
         console.print(
             f"{' + '.join(one.modalities)}: false matches {one.rate:g} (bound {one.bound:.2e}, {one.errors} in "

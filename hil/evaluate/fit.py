@@ -131,11 +131,8 @@ def fit_threshold(trials: Trials, readings: dict[Modality, Reading], rate: float
     order = np.argsort(impostor)[::-1][:most]
     shares = _bootstrap(trials, np.flatnonzero(~trials.same), order, seed)
     for errors in range(most - 1, -1, -1):
-        llr = (
-            math.floor(float(impostor[order[errors]]) * 1000 + 1) / 1000
-            if math.isfinite(impostor[order[errors]])
-            else 0.0
-        )
+        beaten = float(impostor[order[errors]])
+        llr = max(LEAST, math.floor(beaten * 1000 + 1) / 1000 if math.isfinite(beaten) else LEAST)
         counted = int((impostor >= llr).sum())
         resampled = float(np.quantile(shares[:, counted - 1], CONFIDENCE)) if counted else 0.0
         exact = upper_bound(math.ceil(counted / trials.pairings), of_one_pairing)

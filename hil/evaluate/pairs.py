@@ -95,7 +95,7 @@ def _pair(where: str, row: dict[str, str]) -> Pair:
         raise EvaluateError(f"{where}: same is {row['same'][:40]!r}, must be 0 or 1")
     for name in ("a", "b"):
         _check_name(f"{where}: {name}", row[name])
-    if row["a"] == row["b"] and Path(row["a"]).suffix not in MESHES:
+    if Path(row["a"]) == Path(row["b"]) and Path(row["a"]).suffix not in MESHES:
         raise EvaluateError(f"{where}: a picture beside itself says nothing")
     who = (row[PEOPLE[0]], row[PEOPLE[1]]) if PEOPLE[0] in row else (person_of(row["a"]), person_of(row["b"]))
     pair = Pair(row["a"], row["b"], *who, row.get(GROUP, ""))

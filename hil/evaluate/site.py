@@ -104,6 +104,9 @@ def _scores(report: Path, modality: Modality, pairs_sha256: str) -> dict[tuple[s
             if is_wrong:
                 raise EvaluateError(f"{report}: {why}")
         with (report / "scores.csv").open(encoding="utf-8", newline="") as file:
-            return {(row["a"], row["b"]): float(row["score"]) for row in csv.DictReader(file) if row["score"]}
+            found = {(row["a"], row["b"]): float(row["score"]) for row in csv.DictReader(file) if row["score"]}
+        if not all(abs(score) <= 1.001 for score in found.values()):  # NaN is neither
+            raise ValueError("a score is no cosine")
+        return found
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise EvaluateError(f"{report}: not a report of `tessera evaluate verification`: {error}") from error

@@ -124,3 +124,12 @@ def test_a_calibration_says_who_wrote_it() -> None:
     )  # fmt: skip
     readings: dict[Modality, Reading] = {"ir": fit_reading(ir), "depth": fit_reading(depth)}
     assert to_toml(fit_calibration("virtual", readings, (ir, depth), both), "a test").startswith("# Written by a test")
+
+
+def test_a_match_is_never_less_likely_than_not_however_far_apart_people_are() -> None:
+    seen = trials(120, apart=9.0)
+    seen.cosines["ir"][~seen.same] = np.float32(-0.9)
+    found = fit_threshold(seen, {"ir": fit_reading(trials(120, apart=3.0))}, 1e-2)
+    assert found is not None
+    assert found.llr == 0
+    assert found.errors == 0

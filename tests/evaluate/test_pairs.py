@@ -43,6 +43,7 @@ def test_a_column_may_say_who_it_is(tmp_path: Path) -> None:
         ("a,b,same\nx_1.png,y_2.png,1\n", "line 2: same is 1, but the sides are 'x' and 'y'"),
         ("a,b,same\nx_1.png,x_2.png,0\n", "line 2: same is 0"),
         ("a,b,same\nx_1.png,x_1.png,1\n", "line 2: a picture beside itself"),
+        ("a,b,same\nx_1.png,./x_1.png,1\n", "line 2: a picture beside itself"),
         ("a,b,same\n../x_1.png,x_2.png,1\n", "line 2: a: .* leaves the folder"),
         ("a,b,same\nx_1.png,/etc/passwd,0\n", "line 2: b: .* leaves the folder"),
         ("a,b,same\nx_1.png,c:\\x,0\n", "leaves the folder"),

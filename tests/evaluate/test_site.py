@@ -80,3 +80,15 @@ def test_folder_without_a_report_is_refused(tmp_path: Path) -> None:
     (made["ir"] / "report.json").write_text("[]")
     with pytest.raises(EvaluateError, match="not a report"):
         calibrate(tmp_path / "pairs.csv", made, "staff")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("score", ["nan", "inf", "-1e9", "7", "x"])
+def test_a_score_that_is_no_cosine_is_refused(tmp_path: Path, score: str) -> None:
+    made = reports(tmp_path, people=4)
+    path = made["depth"] / "scores.csv"
+    first, _, rest = path.read_text().partition("\n")
+    row, _, others = rest.partition("\n")
+    fields = row.split(",")
+    path.write_text("\n".join([first, ",".join([*fields[:-2], score, fields[-1]]), others]))
+    with pytest.raises(EvaluateError, match="not a report"):
+        calibrate(tmp_path / "pairs.csv", made, "staff")  # type: ignore[arg-type]

@@ -96,6 +96,7 @@ def test_what_was_not_measured_at_the_site_does_not_replace_anything(tmp_path: P
         (MANY + STRICT, PAIRED.replace("20000000", "4000000") + STRICT, "is more than 0 errors in 200000 can show"),
         ("misses = 10", "misses = 5001", "more errors than comparisons"),
         ("llr = 9.0", "llr = 2.0", "1e-05 is easier to reach than 0.0001"),
+        ("llr = 6.0", "llr = -0.1", "never less likely than not"),
         ("llr = 9.0", "llr = nan", "llr is not finite"),
         ("rate = 1e-05", "rate = 0.0001", "two of one name"),
         ('modalities = ["ir"]', 'modalities = ["depth", "ir"]', "in this order"),

@@ -92,6 +92,8 @@ class Threshold(Evidence, frozen=True, kw_only=True):
             raise ValueError(f"modalities {self.modalities}: ir, depth or both, in this order")
         if not math.isfinite(self.llr):
             raise ValueError("llr is not finite")
+        if self.llr < 0:
+            raise ValueError(f"llr {self.llr}: a match is never less likely than not")
         if self.errors > self.comparisons or self.misses > self.genuine:
             raise ValueError("more errors than comparisons")
         if self.bound > self.rate:
