@@ -21,6 +21,7 @@ from scipy.stats import beta
 from firmware.vision.calibration import Calibration, Population, Reading, Threshold
 from firmware.vision.calibration.evidence import NEEDED, Kind, weakest
 from firmware.vision.embed import MODALITIES, Modality
+from firmware.vision.networks import template_networks
 
 RATES = (1e-4, 1e-5)
 CONFIDENCE = 0.95
@@ -158,7 +159,10 @@ def fit_calibration(
         for rate in RATES
         if (found := fit_threshold(trials, readings, rate)) is not None
     ]
-    return Calibration(population=population, ir=readings["ir"], depth=readings["depth"], thresholds=tuple(thresholds))
+    return Calibration(
+        population=population, networks=template_networks().hex(), ir=readings["ir"], depth=readings["depth"],
+        thresholds=tuple(thresholds),
+    )  # fmt: skip
 
 
 def _sums(trials: Trials, readings: dict[Modality, Reading]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -207,6 +211,7 @@ def _digits(value: float, *, up: bool = False, down: bool = False) -> float:
 def to_toml(calibration: Calibration, written_by: str) -> str:
     """The calibration as the file that `firmware.vision.calibration` reads."""
     lines = [f"# Written by {written_by}; measured, not chosen.", f'population = "{calibration.population}"']
+    lines.append(f'networks = "{calibration.networks}"')
     for modality in MODALITIES:
         lines += ["", f"[{modality}]", *_table(calibration.of(modality))]
     for threshold in calibration.thresholds:

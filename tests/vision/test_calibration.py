@@ -83,6 +83,14 @@ def test_what_was_not_measured_at_the_site_does_not_replace_anything(tmp_path: P
         load_calibration("real", tmp_path / "nothing.toml")
 
 
+def test_what_other_networks_scored_says_nothing_of_these(tmp_path: Path) -> None:
+    text = GOOD.replace('"virtual"', '"real"').replace('"synthetic"', '"site"')
+    other = text.replace(calibration().networks, "ab" * 32)
+    assert other != text
+    with pytest.raises(CalibrationError, match="other networks than this version's; measure anew"):
+        load_calibration("real", _site(other, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [

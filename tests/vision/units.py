@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware.vision.calibration import Calibration, Reading, Threshold
+from firmware.vision.networks import template_networks
 
 
 def unit(seed: int) -> NDArray[np.float32]:
@@ -37,6 +38,7 @@ def calibration() -> Calibration:
 
     return Calibration(
         population="virtual",
+        networks=template_networks().hex(),
         ir=reading(),
         depth=reading(),
         thresholds=(

@@ -1,7 +1,8 @@
 """What cosines mean, per population: shipped as data or measured at a site, decoded strictly, never mixed.
 
 `virtual` holds for rendered people (profiles `demo` and `rig`), `real` for everybody else. A cosine becomes a
-log-likelihood ratio, ratios add, and a threshold on the sum is named by the false-match rate that it keeps.
+log-likelihood ratio, ratios add, and a threshold on the sum is named by the false-match rate that it keeps. It holds
+for the networks it was measured with, and is refused by a version with others.
 `evidence.py` has the rules of what a rate may claim; a file that claims more cannot be decoded.
 """
 
@@ -25,10 +26,12 @@ from firmware.vision.calibration.evidence import (
     weakest,
 )
 from firmware.vision.embed import EMBEDDING_SIZE, MODALITIES, Modality
+from firmware.vision.networks import template_networks
 
 Population = Literal["virtual", "real"]
 MAX_CALIBRATION_BYTES = 64 * 1024
 MOST_ERRORS = 100_000
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class CalibrationError(Exception):
@@ -112,6 +115,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """How to read the scores of one population."""
 
     population: Population
+    networks: Sha256  # `vision.networks.template_networks` of those it was measured with
     ir: Reading
     depth: Reading
     thresholds: tuple[Threshold, ...]
@@ -174,12 +178,14 @@ def load_calibration(population: Population, site: Path | None = None) -> Calibr
     """Read the shipped calibration of a population, or the one measured at this site that replaces it.
 
     Raises:
-        CalibrationError: it cannot be read, is for other people, or `site` was not measured at a site.
+        CalibrationError: it cannot be read, is for other people or networks, or `site` was not measured at a site.
     """
     where = f"calibration/{population}.toml" if site is None else str(site)
     calibration = decode_calibration(_shipped(population) if site is None else _measured(site), where)
     if calibration.population != population:
         raise CalibrationError(f"{where}: population: is {calibration.population}, never to be mixed with {population}")
+    if calibration.networks != template_networks().hex():
+        raise CalibrationError(f"{where}: networks: was measured with other networks than this version's; measure anew")
     if site is not None and calibration.kind != "site":
         raise CalibrationError(f"{where}: kind: is {calibration.kind}; only what was measured at the site replaces it")
     return calibration
