@@ -223,11 +223,12 @@ def test_a_lost_camera_leaves_a_whole_file_that_says_so(tmp_path: Path, present:
 
 def test_ctrl_c_finishes_the_file_between_frames(tmp_path: Path, present: list[FrameSet]) -> None:
     camera, out = Scripted(present, lambda: replace(present[-1])), tmp_path / "take.mcap"
+    before = signal.getsignal(signal.SIGINT)
     with stopped_by(*module.SIGNALS) as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.wait(5)
         assert take(camera, out, 60, CONSENT, stop, Console(quiet=True)) == (1, 0)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     assert [type(item).__name__ for item in read_recording(out)] == ["Clock", "Command", "FrameSet", "Command"]
 
 

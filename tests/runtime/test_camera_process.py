@@ -57,6 +57,7 @@ class ObedientCamera(Camera):
     def __init__(self, serial: str = "fake-1", digest: str = "") -> None:
         self._info = CameraInfo(serial=serial, firmware="1", calibration_digest=digest, flood=True)
         self.advice = ""
+        self.advice_from: dict[int, str] = {}  # from the frame of this number on
         self.script: queue.Queue[FrameSet | Exception] = queue.Queue()
         self.started, self.stopped, self.closed = threading.Event(), threading.Event(), threading.Event()
 
@@ -88,6 +89,7 @@ class ObedientCamera(Camera):
             raise FrameTimeoutError("no frame") from None
         if isinstance(item, Exception):
             raise item
+        self.advice = self.advice_from.get(item.sequence, self.advice)
         return item
 
     def close(self) -> None:
@@ -339,7 +341,7 @@ def test_advice_is_told_when_it_changes(rig: Rig, core: Core) -> None:
     rig.run(camera)
     core.say(StartCapture(capture=1))
     for sequence, advice in enumerate(["", "clean the window", "clean the window", ""]):
-        camera.advice = advice
+        camera.advice_from[sequence] = advice
         camera.script.put(frame(sequence))
         core.hears(FrameReady)
         if sequence in (1, 3):
