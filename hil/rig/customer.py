@@ -25,7 +25,7 @@ PATIENCE_S = 30.0
 # A refusal still has to travel to the backend.
 SETTLE_S = 5.0
 # Degrees of yaw and pitch a person turns to when asked, by the name of the pose.
-TURNS = {"front": (0.0, 0.0), "left": (15.0, 0.0), "right": (-15.0, 0.0), "up": (0.0, 9.0), "down": (0.0, -9.0)}
+TURNS = {"front": (0.0, 0.0), "left": (18.0, 0.0), "right": (-18.0, 0.0), "up": (0.0, 9.0), "down": (0.0, -9.0)}
 
 OnEvent = Callable[[Event], None]
 

@@ -91,7 +91,7 @@ class Window:
 def test_a_window_shows_pictures_until_ctrl_c_and_keeps_only_the_figures(tmp_path: Path) -> None:
     write_stage(tmp_path / "stage.json", Stage(subject=Person(94_000)))
     window = Window("watch", "--source", "virtual", "--option", f"stage={tmp_path / 'stage.json'}")
-    window.until("valid depth")
+    window.until("a second")
     window.type(b"\x03")
     assert window.rest() == 0, window.output[-2000:]
     shown, left, kept = window.output.partition("\x1b[?1049l")

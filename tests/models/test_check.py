@@ -1,5 +1,6 @@
 """`tessera models`: what is listed, what is checked, and what a wrong file ends in."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def test_everything_is_as_it_should_be(models_dir: Path) -> None:
 def test_a_network_that_is_not_built_fails_the_check(tmp_path: Path) -> None:
     shown = RUNNER.invoke(models, ["check", "--dir", str(tmp_path), "--runtime", "onnx"])
     assert shown.exit_code == 1
-    assert "python -m models.build" in shown.output
+    # wherever the table breaks its lines
+    assert "python-mmodels.build" in re.sub(r"[\s│]", "", shown.output)
 
 
 def test_a_tampered_file_of_our_own_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
