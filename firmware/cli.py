@@ -1,7 +1,7 @@
 """The command `tessera`: its subcommands are found by entry point `tessera.commands`.
 
-What is installed decides what there is: a field terminal without the rig has no `demo`. Only the subcommand asked for is
-imported, so that the terminal's own does not wait for what the rig's need.
+What is installed decides what there is: a field terminal without the rig has no `demo`. Only the subcommand asked for
+is imported, so that the terminal's own does not wait for what the rig's need.
 Errors a person can act on are printed in one line and end with exit code 1; anything else is a defect and
 shows its traceback, without local variables (they may hold templates).
 """
