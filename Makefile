@@ -1,14 +1,20 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each sets itself up; a second run skips what is done.
 VENV := .venv
 BIN := $(VENV)/bin
+TFLITE_TESTS := tests/npu $(addprefix tests/vision/test_,known_answers.py align.py detect.py match.py)
 
-.PHONY: demo test check long soak setup setup-dev clean
+.PHONY: demo test test-tflite check long soak evidence-recognition setup setup-dev clean
 
 demo: setup
 	$(BIN)/tessera demo $(ARGS)
 
 test: setup-dev check
 	$(BIN)/pytest -n 2 --dist loadfile -m "not soak" $(ARGS)
+	@$(MAKE) --no-print-directory test-tflite
+
+# the networks and vision again where a board has tflite-runtime, numpy 1 and an older OpenCV
+test-tflite: setup-dev
+	tools/tflite-env python -m pytest -q $(TFLITE_TESTS)
 
 check: setup-dev
 	$(BIN)/ruff format --check .
@@ -22,6 +28,10 @@ long: setup-dev
 soak: setup-dev
 	$(BIN)/pytest -m soak $(ARGS)
 
+# the error rates of docs/recognition-evidence.md; hours from nothing, a minute for a new network; goes on where it stopped
+evidence-recognition: setup-dev
+	nice -n 10 $(BIN)/python -m hil.evaluate.evidence $(ARGS)
+
 setup:
 	@tools/setup demo
 
@@ -29,4 +39,4 @@ setup-dev:
 	@tools/setup dev
 
 clean:
-	rm -rf $(VENV) run models/weights/built
+	rm -rf $(VENV) .venv-tflite .venv-train run models/weights/built

@@ -1,6 +1,7 @@
 """The command `tessera`: its subcommands are found by entry point `tessera.commands`.
 
-What is installed decides what there is: a field terminal without the rig has no `demo`.
+What is installed decides what there is: a field terminal without the rig has no `demo`. Only the subcommand asked for
+is imported, so that the terminal's own does not wait for what the rig's need.
 Errors a person can act on are printed in one line and end with exit code 1; anything else is a defect and
 shows its traceback, without local variables (they may hold templates).
 """
@@ -22,16 +23,18 @@ from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import ConfigError
 from firmware.runtime.ipc import IpcError
+from firmware.vision.calibration import CalibrationError
+from models.manifest import ModelError
 
 GROUP = "tessera.commands"
 EXPECTED = (
-    CameraError, ConfigError, ConsentError, GalleryError, IpcError, NetworkError,
+    CalibrationError, CameraError, ConfigError, ConsentError, GalleryError, IpcError, ModelError, NetworkError,
     PaymentError, PluginError, SecureElementError, TerminalError,
 )  # fmt: skip
 
 
-def build() -> typer.Typer:
-    """The application with every installed subcommand, in alphabetical order."""
+def build(asked: str = "") -> typer.Typer:
+    """The application with the subcommand `asked` for; where there is none of that name, with all, alphabetically."""
     app = typer.Typer(
         name="tessera",
         help="Firmware for 3D face terminals: recognise, prove life, sign one payment.",
@@ -39,7 +42,10 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_show_locals=False,
     )
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    # a group even with one subcommand: typer would take its name for an argument
+    app.callback()(lambda: None)
+    installed = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    for point in [point for point in installed if point.name == asked] or installed:
         command = point.load()
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=point.name)
@@ -51,7 +57,7 @@ def build() -> typer.Typer:
 def main() -> None:
     """Run the command line."""
     try:
-        build()()
+        build(sys.argv[1] if len(sys.argv) > 1 else "")()
     except EXPECTED as error:
         Console(stderr=True).print(f"[red]tessera: {escape(str(error))}[/red]", highlight=False)
         sys.exit(1)

@@ -1,6 +1,6 @@
 """`python -m models.build [--out DIR]`: make the networks of the manifest from the weights inside ordinary wheels.
 
-Rules kept here:
+Networks of our own are committed and need no building. Rules kept here:
 - The source file must have the manifest's hash, and so must what is built from it; otherwise nothing is written.
 - What already lies there with the right hash is left alone.
 - The package that carries the weights is located, never imported.
@@ -12,16 +12,18 @@ import hmac
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
+
 from models.fold import fold
-from models.manifest import BUILT_DIR, Entry, ModelError, load_manifest, verify
+from models.manifest import BUILT_DIR, CPU, Entry, ModelError, Source, load_manifest, verify
 from models.quantise import load_ranges, quantise
 
 
-def read_source(entry: Entry) -> bytes:
+def read_source(source: Source) -> bytes:
     """Return the verified bytes of the weights' source file. Raises ModelError saying what to install."""
-    source = entry.source
     package, _, inside = source.file.partition("/")
     install = f"install it with: pip install --no-deps {source.package}=={source.version}"
     spec = importlib.util.find_spec(package)
@@ -37,9 +39,16 @@ def read_source(entry: Entry) -> bytes:
     return raw
 
 
+def exact(entry: Entry) -> onnx.ModelProto:
+    """Return a foreign network in float, the parent of what is built. Raises ModelError."""
+    if entry.source is None:
+        raise ModelError(f"{entry.task}: is not built from a package")
+    return fold(read_source(entry.source), tuple(entry.input_shape))
+
+
 def build(entry: Entry) -> bytes:
     """Return the built network as file bytes, the same on every machine. Raises ModelError."""
-    model = fold(read_source(entry), tuple(entry.input_shape))
+    model = exact(entry)
     if entry.quantise is not None:
         ranges = load_ranges(Path(__file__).parent / entry.quantise.ranges)
         model = quantise(model, ranges, entry.quantise.float_convolutions)
@@ -48,11 +57,12 @@ def build(entry: Entry) -> bytes:
 
 def install(entry: Entry, out: Path) -> bool:
     """Build into `out` unless it is there already; True where something was written. Raises ModelError, OSError."""
-    path = out / entry.built.file
-    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == entry.built.sha256:
+    wanted = entry.files[CPU]
+    path = out / wanted.file
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == wanted.sha256:
         return False
     model = build(entry)
-    verify(model, entry.built, f"{entry.built.file} as built here (check the pinned numpy, onnx and onnxruntime)")
+    verify(model, wanted, f"{wanted.file} as built here", "check the pinned numpy, onnx and onnxruntime")
     out.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_bytes(model)
@@ -60,17 +70,23 @@ def install(entry: Entry, out: Path) -> bool:
     return True
 
 
+def build_all(out: Path) -> Iterator[str]:
+    """Build what the manifest's packages carry, one line of report each. Raises ModelError, OSError."""
+    for name, entry in load_manifest().items():
+        if entry.source is not None:
+            done = "built" if install(entry, out) else "already there"
+            wanted = entry.files[CPU]
+            yield f"{name}: {wanted.file} ({wanted.precision}, {wanted.bytes / 1e6:.1f} MB) {done}"
+
+
 def main() -> int:
-    """Build every network of the manifest; 1 with one clear line where that fails."""
+    """Build every foreign network of the manifest; 1 with one clear line where that fails."""
     parser = argparse.ArgumentParser(prog="python -m models.build", description="Build the networks of the manifest.")
     parser.add_argument("--out", type=Path, default=BUILT_DIR, help="where the networks go (default: %(default)s)")
     out: Path = parser.parse_args().out
     try:
-        for name, entry in load_manifest().items():
-            done = "built" if install(entry, out) else "already there"
-            sys.stdout.write(
-                f"{name}: {entry.built.file} ({entry.built.precision}, {entry.built.bytes / 1e6:.1f} MB) {done}\n"
-            )
+        for line in build_all(out):
+            sys.stdout.write(f"{line}\n")
     except (ModelError, OSError) as error:
         sys.stderr.write(f"models.build: {error}\n")
         return 1

@@ -1,6 +1,7 @@
 """Networks on onnxruntime's CPU provider: one session per network, few threads, no spinning between frames."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from drivers.npu.interface import Network, NetworkError
+from drivers.npu.interface import Layout, Network, NetworkError, Options, check_threads
 
 _REFUSALS: tuple[type[Exception], ...] = (
     ort_state.Fail,
@@ -74,17 +75,28 @@ class OnnxNetwork(Network):
             )
 
 
-def open_network(model: bytes, threads: int = 1, name: str = "network") -> Network:
+def open_network(
+    model: bytes,
+    threads: int = 1,
+    name: str = "network",
+    layout: Layout = "NCHW",
+    options: Options = MappingProxyType({}),
+) -> Network:
     """Load a model from its bytes: what was verified is what runs.
 
     Args:
         model: the ONNX file's content.
         threads: threads within one operator, at least 1.
         name: for messages.
+        layout: of the model's own tensors; ONNX models are NCHW.
+        options: this runtime has none.
 
     Raises:
-        NetworkError: onnxruntime refused the model, or `threads` is impossible.
+        NetworkError: onnxruntime refused the model, or `threads`, `layout` or `options` are impossible.
     """
-    if not 1 <= threads <= 64:
-        raise NetworkError(f"network {name}: threads is {threads}, must be 1..64")
+    check_threads(threads, name)
+    if layout != "NCHW":
+        raise NetworkError(f"network {name}: an ONNX model is NCHW, not {layout}")
+    if options:
+        raise NetworkError(f"network {name}: onnxruntime takes no options here, not {', '.join(sorted(options))}")
     return OnnxNetwork(model, threads, name)

@@ -9,18 +9,14 @@ Rules kept here:
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from drivers.camera import FrameSet
 from firmware.core.reasons import SENTENCES
 from firmware.liveness.gates import Freshness, Gate, Limits, geometry_gates
-from firmware.vision.align import align
-from firmware.vision.calibration import Calibration
 from firmware.vision.detect import Detector
-from firmware.vision.embed import Embedder
+from firmware.vision.embed import Embedded, FaceEmbedder
 from firmware.vision.face import Face, NoFace
-from firmware.vision.match import is_match, llr, score
+from firmware.vision.fusion import Judge, Match
+from firmware.vision.templates import Templates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,15 +27,15 @@ class Finding:
         reason: a code of `reasons.SENTENCES`, or empty.
         gates: the gates that were computed, in order.
         face: the face, where there is exactly one in the capture volume.
-        embedding: (128,) float32, only where every gate held.
-        match: the cosine against the claimed person's template, and the log-likelihood ratio it is worth.
+        embedded: the face's embeddings, only where every gate held; a modality may be missing.
+        match: how they compare with the claimed person's templates.
     """
 
     reason: str
     gates: tuple[Gate, ...] = ()
     face: Face | None = None
-    embedding: NDArray[np.float32] | None = None
-    match: tuple[float, float] | None = None
+    embedded: Embedded | None = None
+    match: Match | None = None
 
     @property
     def sentence(self) -> str:
@@ -50,17 +46,20 @@ class Finding:
     def values(self) -> dict[str, float]:
         """Gate values and match by name, for the rig and the local audit record; what is unknown is left out."""
         values = {gate.name: gate.value for gate in self.gates if math.isfinite(gate.value)}
-        return values if self.match is None else values | {"match": self.match[0], "match_llr": self.match[1]}
+        if self.match is None:
+            return values
+        values |= {f"match_{modality}": cosine for modality, cosine in self.match.cosines.items()}
+        return values | {"match_llr": self.match.llr} if math.isfinite(self.match.llr) else values
 
 
 class Analyst:
-    """The networks and limits that a finding rests on."""
+    """The networks, limits and thresholds that a finding rests on."""
 
-    def __init__(self, detector: Detector, embedder: Embedder, limits: Limits, calibration: Calibration) -> None:
+    def __init__(self, detector: Detector, embedder: FaceEmbedder, limits: Limits, judge: Judge) -> None:
         self._detector = detector
         self._embedder = embedder
         self._limits = limits
-        self._calibration = calibration
+        self._judge = judge
 
     def look(self, frames: FrameSet, freshness: Freshness, now_ns: int) -> Finding:
         """Judge one frame by everything but identity. `now_ns` is the monotonic clock."""
@@ -74,12 +73,11 @@ class Analyst:
         failed = next((gate for gate in gates if not gate.passed), None)
         if failed is not None:
             return Finding(failed.reason, gates, face)
-        return Finding("", gates, face, self._embedder.embed(align(frames.ir, face.points_px)))
+        return Finding("", gates, face, self._embedder.embed(frames, face))
 
-    def recognise(self, finding: Finding, template: NDArray[np.float32]) -> Finding:
-        """Compare a finding without doubt with the claimed person's template, (128,) float32."""
-        if finding.reason or finding.embedding is None:
+    def recognise(self, finding: Finding, templates: Templates) -> Finding:
+        """Compare a finding without doubt with the claimed person's templates."""
+        if finding.reason or finding.embedded is None:
             return finding
-        cosine = score(finding.embedding, template, self._calibration)
-        reason = "" if is_match(cosine, self._calibration) else "not_recognised"
-        return replace(finding, reason=reason, match=(cosine, llr(cosine, self._calibration)))
+        match = self._judge.compare(finding.embedded, templates)
+        return replace(finding, reason=match.reason, match=match)

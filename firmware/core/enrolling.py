@@ -1,4 +1,4 @@
-"""Enrolling somebody at the stand: consent, mandate, five poses, one sealed template.
+"""Enrolling somebody at the stand: consent, mandate, five poses, sealed templates.
 
 Rules kept here:
 - Consent and mandate are checked before the camera starts, and nothing is kept of an enrolment that did not end well.
@@ -49,7 +49,7 @@ async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelo
             if not await stand.past_cancelling():
                 raise EnrolmentError("cancelled")
             result.set_result(
-                parts.gallery.enrol(consent, mandate.payer, mandate.id, enrolment.template, parts.clock.now())
+                parts.gallery.enrol(consent, mandate.payer, mandate.id, enrolment.templates, parts.clock.now())
             )
         except (EnrolmentError, GalleryError, PaymentError, SecureElementError) as error:
             result.set_exception(error)
@@ -65,7 +65,7 @@ async def _pose(parts: Parts, stand: Stand) -> Enrolment:
         problem = await watch.begin()
         if problem:
             raise EnrolmentError(problem, _why(stand))
-        enrolment = Enrolment.begin(parts.calibration, time.monotonic_ns())
+        enrolment = Enrolment.begin(parts.judge, time.monotonic_ns())
         while (pose := enrolment.pose) is not None:
             if pose.prompt != asked:
                 asked = pose.prompt

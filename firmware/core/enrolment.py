@@ -2,19 +2,18 @@
 
 Rules kept here:
 - Every pose passes the same gates as a payment; a pose counts after three good frames in a row.
+- A pose counts with both modalities only: what `payment` demands of a probe, it demands of a template.
 - All poses must be the same person: a face that does not match the poses so far ends the enrolment.
-- The template is the mean of one unit embedding per pose.
+- Which poses make which template is `vision.templates`'.
 """
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from firmware.core.analysis import Finding
 from firmware.core.reasons import SENTENCES
-from firmware.vision.calibration import Calibration
-from firmware.vision.match import is_match, make_template, score
+from firmware.vision.embed import MODALITIES, Embedded
+from firmware.vision.fusion import Judge
+from firmware.vision.templates import Templates, make_templates
 
 FRAMES_PER_POSE = 3
 POSE_S = 10.0
@@ -53,32 +52,32 @@ POSES = (
 class Enrolment:
     """Where an enrolment stands. `reason` is set when it ended without all poses; `straight` is the first pose's."""
 
-    calibration: Calibration
+    judge: Judge
     deadline_ns: int
-    embeddings: tuple[NDArray[np.float32], ...] = ()
+    seen: tuple[Embedded, ...] = ()
     good: int = 0
     reason: str = ""
     straight: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def begin(cls, calibration: Calibration, now_ns: int) -> "Enrolment":
+    def begin(cls, judge: Judge, now_ns: int) -> "Enrolment":
         """Start with the first pose."""
-        return cls(calibration, now_ns + int(POSE_S * 1e9))
+        return cls(judge, now_ns + int(POSE_S * 1e9))
 
     @property
     def pose(self) -> Pose | None:
         """The pose asked for now; None when it is over."""
-        return None if self.reason or self.complete else POSES[len(self.embeddings)]
+        return None if self.reason or self.complete else POSES[len(self.seen)]
 
     @property
     def complete(self) -> bool:
         """Whether every pose was seen."""
-        return len(self.embeddings) == len(POSES)
+        return len(self.seen) == len(POSES)
 
     @property
-    def template(self) -> NDArray[np.float32]:
-        """(128,) float32, from one embedding per pose."""
-        return make_template(self.embeddings)
+    def templates(self) -> Templates:
+        """Of the poses seen so far."""
+        return make_templates({pose.name: embedded for pose, embedded in zip(POSES, self.seen, strict=False)})
 
     def looked(self, finding: Finding, now_ns: int) -> "Enrolment":
         """Take one frame's finding."""
@@ -86,7 +85,9 @@ class Enrolment:
             return self
         if now_ns >= self.deadline_ns:
             return replace(self, reason="pose_timeout")
-        if finding.reason or finding.face is None or finding.embedding is None:
+        if finding.reason or finding.face is None or finding.embedded is None:
+            return replace(self, good=0)
+        if finding.embedded.seen != MODALITIES:
             return replace(self, good=0)
         (yaw_low, yaw_high), (pitch_low, pitch_high) = self.pose.yaw_deg, self.pose.pitch_deg
         yaw, pitch = finding.face.yaw_deg - self.straight[0], finding.face.pitch_deg - self.straight[1]
@@ -94,14 +95,12 @@ class Enrolment:
             return replace(self, good=0)
         if self.good + 1 < FRAMES_PER_POSE:
             return replace(self, good=self.good + 1)
-        if self.embeddings:
-            cosine = score(finding.embedding, make_template(self.embeddings), self.calibration)
-            if not is_match(cosine, self.calibration):
-                return replace(self, reason="person_changed")
+        if self.seen and not self.judge.compare(finding.embedded, self.templates).matched:
+            return replace(self, reason="person_changed")
         return replace(
             self,
-            embeddings=(*self.embeddings, finding.embedding),
-            straight=self.straight if self.embeddings else (finding.face.yaw_deg, finding.face.pitch_deg),
+            seen=(*self.seen, finding.embedded),
+            straight=self.straight if self.seen else (finding.face.yaw_deg, finding.face.pitch_deg),
             good=0,
             deadline_ns=now_ns + int(POSE_S * 1e9),
         )

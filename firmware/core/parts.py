@@ -6,6 +6,7 @@ a network socket or the camera.
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -20,11 +21,13 @@ from firmware.liveness.gates import load_limits
 from firmware.payment.clock import TrustedClock
 from firmware.payment.outbox import Outbox
 from firmware.payment.trust import Trust, load_trust
-from firmware.runtime.config import Config, Profile
-from firmware.vision.calibration import Calibration, load_calibration
+from firmware.runtime.config import Config, NpuConfig, Profile
+from firmware.vision.calibration import load_calibration
 from firmware.vision.detect import Detector
-from firmware.vision.embed import Embedder
-from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
+from firmware.vision.embed import DepthEmbedder, Embedder, FaceEmbedder
+from firmware.vision.fusion import Judge
+from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network, template_networks
+from firmware.vision.policy import load_policy
 
 # What the gates of this version are evidence of: static 3D, and no more.
 ASSURANCE: Final = "geometry"
@@ -42,7 +45,7 @@ class Parts:
     clock: TrustedClock
     trust: Trust
     analyst: Analyst
-    calibration: Calibration
+    judge: Judge
     thresholds_digest: bytes
     models_digest: bytes
     firmware_version: str
@@ -53,27 +56,36 @@ class Parts:
         self.outbox.close()
 
 
-def open_analyst(profile: Profile, models_dir: Path) -> tuple[Analyst, Calibration, bytes]:
-    """The networks and limits of a profile, its score calibration, and the SHA-256 over all thresholds.
+def open_analyst(
+    profile: Profile, models_dir: Path, site: Path | None = None, npu: NpuConfig | None = None
+) -> tuple[Analyst, Judge, bytes]:
+    """The networks and limits of a profile, what its scores mean, and the SHA-256 over all thresholds.
+
+    `site` is a score calibration measured at this terminal's site, which replaces the shipped one; `npu` is what the
+    networks run on, the CPU where it is not given.
 
     Raises:
-        NetworkError, CalibrationError: each says what and what to do.
+        CalibrationError, NetworkError, PluginError: each says what and what to do.
     """
+    where = NpuConfig() if npu is None else npu
+    load = partial(load_network, models_dir=models_dir, runtime=where.runtime, options=where.options)
     limits, limits_digest = load_limits()
-    calibration = load_calibration(profile.population)
-    detector, embedder = Detector(load_network(DETECTOR, models_dir)), Embedder(load_network(EMBEDDER, models_dir))
-    thresholds_digest = hashlib.sha256(limits_digest + calibration.digest).digest()
-    return Analyst(detector, embedder, limits, calibration), calibration, thresholds_digest
+    policy, policy_digest = load_policy(profile.policy)
+    judge = Judge(load_calibration(profile.population, site), policy, policy.claimed)
+    embedder = FaceEmbedder(Embedder(load(EMBEDDER)), DepthEmbedder(load(DEPTH_EMBEDDER)))
+    analyst = Analyst(Detector(load(DETECTOR)), embedder, limits, judge)
+    return analyst, judge, hashlib.sha256(limits_digest + judge.calibration.digest + policy_digest).digest()
 
 
 def open_parts(config: Config, profile: Profile) -> Parts:
     """Open everything, in order of what fails most often.
 
     Raises:
-        GalleryError, NetworkError, PaymentError, PluginError, SecureElementError, TerminalError: each says what and
-            what to do.
+        CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError, TerminalError:
+            each says what and what to do.
     """
-    analyst, calibration, thresholds_digest = open_analyst(profile, Path(config.models_dir))
+    site = Path(config.site_calibration) if config.site_calibration is not None else None
+    analyst, judge, thresholds_digest = open_analyst(profile, Path(config.models_dir), site, config.npu)
     trust = load_trust(Path(config.backend.keys))
     element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(
         config.secure_element.options
@@ -98,12 +110,12 @@ def open_parts(config: Config, profile: Profile) -> Parts:
         config=config,
         profile=profile,
         element=element,
-        gallery=Gallery(state / "gallery.db", element),
+        gallery=Gallery(state / "gallery.db", element, template_networks()),
         outbox=outbox,
         clock=TrustedClock(outbox),
         trust=trust,
         analyst=analyst,
-        calibration=calibration,
+        judge=judge,
         thresholds_digest=thresholds_digest,
         models_digest=hashlib.sha256((files("models") / "manifest.toml").read_bytes()).digest(),
         firmware_version=version("tessera"),

@@ -130,6 +130,8 @@ class Payments:
             session = session.refused("amount_limit")
         elif enrolled is None:
             session = session.refused("not_enrolled")
+        elif enrolled.minor:
+            session = session.refused("minor")
         elif self._stuck():
             session = session.refused("offline")
         else:
@@ -156,7 +158,7 @@ class Payments:
 
     async def _look(self, session: Session, enrolled: Enrolled) -> tuple[Session, Finding | None]:
         """Tap, then frames, until decided or over; the last finding with it. Capture ends whatever happens."""
-        watch = Watch(self._stand.camera, self._parts, enrolled.template)
+        watch = Watch(self._stand.camera, self._parts, enrolled.templates)
         finding: Finding | None = None
         last_prompt = ""
         try:

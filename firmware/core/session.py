@@ -25,6 +25,7 @@ FIRST_FRAME_S = 4.0
 NEXT_FRAME_S = 1.0
 # Frames with an attack's reason, or the wrong person, that end a session before its time is up.
 REFUSE_AFTER = 3
+ANOTHER = frozenset({"not_recognised", "modalities_disagree"})
 
 Outcome = Literal["approved", "declined", "refused", "unknown"]
 
@@ -97,7 +98,7 @@ class Session:
             nxt = replace(nxt, good=self.good + 1)
             return replace(nxt, phase=Phase.DECIDED) if nxt.good >= self.profile.frames_needed else nxt
         reasons = self.reasons + Counter([reason])
-        if (reason in ATTACKS or reason == "not_recognised") and reasons[reason] >= REFUSE_AFTER:
+        if (reason in ATTACKS or reason in ANOTHER) and reasons[reason] >= REFUSE_AFTER:
             return nxt.refused(reason)
         return replace(nxt, good=0, reasons=reasons)
 

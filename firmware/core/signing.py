@@ -44,7 +44,7 @@ class Signer:
         evidence = Evidence(
             assurance=ASSURANCE,
             gates=tuple(gate.name for gate in finding.gates if gate.passed),
-            match_band=_band(parts.calibration.fmr_upper),
+            match_band=_band(parts.judge.bound),
             record=commit(audit, salt),
         )
         software = Software(

@@ -3,6 +3,7 @@
 Rules kept here:
 - A template and its consent are sealed with AES-256-GCM under a key of that person's own, which the secure
   element wraps. Each blob's associated data names person, purpose and payer: moved to another row it does not open.
+- With a template is sealed which networks made it: those of other networks are not opened, let alone compared.
 - A mandate enrols once, also after erasure.
 - Erasure overwrites (`secure_delete`), empties the write-ahead log, and cannot be half done.
 - Nothing that outlives the retention date is matched, and it is erased at the next look.
@@ -14,21 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from numpy.typing import NDArray
 
 from drivers.secure_element.interface import SecureElement, SecureElementError
-from firmware.gallery.consent import Consent, parse_consent
+from firmware.gallery.consent import ADULT_FROM, Consent, age_at, parse_consent
+from firmware.vision.templates import TemplateError, Templates, checked, from_bytes, to_bytes
 
-TEMPLATE_SIZE = 128
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 held one infrared template a person, without depth
 _SCHEMA = """
 CREATE TABLE people (
     person TEXT PRIMARY KEY, purpose TEXT NOT NULL, payer TEXT NOT NULL UNIQUE, mandate BLOB NOT NULL UNIQUE,
     enrolled_at INTEGER NOT NULL, retain_until INTEGER NOT NULL,
-    wrapped_key BLOB NOT NULL, template BLOB NOT NULL, consent BLOB NOT NULL) STRICT;
+    wrapped_key BLOB NOT NULL, templates BLOB NOT NULL, consent BLOB NOT NULL) STRICT;
 CREATE TABLE used_mandates (mandate BLOB PRIMARY KEY) STRICT;
 CREATE TABLE erasures (person TEXT PRIMARY KEY, receipt BLOB NOT NULL) STRICT;
 """
@@ -44,7 +43,7 @@ class GalleryError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrolled:
-    """An enrolled person. `template` is (128,) float32, plaintext: it stays in this process."""
+    """An enrolled person. `templates` has the layout of `vision.templates`, plaintext: it stays in this process."""
 
     person: str
     purpose: str
@@ -52,24 +51,31 @@ class Enrolled:
     mandate: bytes
     enrolled_at: int
     retain_until: int
-    template: NDArray[np.float32]
+    templates: Templates
     consent: Consent
+
+    @property
+    def minor(self) -> bool:
+        """Whether they were under age when the templates were made: faces of children are outside every claim."""
+        return age_at(self.consent.date_of_birth, self.enrolled_at) < ADULT_FROM
 
 
 def _associated(person: str, purpose: str, payer: str, kind: str) -> bytes:
-    return "\0".join(("tessera-gallery-1", kind, person, purpose, payer)).encode()
+    return "\0".join(("tessera-gallery-2", kind, person, purpose, payer)).encode()
 
 
 class Gallery:
     """Who is enrolled at this terminal. One owner, in `core`."""
 
-    def __init__(self, path: Path, element: SecureElement) -> None:
-        """Open or create the database and unseal everybody.
+    def __init__(self, path: Path, element: SecureElement, networks: bytes) -> None:
+        """Open or create the database and unseal everybody; `networks` is `vision.networks.template_networks`.
 
         Raises:
-            GalleryError: `gallery_damaged`, `gallery_locked_out` (another secure element) or `gallery_version`.
+            GalleryError: `gallery_damaged`, `gallery_locked_out` (another secure element) or `gallery_version`
+                (another format, or templates made by other networks).
         """
         self._element = element
+        self._networks = networks
         self._path = path
         self._log_dirty = True  # a process before this one may have owed it
         try:
@@ -82,10 +88,12 @@ class Gallery:
                 self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
             elif version != SCHEMA_VERSION:
                 raise GalleryError(
-                    "gallery_version", f"{path}: version {version}, this software reads {SCHEMA_VERSION}."
+                    "gallery_version",
+                    f"{path}: version {version}, this software reads {SCHEMA_VERSION}; templates of another version "
+                    "cannot be compared: put the file aside and enrol again.",
                 )
             rows = self._db.execute(
-                "SELECT person, purpose, payer, mandate, enrolled_at, retain_until, wrapped_key, template, consent"
+                "SELECT person, purpose, payer, mandate, enrolled_at, retain_until, wrapped_key, templates, consent"
                 " FROM people ORDER BY rowid"
             ).fetchall()
         except (OSError, sqlite3.OperationalError) as error:
@@ -106,14 +114,14 @@ class Gallery:
         self._people.clear()
         self._db.close()
 
-    def enrol(self, consent: Consent, payer: str, mandate: bytes, template: NDArray[np.float32], now: int) -> str:
-        """Seal one person. `template` is (128,) float32. Returns the person's random id.
+    def enrol(self, consent: Consent, payer: str, mandate: bytes, templates: Templates, now: int) -> str:
+        """Seal one person. Returns the person's random id.
 
         Raises:
             GalleryError: `mandate` where it was used before, `already_enrolled`, or `gallery_write`.
+            TemplateError: `templates` are none.
         """
-        if template.shape != (TEMPLATE_SIZE,) or not np.isfinite(template).all():
-            raise ValueError(f"a template is ({TEMPLATE_SIZE},) finite float32, not {template.shape}")
+        checked(templates)
         if payer in self._people:
             raise GalleryError("already_enrolled", "This payer is enrolled already; withdraw first.")
         person = secrets.token_hex(8)
@@ -122,7 +130,7 @@ class Gallery:
         row = (
             person, consent.purpose, payer, mandate, now, consent.retain_until,
             self._element.seal(key, _associated(person, consent.purpose, payer, "key")),
-            seal("template", template.astype("<f4").tobytes()), seal("consent", consent.encoded),
+            seal("templates", self._networks + to_bytes(templates)), seal("consent", consent.encoded),
         )  # fmt: skip
         enrolled = self._open(*row)  # what does not open again is not stored
         try:
@@ -219,20 +227,27 @@ class Gallery:
 
     def _open(
         self, person: str, purpose: str, payer: str, mandate: bytes, enrolled_at: int, retain_until: int,
-        wrapped_key: bytes, template: bytes, consent: bytes,
+        wrapped_key: bytes, templates: bytes, consent: bytes,
     ) -> Enrolled:  # fmt: skip
         def unseal(kind: str, blob: bytes) -> bytes:
             return AESGCM(key).decrypt(blob[:12], blob[12:], _associated(person, purpose, payer, kind))
 
         try:
             key = self._element.unseal(wrapped_key, _associated(person, purpose, payer, "key"))
-            values = np.frombuffer(unseal("template", template), "<f4").astype(np.float32)
+            sealed = unseal("templates", templates)
+            if not sealed.startswith(self._networks):
+                raise GalleryError(
+                    "gallery_version",
+                    f"{self._path}: the template of {person} was made by other networks than this version's and "
+                    "cannot be compared: put the file aside and enrol again.",
+                )
+            values = from_bytes(sealed[len(self._networks) :])
             record = parse_consent(unseal("consent", consent))
         except SecureElementError as error:
             raise GalleryError(
                 "gallery_locked_out", f"{self._path}: sealed by another secure element: {error}"
             ) from error
-        except InvalidTag as error:
+        except (InvalidTag, TemplateError) as error:
             raise GalleryError("gallery_damaged", f"{self._path}: the record of {person} was altered.") from error
         return Enrolled(person, purpose, payer, mandate, enrolled_at, retain_until, values, record)
 
@@ -256,4 +271,4 @@ class _Immediate:
 
 
 def _zero(enrolled: Enrolled) -> None:
-    enrolled.template[:] = 0
+    enrolled.templates[:] = 0

@@ -45,6 +45,7 @@ class Profile(_Table, frozen=True):
 
     Attributes:
         population: which score calibration holds: rendered people or real ones. Never mixed.
+        policy: what counts as a recognition (`vision/policy.toml`).
         allow_hil: whether plug-ins of the test rig may be used.
         software_key: whether the device key may live in an encrypted file.
         require_flood: whether the camera must have a flood light of its own.
@@ -59,6 +60,7 @@ class Profile(_Table, frozen=True):
 
     name: Literal["demo", "payment", "rig"]
     population: Literal["virtual", "real"]
+    policy: Literal["payment", "door"]
     allow_hil: bool
     software_key: bool
     require_flood: bool
@@ -114,6 +116,16 @@ class SecureElementConfig(_Table, frozen=True):
     options: dict[str, str | int | float | bool] = {}
 
 
+class NpuConfig(_Table, frozen=True):
+    """Which runtime plug-in the networks run on and its own options; where a network has no file for it: the CPU.
+
+    For a TFLite delegate: `runtime = "tflite"` and `options = { delegate = "/usr/lib/libvx_delegate.so" }`.
+    """
+
+    runtime: Name = "onnx"
+    options: dict[str, str | int | float | bool] = {}
+
+
 class TlsConfig(_Table, frozen=True):
     """Mutual TLS to the broker: PEM files. The key is the link's own, never the signing key."""
 
@@ -146,6 +158,8 @@ class Config(_Table, frozen=True):
         state_dir: what must survive reboot: gallery, outbox. Relative paths are relative to the file.
         run_dir: sockets.
         models_dir: the built networks.
+        site_calibration: score calibration measured at this site (`tessera evaluate calibration`); replaces the
+            shipped one.
     """
 
     profile: Literal["demo", "payment", "rig"]
@@ -159,6 +173,8 @@ class Config(_Table, frozen=True):
     link: LinkConfig
     backend: BackendConfig
     emitter: EmitterConfig | None = None
+    site_calibration: str | None = None
+    npu: NpuConfig = NpuConfig()
 
 
 _T = TypeVar("_T", bound=_Table)
@@ -227,6 +243,7 @@ def _absolute(config: Config, base: Path) -> Config:
         state_dir=str(base / config.state_dir),
         run_dir=str(base / config.run_dir),
         models_dir=str(base / config.models_dir),
+        site_calibration=None if config.site_calibration is None else str(base / config.site_calibration),
         link=msgspec.structs.replace(config.link, tls=tls),
         backend=msgspec.structs.replace(config.backend, keys=str(base / config.backend.keys)),
     )
@@ -242,6 +259,8 @@ def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
         raise ConfigError(
             f"{where}: link.tls: missing; a broker without TLS is for 127.0.0.1 in profiles demo and rig only"
         )
+    if config.site_calibration is not None and profile.population != "real":
+        raise ConfigError(f"{where}: site_calibration: holds for real people, not for those of profile {profile.name}")
     if config.secure_element.backend == "software" and not profile.software_key:
         raise ConfigError(
             f"{where}: secure_element.backend: `software` keeps the key in a file; {profile.name} needs hardware"

@@ -1,49 +1,59 @@
-"""One probe against one template: a cosine, larger is more alike, and what it is worth.
+"""One probe against one person's templates: per modality a cosine, and the log-likelihood ratio it is worth.
 
 Rules kept here:
-- A template is the mean of the enrolled unit embeddings, brought back to unit length.
+- The best of a person's templates counts, in each modality by itself.
 - Where the calibration has a mean embedding, it is subtracted from both sides and both become unit again.
-- A decision is the cosine at the calibration's threshold; the likelihood ratio is for fusion and for people.
+- What is missing on either side is NaN, and NaN is never worth anything.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware.vision.calibration import Calibration
+from firmware.vision.calibration import Calibration, Reading
+from firmware.vision.embed import MODALITIES, Embedded, Modality
+from firmware.vision.templates import Templates, unit
 
 
-class MatchError(Exception):
-    """An embedding that cannot be compared."""
+def cosines(probe: NDArray[np.float32], templates: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:
+    """Best cosine of a probe with each of several people, -1..1, larger is more alike.
+
+    Args:
+        probe: (128,) unit vector.
+        templates: (N, views, 128) unit vectors, zeros where missing.
+        reading: whose mean is subtracted.
+
+    Returns:
+        (N,) float32, NaN where a person has no template.
+
+    Raises:
+        TemplateError: the probe has no direction.
+    """
+    moved, there = centred(templates, reading)
+    found = np.where(there, moved @ _probe(probe, reading), np.float32(-np.inf)).max(axis=1)
+    return np.where(np.isfinite(found), np.clip(found, -1, 1), np.float32(np.nan)).astype(np.float32)
 
 
-def make_template(embeddings: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the (128,) float32 unit template of one or more (128,) unit embeddings. Raises MatchError."""
-    if not embeddings:
-        raise MatchError("a template needs at least one embedding")
-    return _unit(np.mean(np.stack([_unit(embedding) for embedding in embeddings]), axis=0))
+def centred(templates: NDArray[np.float32], reading: Reading) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(..., 128) vectors less the mean, at unit length again, and whether each is there; zeros where not."""
+    there = templates.any(axis=-1)
+    moved = templates - np.array(reading.mean, np.float32) if reading.mean else templates
+    length = np.linalg.norm(moved, axis=-1)
+    there &= length > 1e-6  # neither NaN nor the mean itself
+    scale = np.where(there, 1 / np.where(there, length, 1), 0).astype(np.float32)
+    return np.where(there[..., None], moved * scale[..., None], np.float32(0)).astype(np.float32), there
 
 
-def score(probe: NDArray[np.float32], template: NDArray[np.float32], calibration: Calibration) -> float:
-    """Return the cosine of two (128,) unit embeddings, -1..1, larger is more alike. Raises MatchError."""
-    mean = np.array(calibration.mean or 0.0, np.float32)
-    cosine = float(_unit(_unit(probe) - mean) @ _unit(_unit(template) - mean))
-    return min(1.0, max(-1.0, cosine))
+def _probe(probe: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:
+    return unit(unit(probe) - np.array(reading.mean, np.float32)) if reading.mean else unit(probe)
 
 
-def llr(cosine: float, calibration: Calibration) -> float:
-    """Return the natural-log likelihood ratio same person : another, held to what the trials can show."""
-    return min(calibration.llr_limit, max(-calibration.llr_limit, calibration.slope * cosine + calibration.offset))
-
-
-def is_match(cosine: float, calibration: Calibration) -> bool:
-    """Whether a cosine reaches the threshold. NaN does not."""
-    return cosine >= calibration.threshold
-
-
-def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = float(np.linalg.norm(vector))
-    if vector.shape != (128,) or not np.isfinite(length) or length < 1e-6:
-        raise MatchError(f"embedding of shape {vector.shape} and length {length} cannot be compared")
-    return (vector / np.float32(length)).astype(np.float32)
+def llr_of(probe: Embedded, templates: Templates, calibration: Calibration) -> dict[Modality, tuple[float, float]]:
+    """Cosine and log-likelihood ratio of each modality that both sides have. Raises TemplateError."""
+    found: dict[Modality, tuple[float, float]] = {}
+    for i, modality in enumerate(MODALITIES):
+        vector, reading = probe.of(modality), calibration.of(modality)
+        if vector is not None:
+            cosine = float(cosines(vector, templates[i][None], reading)[0])
+            if cosine == cosine:
+                found[modality] = (cosine, reading.llr(cosine))
+    return found

@@ -1,25 +1,17 @@
-"""The two networks of recognition, verified against the manifest and loaded on onnxruntime."""
+"""The networks of recognition by name; `load_network` verifies them against the manifest."""
 
-from pathlib import Path
+import hashlib
 
-from drivers import plugins
-from drivers.npu.interface import Network, NetworkError
-from models.manifest import BUILT_DIR, ModelError, read_network
+from models.load import load_network, runtime_of
+from models.manifest import find
 
-RUNTIME = "onnx"
 DETECTOR = "yunet"
 EMBEDDER = "sface"
+DEPTH_EMBEDDER = "depth_identity"
+
+__all__ = ["DEPTH_EMBEDDER", "DETECTOR", "EMBEDDER", "load_network", "runtime_of", "template_networks"]
 
 
-def load_network(name: str, models_dir: Path = BUILT_DIR, threads: int = 1) -> Network:
-    """Load a network of the manifest: the bytes that were verified are the bytes that run.
-
-    Raises:
-        NetworkError: unknown, not built, wrong hash, or refused by the runtime; says what to do.
-    """
-    try:
-        model = read_network(name, models_dir)
-    except ModelError as error:
-        raise NetworkError(str(error)) from error
-    network: Network = plugins.load(plugins.NETWORKS, RUNTIME)(model, threads, name)
-    return network
+def template_networks() -> bytes:
+    """SHA-256 over the trained weights of both embedders: templates of others cannot be compared. Raises ModelError."""
+    return hashlib.sha256("\0".join(find(name).weights for name in (EMBEDDER, DEPTH_EMBEDDER)).encode()).digest()

@@ -124,7 +124,7 @@ class _Story:
         """The customer enrols; returns the person's id."""
         self.console.print("[bold]1. A customer enrols[/bold], having signed the consent and got a payer mandate")
         person = enrol(self.site, subject, PAYER, self._watch)
-        self.console.print(f"  enrolled as {person}: five poses, one sealed template, consent on record\n")
+        self.console.print(f"  enrolled as {person}: five poses, sealed templates, consent on record\n")
         self._note("enrolment", "enrolled", "enrolled", True, {"person": person})
         self.panels.append(Panel("enrolment", Stage(subject=subject), "enrolled", True))
         return person

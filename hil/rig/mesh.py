@@ -59,12 +59,31 @@ def load_scan(mesh: Path, texture: Path | None) -> Scan:
         NetworkError: the detector is not built.
     """
     vertices, uv, faces = read_obj(mesh)
-    picture = np.full((2, 2), SKIN_ALBEDO, np.float32)
+    picture: F32 | None = None
     if texture is not None:
         image = cv2.imread(str(texture), cv2.IMREAD_COLOR)
         if image is None:
             raise PeopleError(f"{texture}: cannot be read as a picture")
-        picture = np.ascontiguousarray(image[:, :, 2].astype(np.float32) / 255)
+        picture = np.ascontiguousarray(image[:, :, 2] / 255, np.float32)
+    return scan_of(mesh, vertices, uv, faces, picture)
+
+
+def scan_of(path: Path, vertices: F32, uv: F32, faces: I32, picture: F32 | None = None) -> Scan:
+    """The scan of a mesh in camera axes, turned to face the camera; plain skin without a picture.
+
+    Args:
+        path: names the scan, and is named in errors.
+        vertices: (V, 3) mm.
+        uv: (V, 2).
+        faces: (F, 3).
+        picture: (H, W) 0..1.
+
+    Raises:
+        PeopleError: the detector finds no face.
+        NetworkError: the detector is not built.
+    """
+    if picture is None:
+        picture = np.full((2, 2), SKIN_ALBEDO, np.float32)
     bare = Surface(
         vertices_mm=vertices,
         normals=vertex_normals(vertices, faces),
@@ -74,7 +93,7 @@ def load_scan(mesh: Path, texture: Path | None) -> Scan:
         gloss=np.full(len(vertices), SKIN_GLOSS, np.float32),
         pivot_mm=np.zeros(3, np.float32),
     )
-    points = _find_points(mesh, bare)
+    points = _find_points(path, bare)
     turn, origin = _facing(points)
     vertices = np.asarray((vertices - origin) @ turn.T, np.float32)
     head = Head(
@@ -83,7 +102,7 @@ def load_scan(mesh: Path, texture: Path | None) -> Scan:
     )
     tone = SKIN_ALBEDO / max(skin_tone(head), 1e-3)
     albedo = np.asarray(np.clip(head.albedo * tone, 0.02, 0.9), np.float32)
-    return Scan(mesh.stem, replace(head, albedo=albedo, pivot_mm=NECK_PIVOT_MM))
+    return Scan(path.stem, replace(head, albedo=albedo, pivot_mm=NECK_PIVOT_MM))
 
 
 def read_obj(path: Path) -> tuple[F32, F32, I32]:

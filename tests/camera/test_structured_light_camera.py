@@ -19,7 +19,7 @@ from firmware.vision.calibration import load_calibration
 from firmware.vision.detect import Detector
 from firmware.vision.embed import Embedder
 from firmware.vision.face import Face
-from firmware.vision.match import score
+from firmware.vision.match import cosines
 from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
 from hil.emitter.light import Light, write_light
 from hil.sensor.bench import Bench, Target, write_bench
@@ -254,7 +254,8 @@ def test_a_person_passes_the_gates_through_the_driver_and_a_print_does_not(
         there = detector.find(again)
         assert isinstance(there, Face)
         one, other = (embedder.embed(align(shot.ir, seen.points_px)) for shot, seen in ((frames, face), (again, there)))
-        assert score(one, other, calibration) > calibration.threshold
+        likeness = float(cosines(one, other[None, None], calibration.ir)[0])
+        assert calibration.ir.llr(likeness) >= calibration.threshold(1e-4, ("ir",)).llr
 
 
 def test_a_flat_target_is_flat_through_the_driver(rig: Rig) -> None:

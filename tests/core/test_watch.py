@@ -28,7 +28,7 @@ from firmware.liveness.gates import Freshness
 from firmware.runtime.config import load_profile
 from firmware.runtime.messages import CameraFault, FrameReady
 from firmware.runtime.ring import SLOTS, Ring, RingReader, RingWriter, announcement
-from firmware.vision.calibration import Calibration
+from firmware.vision.fusion import Judge
 from hil.sensor.stage import Person, Stage, write_stage
 from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
 from tests.link.ends import WAIT_S
@@ -41,7 +41,7 @@ def ring() -> Iterator[Ring]:
 
 
 @pytest.fixture(scope="module")
-def known(models_dir: Path) -> tuple[Analyst, Calibration]:
+def known(models_dir: Path) -> tuple[Analyst, Judge]:
     return open_analyst(load_profile("demo"), models_dir)[:2]
 
 
@@ -87,12 +87,12 @@ def arrays(value: object) -> Iterator[NDArray[Any]]:
 
 
 def test_nothing_kept_of_a_frame_changes_when_its_memory_does(
-    ring: Ring, film: list[FrameSet], known: tuple[Analyst, Calibration]
+    ring: Ring, film: list[FrameSet], known: tuple[Analyst, Judge]
 ) -> None:
-    analyst, calibration = known
+    analyst, judge = known
     writer, reader = RingWriter(ring.writer_fd), RingReader(ring.reader_fd)
     freshness, findings, views = Freshness(0.5), [], []
-    enrolment = Enrolment.begin(calibration, 0)
+    enrolment = Enrolment.begin(judge, 0)
     for frames in film:
         announced = ready(frames, writer.write(frames))
         seen = reader.view(announced, frames.camera)
@@ -104,7 +104,7 @@ def test_nothing_kept_of_a_frame_changes_when_its_memory_does(
         views.append(seen)
         enrolment = enrolment.looked(finding, 1)
     kept = [findings, enrolment, freshness, analyst]
-    assert enrolment.embeddings
+    assert enrolment.seen
     before = [array.copy() for array in arrays(kept)]
     told = [finding.values for finding in findings]
     poison(ring)
@@ -122,7 +122,7 @@ def test_nothing_kept_of_a_frame_changes_when_its_memory_does(
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numbers that are none
 def test_memory_that_changes_while_it_is_judged_ends_in_some_finding(
-    ring: Ring, film: list[FrameSet], known: tuple[Analyst, Calibration], monkeypatch: pytest.MonkeyPatch
+    ring: Ring, film: list[FrameSet], known: tuple[Analyst, Judge], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each step after the first sees other pixels than the one before; no step trips over that."""
     analyst, _ = known

@@ -1,6 +1,7 @@
 """Real input through the terminal's own steps: a scanned head, librealsense, a D435 file, structured-light depth."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -16,7 +17,7 @@ from firmware.core.parts import open_analyst
 from firmware.liveness.gates import Freshness, geometry_gates, load_limits
 from firmware.runtime.config import load_profile
 from firmware.vision.face import Face
-from firmware.vision.match import make_template
+from firmware.vision.templates import TEMPLATE_SHAPE, make_templates
 from hil.sensor.stage import James, Stage, write_stage
 from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
 
@@ -67,9 +68,11 @@ def assert_same(before: list[Finding], after: list[Finding]) -> None:
     assert len(before) == len(after)
     for one, other in zip(before, after, strict=True):
         assert (one.reason, one.values) == (other.reason, other.values)
-        assert (one.embedding is None) == (other.embedding is None)
-        if one.embedding is not None and other.embedding is not None:
-            np.testing.assert_array_equal(one.embedding, other.embedding)
+        assert (one.embedded is None) == (other.embedded is None)
+        if one.embedded is not None and other.embedded is not None:
+            assert one.embedded.seen == other.embedded.seen
+            np.testing.assert_array_equal(one.embedded.ir, other.embedded.ir)
+            np.testing.assert_array_equal(one.embedded.depth, other.embedded.depth)
 
 
 def test_james_passes_every_gate_in_every_frame(analyst: Analyst, james_frames: list[FrameSet]) -> None:
@@ -86,7 +89,10 @@ def test_same_frames_through_librealsense_give_the_same_result_frame_for_frame(
     camera.start()
     replayed = list(camera.frames())
     camera.close()
-    assert_same(findings(analyst, [as_replayed(frame) for frame in james_frames]), findings(analyst, replayed))
+    before = findings(analyst, [replace(as_replayed(frame), camera=camera.info) for frame in james_frames])
+    assert_same(before, findings(analyst, replayed))
+    # a bare RealSense has no flood light: its infrared is of dots or ambient, and says nothing of who it is
+    assert {finding.embedded.seen for finding in before if finding.embedded} == {("depth",)}
 
 
 def test_a_live_device_of_librealsense_gives_the_same_decision_frame_for_frame(
@@ -105,7 +111,9 @@ def test_a_live_device_of_librealsense_gives_the_same_decision_frame_for_frame(
         device.push(frames)
         came.append(camera.read(5.0))
     camera.close()
-    assert_same_decisions(analyst, [as_replayed(frame) for frame in shown], came)
+    direct = [replace(as_replayed(frame), camera=camera.info) for frame in shown]
+    # a bare RealSense has no flood light, so whoever it is, one modality is missing
+    assert_same_decisions(analyst, direct, came, yes="modality_missing", no="modality_missing")
 
 
 def test_a_live_device_that_alternates_gives_the_same_findings_frame_for_frame(
@@ -127,15 +135,17 @@ def test_a_live_device_that_alternates_gives_the_same_findings_frame_for_frame(
             device.push_frame(frames, number, at_ns, image, flagged=not dots)  # as metadata lies on some set-ups
         came.append(camera.read(5.0))
     camera.close()
-    assert_same_decisions(analyst, [as_replayed(frame) for frame in d4xx_frames], came)
+    direct = [replace(as_replayed(frame), camera=camera.info) for frame in d4xx_frames]
+    assert_same_decisions(analyst, direct, came, yes="", no="not_recognised")
 
 
-def assert_same_decisions(analyst: Analyst, direct: list[FrameSet], live: list[FrameSet]) -> None:
-    """Up to the match: with the template of the face shown every frame is a yes, with another every frame a no."""
+def assert_same_decisions(analyst: Analyst, direct: list[FrameSet], live: list[FrameSet], *, yes: str, no: str) -> None:
+    """Up to the match: with templates of the face shown every frame ends as `yes`, with another's as `no`."""
     before, after = findings(analyst, direct), findings(analyst, live)
-    shown = make_template([finding.embedding for finding in before if finding.embedding is not None])
-    another = np.eye(128, dtype=np.float32)[0]
-    for template, reason in ((shown, ""), (another, "not_recognised")):
+    shown = make_templates({"front": next(finding.embedded for finding in before if finding.embedded is not None)})
+    another = np.zeros(TEMPLATE_SHAPE, np.float32)
+    another[:, :, 0] = 1
+    for template, reason in ((shown, yes), (another, no)):
         decided = [analyst.recognise(finding, template) for finding in after]
         assert {finding.reason for finding in decided} == {reason}
         assert_same([analyst.recognise(finding, template) for finding in before], decided)

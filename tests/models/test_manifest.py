@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.npu.interface import NetworkError
-from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
-from models.manifest import ModelError, decode_manifest, load_manifest, read_network
+from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network, runtime_of
+from models import manifest
+from models.manifest import CPU, ModelError, decode_manifest, load_manifest, read_network
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _shipped() -> str:
@@ -18,10 +21,16 @@ def _shipped() -> str:
 
 
 def test_every_network_names_its_origin_licence_and_training() -> None:
-    for entry in load_manifest().values():
-        assert entry.source.licence in ("MIT", "Apache-2.0")
-        assert entry.source.version
+    for name, entry in load_manifest().items():
+        assert entry.licence in ("MIT", "Apache-2.0")
+        assert entry.source.version if entry.source else entry.made and entry.made.command, name
         assert entry.training
+
+
+def test_every_network_names_a_card_and_thresholds_that_are_there() -> None:
+    for name, entry in load_manifest().items():
+        assert (ROOT / "models" / entry.card).read_text().startswith("# "), name
+        assert (ROOT / entry.thresholds).exists(), name
 
 
 @pytest.mark.parametrize(
@@ -31,6 +40,11 @@ def test_every_network_names_its_origin_licence_and_training() -> None:
         ('precision = "float32"', "precision = 32", "precision"),
         ("bytes = 230997", "bytes = 0", "bytes"),
         ('file = "yunet_float.onnx"', 'file = "../../etc/passwd"', "file"),
+        ('card = "cards/yunet.md"', 'card = "../NOTICE"', "card"),
+        ('layout = "NHWC"', 'layout = "HWC"', "layout"),
+        ("[depth_identity.made]", "[depth_identity.source]", "source"),
+        ("[yunet.files.onnx]", "[yunet.files.tflite]", "none for onnx"),
+        ("[yunet.source]", "[yunet.unknown]", "unknown"),
         ("sha256 = ", "sha256 = 0x", "sha256"),
     ],
 )
@@ -57,14 +71,14 @@ def test_a_missing_network_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_an_unknown_network_lists_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=r"no network 'resnet'.*sface, yunet"):
+    with pytest.raises(ModelError, match=r"no network 'resnet'.*depth_identity, sface, yunet"):
         read_network("resnet")
 
 
 @pytest.mark.parametrize("name", [DETECTOR, EMBEDDER])
 @pytest.mark.parametrize("attack", ["one bit turned", "cut short", "made longer"])
 def test_a_tampered_network_is_refused(name: str, attack: str, tmp_path: Path, models_dir: Path) -> None:
-    built = load_manifest()[name].built
+    built = load_manifest()[name].files[CPU]
     raw = bytearray((models_dir / built.file).read_bytes())
     if attack == "one bit turned":
         raw[len(raw) // 2] ^= 1
@@ -77,7 +91,27 @@ def test_a_tampered_network_is_refused(name: str, attack: str, tmp_path: Path, m
         load_network(name, tmp_path)
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "tflite"])
+def test_a_tampered_network_of_our_own_is_refused(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = load_manifest()[DEPTH_EMBEDDER].files[runtime]
+    raw = bytearray((manifest.WEIGHTS_DIR / wanted.file).read_bytes())
+    raw[-100] ^= 1
+    (tmp_path / wanted.file).write_bytes(raw)
+    monkeypatch.setattr(manifest, "WEIGHTS_DIR", tmp_path)
+    with pytest.raises(NetworkError, match=r"is not the network in the manifest.*restore the file"):
+        load_network(DEPTH_EMBEDDER, runtime=runtime)
+
+
+def test_a_network_without_a_file_for_a_runtime_says_which_it_has() -> None:
+    with pytest.raises(ModelError, match="network yunet has no file for tflite; it has: onnx"):
+        read_network(DETECTOR, runtime="tflite")
+    assert runtime_of(DETECTOR, "tflite") == CPU
+    assert runtime_of(DEPTH_EMBEDDER, "tflite") == "tflite"
+
+
 def test_what_is_read_is_what_was_verified(models_dir: Path) -> None:
-    built = load_manifest()[DETECTOR].built
+    built = load_manifest()[DETECTOR].files[CPU]
     model = read_network(DETECTOR, models_dir)
     assert hashlib.sha256(model).hexdigest() == built.sha256

@@ -48,6 +48,11 @@ def test_good_configuration_gets_paths_beside_its_file(tmp_path: Path) -> None:
         ('host = "0.0.0.0"', 'host = "127.0.0.1"', "link.tls"),
         ('profile = "payment"', 'profile = "demo"', "link.tls"),
         ("stale_s = 60.0\n", "", "unknown field `stale_s`"),
+        (
+            'site_calibration = "site.toml"\n',
+            "",
+            "site_calibration: holds for real people, not for those of profile demo",
+        ),
     ],
 )
 def test_wrong_value_is_told_with_file_key_and_reason(tmp_path: Path, wrong: str, right: str, told: str) -> None:
@@ -70,11 +75,12 @@ def test_production_takes_no_software_key_and_no_virtual_camera(tmp_path: Path) 
     live = live.replace('"realsense"', '"realsense"\noptions = { flood_board = true }')
     with pytest.raises(ConfigError, match="emitter: missing"):
         load(tmp_path, live)
+    live = 'site_calibration = "site.toml"\n' + live
     live += '[emitter]\nowner = "core"\nport = "/dev/ttyACM0"\nlimits = "limits.json"\nkey = "calibration.pem"\n'
     with pytest.raises(ConfigError, match=r"emitter\.pattern: source `realsense` needs `every-third-flood`"):
         load(tmp_path, live)
     live += 'pattern = "every-third-flood"\n'
-    load(tmp_path, live)
+    assert load(tmp_path, live).site_calibration == str(tmp_path / "site.toml")
     with pytest.raises(ConfigError, match="camera: what is rendered"):
         load(tmp_path, live.replace("{ flood_board = true }", '{ flood_board = true, file = "replayed.db3" }'))
 
@@ -90,6 +96,7 @@ def test_no_shipped_profile_but_demo_and_rig_accepts_static_evidence() -> None:
         lax = profile.require_assurance == "geometry" or profile.allow_hil or profile.software_key
         assert lax == (name in ("demo", "rig"))
         assert (profile.population == "virtual") == (name in ("demo", "rig"))
+        assert profile.policy == "payment"
 
 
 @given(st.binary(max_size=200))

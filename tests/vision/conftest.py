@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from drivers.camera import CameraInfo, Emitter, FrameSet, Intrinsics
 from drivers.npu.interface import Network
 from firmware.vision.detect import Detector
-from firmware.vision.embed import Embedder
-from firmware.vision.networks import DETECTOR, EMBEDDER, load_network
+from firmware.vision.embed import DepthEmbedder, Embedder, FaceEmbedder
+from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network
 from tests.vision.drawn import MakeFrame
 
 
@@ -27,6 +27,11 @@ def detector(detector_network: Network) -> Detector:
 @pytest.fixture(scope="session")
 def embedder(models_dir: Path) -> Embedder:
     return Embedder(load_network(EMBEDDER, models_dir))
+
+
+@pytest.fixture(scope="session")
+def face_embedder(embedder: Embedder, models_dir: Path) -> FaceEmbedder:
+    return FaceEmbedder(embedder, DepthEmbedder(load_network(DEPTH_EMBEDDER, models_dir)))
 
 
 @pytest.fixture(scope="session")

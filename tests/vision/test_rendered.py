@@ -1,24 +1,30 @@
 """The whole of recognition on people the virtual sensor sees: who is who, and the reasons in real scenes."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from drivers.camera import FrameSet
-from firmware.vision.align import align
 from firmware.vision.calibration import load_calibration
 from firmware.vision.detect import Detector
-from firmware.vision.embed import Embedder
+from firmware.vision.embed import MODALITIES, Embedded, FaceEmbedder
 from firmware.vision.face import Face, NoFace, Reason
-from firmware.vision.match import is_match, make_template, score
+from firmware.vision.fusion import MISSING, Judge
+from firmware.vision.policy import load_policy
+from firmware.vision.templates import Templates, make_templates
 from hil.people import Head, james, virtual_person
 from hil.sensor.capture import render
 from hil.sensor.scene import Placed, Pose, Scene
 from tests.vision.drawn import MakeFrame
 
-GUIDED = (Pose(), Pose(yaw_deg=-15), Pose(yaw_deg=15), Pose(pitch_deg=-10), Pose(pitch_deg=10))
+GUIDED = {
+    "front": Pose(), "left": Pose(yaw_deg=15), "right": Pose(yaw_deg=-15), "up": Pose(pitch_deg=10),
+    "down": Pose(pitch_deg=-10),
+}  # fmt: skip
+PAYMENT = load_policy("payment")[0]
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +42,14 @@ def _face(found: Face | NoFace) -> Face:
     return found
 
 
-def _embed(frames: FrameSet, detector: Detector, embedder: Embedder) -> NDArray[np.float32]:
-    return embedder.embed(align(frames.ir, _face(detector.find(frames)).points_px))
+def _embed(frames: FrameSet, detector: Detector, embedder: FaceEmbedder) -> Embedded:
+    return embedder.embed(frames, _face(detector.find(frames)))
+
+
+def _enrol(head: Head, detector: Detector, embedder: FaceEmbedder, make_frame: MakeFrame) -> Templates:
+    return make_templates(
+        {name: _embed(_frame(make_frame, (head, pose)), detector, embedder) for name, pose in GUIDED.items()}
+    )
 
 
 @pytest.mark.parametrize("z_mm", [360, 500, 700, 950])
@@ -91,26 +103,41 @@ def test_two_people_are_refused_and_one_behind_is_ignored(
 
 
 def test_people_match_themselves_and_nobody_else(
-    people: list[Head], detector: Detector, embedder: Embedder, make_frame: MakeFrame
+    people: list[Head], detector: Detector, face_embedder: FaceEmbedder, make_frame: MakeFrame
 ) -> None:
-    calibration = load_calibration("virtual")
-    templates = [
-        make_template([_embed(_frame(make_frame, (head, pose)), detector, embedder) for pose in GUIDED])
-        for head in people
-    ]
+    judge = Judge(load_calibration("virtual"), PAYMENT, PAYMENT.claimed)
+    enrolled = [_enrol(head, detector, face_embedder, make_frame) for head in people]
     for i, head in enumerate(people):
-        probe = _embed(_frame(make_frame, (head, Pose(z_mm=600, yaw_deg=6, roll_deg=5))), detector, embedder)
-        for j, template in enumerate(templates):
-            assert is_match(score(probe, template, calibration), calibration) == (i == j), (i, j)
+        frames = _frame(make_frame, (head, Pose(z_mm=600, yaw_deg=6, roll_deg=5)))
+        probe = _embed(frames, detector, face_embedder)
+        assert probe.seen == MODALITIES
+        for j, templates in enumerate(enrolled):
+            assert judge.compare(probe, templates).matched == (i == j), (i, j)
+
+
+def test_a_face_without_enough_depth_or_flood_light_has_one_modality(
+    people: list[Head], detector: Detector, face_embedder: FaceEmbedder, make_frame: MakeFrame
+) -> None:
+    judge = Judge(load_calibration("virtual"), PAYMENT, PAYMENT.claimed)
+    frames = _frame(make_frame, (people[0], Pose()))
+    face = _face(detector.find(frames))
+    blind = replace(frames, depth_mm=np.full_like(frames.depth_mm, np.nan))
+    dark = replace(frames, camera=msgspec.structs.replace(frames.camera, flood=False))
+    enrolled = _enrol(people[0], detector, face_embedder, make_frame)
+    for one, seen in ((blind, ("ir",)), (dark, ("depth",))):
+        probe = face_embedder.embed(one, face)
+        assert probe.seen == seen
+        assert judge.compare(probe, enrolled).reason == MISSING
 
 
 def test_the_real_head_matches_itself_by_the_real_calibration(
-    data_dir: Path, people: list[Head], detector: Detector, embedder: Embedder, make_frame: MakeFrame
+    data_dir: Path, people: list[Head], detector: Detector, face_embedder: FaceEmbedder, make_frame: MakeFrame
 ) -> None:
-    head, calibration = james(data_dir), load_calibration("real")
-    template = make_template([_embed(_frame(make_frame, (head, pose)), detector, embedder) for pose in GUIDED])
+    head, judge = james(data_dir), Judge(load_calibration("real"), PAYMENT, PAYMENT.claimed)
+    enrolled = _enrol(head, detector, face_embedder, make_frame)
     for pose in (Pose(z_mm=380, roll_deg=10), Pose(z_mm=700, yaw_deg=8), Pose(z_mm=900, pitch_deg=5)):
-        probe = _embed(_frame(make_frame, (head, pose)), detector, embedder)
-        assert score(probe, template, calibration) > 0.7
-    stranger = _embed(_frame(make_frame, (people[0], Pose())), detector, embedder)
-    assert not is_match(score(stranger, template, calibration), calibration)
+        match = judge.compare(_embed(_frame(make_frame, (head, pose)), detector, face_embedder), enrolled)
+        assert match.cosines["ir"] > 0.7
+        assert match.matched, match
+    stranger = _embed(_frame(make_frame, (people[0], Pose())), detector, face_embedder)
+    assert not judge.compare(stranger, enrolled).matched
