@@ -7,8 +7,6 @@ Rules kept here:
   exposure n is lit as `levels[n % len(levels)]` says.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +15,7 @@ from msgspec import Meta
 
 from drivers.camera import Emitter
 from drivers.emitter.patterns import MAX_LEVELS
+from hil import json_file
 
 MAX_LIGHT_BYTES = 32 * 1024
 
@@ -52,9 +51,7 @@ class Light(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def write_light(path: Path, light: Light) -> None:
     """Replace the light file by `light`, atomically."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as aside:
-        aside.write(msgspec.json.encode(light))
-    os.replace(aside.name, path)
+    json_file.write(path, light)
 
 
 def read_light(path: Path) -> Light:
@@ -63,14 +60,4 @@ def read_light(path: Path) -> Light:
     Raises:
         LightError: it is missing, too large, or not a light.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_LIGHT_BYTES + 1)
-    except OSError as error:
-        raise LightError(f"{path}: the light file cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_LIGHT_BYTES:
-        raise LightError(f"{path}: larger than {MAX_LIGHT_BYTES} bytes")
-    try:
-        return msgspec.json.decode(raw, type=Light, strict=True)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise LightError(f"{path}: not a light: {error}") from error
+    return json_file.read(path, Light, MAX_LIGHT_BYTES, "light", LightError)

@@ -6,13 +6,13 @@ Rules kept here:
 - Its light is the emitter board's business and has a file of its own (`hil.emitter.light`).
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+
+from hil import json_file
 
 MAX_BENCH_BYTES = 4096
 
@@ -57,9 +57,7 @@ class Bench(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def write_bench(path: Path, bench: Bench) -> None:
     """Replace the bench file by `bench`, atomically."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as aside:
-        aside.write(msgspec.json.encode(bench))
-    os.replace(aside.name, path)
+    json_file.write(path, bench)
 
 
 def read_bench(path: Path) -> Bench:
@@ -68,14 +66,4 @@ def read_bench(path: Path) -> Bench:
     Raises:
         BenchError: it is missing, too large, or not a bench.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BENCH_BYTES + 1)
-    except OSError as error:
-        raise BenchError(f"{path}: the bench file cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_BENCH_BYTES:
-        raise BenchError(f"{path}: larger than {MAX_BENCH_BYTES} bytes")
-    try:
-        return msgspec.json.decode(raw, type=Bench, strict=True)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise BenchError(f"{path}: not a bench: {error}") from error
+    return json_file.read(path, Bench, MAX_BENCH_BYTES, "bench", BenchError)

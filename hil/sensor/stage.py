@@ -5,13 +5,13 @@ Rules kept here:
 - It is decoded strictly: an unknown key, a wrong type or an impossible stage is a `StageError` naming the file.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from hil import json_file
 
 MAX_STAGE_BYTES = 4096
 
@@ -72,9 +72,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def write_stage(path: Path, stage: Stage) -> None:
     """Replace the stage file by `stage`, atomically."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as aside:
-        aside.write(msgspec.json.encode(stage))
-    os.replace(aside.name, path)
+    json_file.write(path, stage)
 
 
 def read_stage(path: Path) -> Stage:
@@ -83,14 +81,4 @@ def read_stage(path: Path) -> Stage:
     Raises:
         StageError: it is missing, too large, or not a stage.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_STAGE_BYTES + 1)
-    except OSError as error:
-        raise StageError(f"{path}: the stage file cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_STAGE_BYTES:
-        raise StageError(f"{path}: larger than {MAX_STAGE_BYTES} bytes")
-    try:
-        return msgspec.json.decode(raw, type=Stage, strict=True)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise StageError(f"{path}: not a stage: {error}") from error
+    return json_file.read(path, Stage, MAX_STAGE_BYTES, "stage", StageError)
