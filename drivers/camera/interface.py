@@ -83,12 +83,20 @@ class CameraInfo(msgspec.Struct, frozen=True):
     """Who the camera says it is. A misconfiguration check, not authentication.
 
     `flood` is False where the camera has no flood light of its own (a bare RealSense).
+
+    Attributes:
+        flood_response: of full scale, per millisecond at gain 1, what a white matt surface square to the axis 1 m away
+            returns of the flood at level 1: how bright skin must look. None where nobody has measured it.
+        dot_sigma_px: Gaussian sigma of one dot in `FrameSet.dots` on a surface that does not scatter, pixels: what
+            skin adds to it is told against this. None where nobody has measured it.
     """
 
     serial: str
     firmware: str
     calibration_digest: str
     flood: bool
+    flood_response: float | None = None
+    dot_sigma_px: float | None = None
 
 
 class Health(msgspec.Struct, frozen=True):

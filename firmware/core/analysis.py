@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from drivers.camera import FrameSet
 from firmware.core.reasons import SENTENCES
-from firmware.liveness.gates import Freshness, Gate, Limits, geometry_gates
+from firmware.liveness.evidence import Gate
+from firmware.liveness.gates import Freshness, Limits, geometry_gates
 from firmware.vision.detect import Detector
 from firmware.vision.embed import Embedded, FaceEmbedder
 from firmware.vision.face import Face, NoFace

@@ -16,6 +16,7 @@ from importlib.resources import files
 import msgspec
 
 from drivers.camera import FrameSet
+from firmware.liveness.evidence import Gate, within
 from firmware.liveness.surface import edges_mm, face_surface, relief
 from firmware.vision.face import Face
 
@@ -32,32 +33,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     eye_distance_max_mm: float
 
 
-class Gate(msgspec.Struct, frozen=True):
-    """What one gate found. `value` is NaN where it could not be computed, and then `passed` is False.
-
-    `reason` is a code, empty where it passed; the plain sentence for it stands with all others (`core.reasons`).
-    """
-
-    name: str
-    value: float
-    limit: str
-    passed: bool
-    reason: str
-
-
 def load_limits() -> tuple[Limits, bytes]:
     """The shipped limits and the SHA-256 of their file."""
     raw = (files("firmware.liveness") / "limits.toml").read_bytes()
     return msgspec.toml.decode(raw, type=Limits, strict=True), hashlib.sha256(raw).digest()
-
-
-def _gate(name: str, value: float, low: float, high: float, unit: str, reason: str) -> Gate:
-    """A gate that wants `value` within [low, high]."""
-    limit = f"{low:g}..{high:g} {unit}" if math.isfinite(high) else f">= {low:g} {unit}"
-    if not math.isfinite(value):
-        return Gate(name, math.nan, limit, False, "gate_unknown")
-    passed = low <= value <= high
-    return Gate(name, value, limit, passed, "" if passed else reason)
 
 
 def geometry_gates(frames: FrameSet, face: Face, limits: Limits) -> tuple[Gate, ...]:
@@ -68,11 +47,11 @@ def geometry_gates(frames: FrameSet, face: Face, limits: Limits) -> tuple[Gate, 
     # Depth noise grows with the square of the distance, and what noise alone gives must not pass.
     solid_min = max(limits.solid_relief_min_mm, limits.solid_relief_min_mm_at_1m * (face.distance_mm / 1000) ** 2)
     return (
-        _gate("depth_coverage", surface.coverage, limits.depth_coverage_min, math.inf, "of the face", "depth_missing"),
-        _gate("relief", found.whole_mm, limits.relief_min_mm, math.inf, "mm", "flat"),
-        _gate("solid_relief", found.solid_mm, solid_min, math.inf, "mm", "flat"),
-        _gate("edges", edges_mm(surface), 0, limits.edges_max_mm, "mm", "covered"),
-        _gate("eye_distance", face.ipd_mm, *size, "mm", "wrong_size"),
+        within("depth_coverage", surface.coverage, limits.depth_coverage_min, math.inf, "of the face", "depth_missing"),
+        within("relief", found.whole_mm, limits.relief_min_mm, math.inf, "mm", "flat"),
+        within("solid_relief", found.solid_mm, solid_min, math.inf, "mm", "flat"),
+        within("edges", edges_mm(surface), 0, limits.edges_max_mm, "mm", "covered"),
+        within("eye_distance", face.ipd_mm, *size, "mm", "wrong_size"),
     )
 
 

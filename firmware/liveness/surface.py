@@ -61,7 +61,7 @@ def face_surface(frames: FrameSet, face: Face) -> FaceSurface:
     k = frames.intrinsics
     eyes, mouth = face.points_px[:2].mean(axis=0), face.points_px[3:].mean(axis=0)
     centre, down = (eyes + mouth) / 2, mouth - eyes
-    size = _size_px(face.points_px)
+    size = size_px(face.points_px)
     reach = int(np.ceil(size * HALF_HEIGHT)) + 1
     x0, x1 = (min(max(int(centre[0]) + side, 0), k.width) for side in (-reach, reach + 1))
     y0, y1 = (min(max(int(centre[1]) + side, 0), k.height) for side in (-reach, reach + 1))
@@ -100,7 +100,7 @@ def _cell_medians(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return medians
 
 
-def _size_px(points_px: NDArray[np.floating]) -> float:
+def size_px(points_px: NDArray[np.floating]) -> float:
     """Size of a face with five points (5, 2), in pixels: about the eye distance.
 
     A turned head shortens the eye distance, a nodding one the height: the larger of the two tells the size.
@@ -146,7 +146,7 @@ def relief(surface: FaceSurface, frames: FrameSet, face: Face) -> Relief:
     middle = (points[:2].mean(axis=0) + points[3:].mean(axis=0)) / 2
     centres_px = np.vstack([middle, (points[[0, 1, 3, 4]] + middle) / 2])
     centres_mm = (centres_px - [k.cx, k.cy]) / [k.fx, k.fy] * face.distance_mm
-    radius_mm = WINDOW * _size_px(points) / k.fx * face.distance_mm
+    radius_mm = WINDOW * size_px(points) / k.fx * face.distance_mm
     apart = np.hypot(*(surface.points_mm[:, None, :2] - centres_mm).transpose(2, 0, 1))
     inside = apart < radius_mm
     if not radius_mm > 0 or inside.sum(axis=0).min() < MIN_FILLED * np.pi * (radius_mm / CELL_MM) ** 2:
