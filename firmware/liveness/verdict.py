@@ -1,12 +1,14 @@
 """From gates and cues to one word: alive, or why not.
 
 Rules kept here:
-- Every gate of `GATES` must be there and hold; one that is missing refuses. No weight can make up for it.
+- Every gate of `GATES` must be there and hold, with a value; one that is missing refuses. No weight can make up for it.
 - Only then are the cues weighed: their log-likelihood ratios add up, each bounded, and the sum must reach the policy's
-  least.
+  least. Each cue of the policy counts exactly once, and what is no finite number counts against.
 - What speaks against it is named before what is still missing: waiting helps no artefact.
 """
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +29,8 @@ GATES: Final = (
     "code",
 )
 DYNAMIC: Final = "dynamic"
+NOT_ALIVE: Final = "not_alive"
+UNKNOWN: Final = "gate_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Verdict:
         reason: empty means alive; else a code of `core.reasons`.
         gates: what was computed, in order.
         cues: what was weighed.
-        llr: sum of the policy's cues, nats.
+        llr: sum of the policy's cues, nats; NaN where not all of them are there.
     """
 
     reason: str
@@ -46,27 +50,38 @@ class Verdict:
     llr: float
 
     @property
+    def alive(self) -> bool:
+        """Whether every gate held and the cues weighed enough."""
+        return not self.reason
+
+    @property
     def pending(self) -> bool:
         """Whether nothing speaks against it but that more frames are needed."""
         return self.reason == PENDING
 
 
+def holds(gate: Gate) -> bool:
+    """Whether a gate passed. One that passed without a value, or with a reason why not, has not."""
+    return gate.passed and not gate.reason and math.isfinite(gate.value)
+
+
 def weigh(gates: Sequence[Gate], cues: Sequence[Cue], policy: Policy) -> Verdict:
     """Decide. Larger `llr` is more alive."""
-    held = {gate.name for gate in gates if gate.passed}
-    failed = [gate.reason for gate in gates if not gate.passed]
-    counted = [cue for cue in cues if cue.name in policy.cues]
-    llr = sum(cue.llr for cue in counted)
+    held = {gate.name for gate in gates if holds(gate)}
+    failed = [gate.reason or UNKNOWN for gate in gates if not holds(gate)]
     against = [reason for reason in failed if reason != PENDING]
     wanted = (*GATES, DYNAMIC) if policy.dynamic else GATES
+    counted = [cue for cue in cues if cue.name in policy.cues]
+    complete = Counter(cue.name for cue in counted) == Counter(policy.cues)
+    llr = sum(cue.llr for cue in counted) if complete else math.nan
     if against:
         reason = against[0]
     elif failed:
         reason = PENDING
     elif not held.issuperset(wanted):
-        reason = "gate_unknown"
-    elif {cue.name for cue in counted} != set(policy.cues) or not llr >= policy.llr_min:
-        reason = "not_alive"
+        reason = UNKNOWN
+    elif not (math.isfinite(llr) and llr >= policy.llr_min):
+        reason = NOT_ALIVE
     else:
         reason = ""
     return Verdict(reason, tuple(gates), tuple(cues), llr)
