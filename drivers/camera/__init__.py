@@ -7,6 +7,7 @@ import msgspec
 from drivers import plugins
 from drivers.camera.faults import FAULTS, Cause
 from drivers.camera.interface import (
+    FULL_LEVELS,
     Camera,
     CameraError,
     CameraInfo,
@@ -19,10 +20,12 @@ from drivers.camera.interface import (
     Health,
     Intrinsics,
     RecordingEndError,
+    commanded,
 )
 
 __all__ = [
     "FAULTS",
+    "FULL_LEVELS",
     "Camera",
     "CameraError",
     "CameraInfo",
@@ -36,6 +39,7 @@ __all__ = [
     "Health",
     "Intrinsics",
     "RecordingEndError",
+    "commanded",
     "list_cameras",
     "open_camera",
 ]

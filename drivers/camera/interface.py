@@ -11,9 +11,10 @@ Rules kept here:
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -79,6 +80,16 @@ class Emitter(msgspec.Struct, frozen=True):
     code_index: int | None = None
 
 
+FULL_LEVELS: Final = (Emitter(flood=1.0, dots=1.0),)
+"""Every cycle at full level."""
+
+
+def commanded(levels: Sequence[Emitter], sequence: int) -> Emitter:
+    """What `levels`, one entry a cycle, over and over, say of cycle `sequence`."""
+    level = levels[sequence % len(levels)]
+    return Emitter(level.flood, level.dots, sequence)
+
+
 class CameraInfo(msgspec.Struct, frozen=True):
     """Who the camera says it is. A misconfiguration check, not authentication.
 
@@ -130,7 +141,8 @@ class FrameSet:
     """One cycle of exposures, decoded. Takes over its arrays: hand in none that something else still writes to.
 
     Attributes:
-        sequence: counts up by one per cycle since `start`; a gap is a dropped cycle.
+        sequence: counts up by one per cycle since `start`, from the first cycle whose light was ours; a gap is a
+            dropped cycle.
         timestamp_ns: monotonic clock at mid-exposure of `ir`, nanoseconds.
         ir: (H, W) uint8 or uint16, flood-lit infrared. All zero where the source has no infrared.
         depth_mm: (H, W) float32, millimetres along the optical axis, NaN where unknown, aligned to `ir`.
@@ -201,8 +213,19 @@ class Camera(ABC):
         return Health()
 
     @abstractmethod
-    def start(self) -> None:
-        """Begin to emit and capture. Raises CameraLostError."""
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
+        """Begin to emit and capture.
+
+        Args:
+            levels: what the lights do, one entry a cycle, over and over: cycle n since `start` (`FrameSet.sequence`
+                n) is lit by `levels[n % len(levels)]` where the light is commanded through the camera. Where it is
+                an emitter board's, that has them from its owner, and where the frames were recorded, it was what it
+                was: then they change nothing but, for a board's light, what `FrameSet.emitter` reports.
+                Exposure control, where there is any, reckons with the full level, so that a level shows.
+
+        Raises:
+            CameraLostError: it does not start.
+        """
 
     @abstractmethod
     def stop(self) -> None:

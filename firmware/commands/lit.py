@@ -5,14 +5,23 @@ running.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from drivers.camera import Camera, CameraError, CameraInfo, Emitter, FrameSet, FrameTimeoutError, Health, Intrinsics
+from drivers.camera import (
+    FULL_LEVELS,
+    Camera,
+    CameraError,
+    CameraInfo,
+    Emitter,
+    FrameSet,
+    FrameTimeoutError,
+    Health,
+    Intrinsics,
+)
 from drivers.camera.structured_light import Exposure, ExposureSource
 from firmware.runtime.lights import BEAT_S, Lights
 
-LEVELS = (Emitter(flood=1.0, dots=1.0),)
 TOO_LONG_S = 0.1  # between two beats: the shortest heartbeat time-out a limit table may have
 
 _T = TypeVar("_T")
@@ -39,10 +48,10 @@ class LitCamera(Camera):
         """The camera's."""
         return self._camera.health
 
-    def start(self) -> None:
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
         """Begin to capture, and to emit. Raises CameraLostError, EmitterError."""
-        self._camera.start()
-        self._lights.on(self._camera.stop)
+        self._camera.start(levels)
+        self._lights.on(self._camera.stop, levels)
 
     def stop(self) -> None:
         """Go dark, then stop capturing."""
@@ -92,13 +101,14 @@ class _Beating:
 
     def __init__(self, lights: Lights) -> None:
         self._lights, self._begun = lights, False
+        self._levels: Sequence[Emitter] = FULL_LEVELS
         self.off, self.close = lights.off, lights.close
 
-    def on(self, stop: Callable[[], None]) -> None:
+    def on(self, stop: Callable[[], None], levels: Sequence[Emitter] = FULL_LEVELS) -> None:
         """Light up; `stop` what captures where that fails. Raises EmitterError."""
-        self._begun = False
+        self._begun, self._levels = False, levels
         try:
-            self._lights.on(LEVELS)
+            self._lights.on(self._levels)
         except CameraError:
             stop()
             raise
@@ -116,6 +126,8 @@ class _Beating:
                     raise
                 continue
             if not self._begun and time.monotonic() - began > TOO_LONG_S:
-                self._lights.on(LEVELS)  # what takes so long once, as a simulated camera that compiles, leaves it dark
+                self._lights.on(
+                    self._levels
+                )  # what takes so long once, as a simulated camera that compiles, leaves it dark
             self._begun = True
             return found

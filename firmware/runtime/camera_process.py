@@ -139,10 +139,9 @@ class CameraProcess:
         elif isinstance(order, StartCapture) and self._camera is not None:
             self._stop_capture()
             self._process.heartbeat.ask_for_time()
-            self._capturing, self._capture = True, order.capture
-            self._camera.start()
+            self._capturing, self._capture, self._levels = True, order.capture, order.levels
+            self._camera.start(self._levels)
             self._monitor.begin()
-            self._levels = order.levels
             if self._lights is not None:
                 self._lights.on(self._levels)
             self._silent_at = time.monotonic() + FIRST_FRAME_S

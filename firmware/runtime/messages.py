@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from drivers.camera import CameraInfo, Cause, Emitter, Intrinsics
+from drivers.camera import FULL_LEVELS, CameraInfo, Cause, Emitter, Intrinsics
 
 # a sealed COSE_Sign1; far above any of ours
 # An authorization takes some 600 bytes. The one limit of every way an envelope goes.
@@ -34,11 +34,12 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True
 class StartCapture(_Message, frozen=True):
     """Emit and capture from now on. `capture` numbers it, so that late frames of an earlier one are known as such.
 
-    `levels`: what the lights do in the cycles to come, over and over, where the camera process owns their board.
+    `levels`: what the lights do in the cycles to come, over and over: for the camera, and for their board where the
+    camera process owns it.
     """
 
     capture: Annotated[int, Meta(ge=1)]
-    levels: Annotated[tuple[Emitter, ...], Meta(min_length=1, max_length=64)] = (Emitter(flood=1.0, dots=1.0),)
+    levels: Annotated[tuple[Emitter, ...], Meta(min_length=1, max_length=64)] = FULL_LEVELS
 
 
 class StopCapture(_Message, frozen=True):

@@ -17,19 +17,23 @@ from hil.sensor.surface import F32
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """`ir` (H, W) uint8, `depth_mm` (H, W) float32 with NaN where unknown, and the chosen exposure."""
+    """`ir` and `ambient` (H, W) uint8, `depth_mm` (H, W) float32 with NaN where unknown, and the chosen exposure."""
 
     ir: NDArray[np.uint8]
+    ambient: NDArray[np.uint8]
     depth_mm: F32
     exposure_us: int
     gain: float
 
 
-def capture(scene: Scene, rng: np.random.Generator, intrinsics: Intrinsics = INTRINSICS) -> Capture:
-    """Take one picture of `scene`."""
+def capture(
+    scene: Scene, rng: np.random.Generator, intrinsics: Intrinsics = INTRINSICS, flood_level: float = 1.0
+) -> Capture:
+    """Take one picture of `scene`, the flood at `flood_level` 0..1."""
     seen = view(scene, intrinsics)
-    exposure = flood.expose(seen, intrinsics, rng)
-    return Capture(exposure.ir, depth.sense(seen, intrinsics, rng), exposure.exposure_us, exposure.gain)
+    exposure = flood.expose(seen, intrinsics, rng, flood_level)
+    depth_mm = depth.sense(seen, intrinsics, rng)
+    return Capture(exposure.ir, exposure.ambient, depth_mm, exposure.exposure_us, exposure.gain)
 
 
 def render(scene: Scene, rng: np.random.Generator) -> tuple[NDArray[np.uint8], F32]:

@@ -3,6 +3,8 @@
     L = rho/pi (E/d^2 cos + E_ambient) + specular,   E = P g(theta),   g = cos^1.5
     DN = round((electrons + noise) * gain)
 
+Two exposures alike but for the flood: with it at a commanded level, and without. Control reckons with the full level.
+
 The noise of an exposure is drawn as `sqrt(signal + read^2)` times a window of a normal bank drawn once:
 a Poisson draw per pixel would cost forty times as much and look the same above some ten electrons.
 """
@@ -38,32 +40,52 @@ _BANK = 1 << 21
 
 @dataclass(frozen=True, eq=False)
 class Flood:
-    """One flood exposure: `ir` (H, W) uint8, and the exposure the control loop chose."""
+    """`ir` (H, W) uint8, flood-lit, `ambient` (H, W) uint8 without the flood, and the exposure control chose."""
 
     ir: NDArray[np.uint8]
+    ambient: NDArray[np.uint8]
     exposure_us: int
     gain: float
 
 
-def expose(view: View, intrinsics: Intrinsics, rng: np.random.Generator) -> Flood:
-    """Light `view`, choose the exposure by the middle of the picture, and read the sensor out."""
-    rate = cv2.GaussianBlur(electrons_per_ms(view, intrinsics), (5, 5), PSF_SIGMA_PX).astype(np.float32, copy=False)
-    exposure_us, gain = auto_exposure(rate)
-    ir = np.empty(rate.shape, np.uint8)
-    offset = int(rng.integers(0, _BANK - rate.size))
-    noise = _normal_bank()[offset : offset + rate.size].reshape(rate.shape)
-    _read_out(rate, noise, _pixel_response(rate.shape), exposure_us / 1000, gain, ir)
-    return Flood(ir, exposure_us, gain)
+def expose(view: View, intrinsics: Intrinsics, rng: np.random.Generator, level: float = 1.0) -> Flood:
+    """Light `view`, the flood at `level` 0..1, choose the exposure by the middle of the picture, and read out."""
+    lit, dark = (_blurred(rate) for rate in electrons_per_ms(view, intrinsics))
+    exposure_us, gain = auto_exposure(lit)
+    if level != 1:
+        lit = dark + np.float32(level) * (lit - dark)
+    places = _BANK - lit.size
+    offset = int(rng.integers(0, places))
+    # another stretch of the bank, not another draw: what is drawn next does not depend on this exposure
+    ir, ambient = (
+        _exposed(rate, start, exposure_us / 1000, gain)
+        for rate, start in ((lit, offset), (dark, (offset + _BANK // 2) % places))
+    )
+    return Flood(ir, ambient, exposure_us, gain)
 
 
-def electrons_per_ms(view: View, intrinsics: Intrinsics) -> F32:
-    """(H, W) float32 electrons per pixel and millisecond, without lens blur or noise."""
-    rate = np.zeros(view.albedo.shape, np.float32)
+def _blurred(rate: F32) -> F32:
+    return cv2.GaussianBlur(rate, (5, 5), PSF_SIGMA_PX).astype(np.float32, copy=False)
+
+
+def _exposed(rate: F32, start: int, exposure_ms: float, gain: float) -> NDArray[np.uint8]:
+    image = np.empty(rate.shape, np.uint8)
+    noise = _normal_bank()[start : start + rate.size].reshape(rate.shape)
+    _read_out(rate, noise, _pixel_response(rate.shape), exposure_ms, gain, image)
+    return image
+
+
+def electrons_per_ms(view: View, intrinsics: Intrinsics) -> tuple[F32, F32]:
+    """Electrons per pixel and millisecond with the flood at full level and without it, each (H, W) float32.
+
+    Without lens blur or noise.
+    """
+    lit, dark = np.zeros(view.albedo.shape, np.float32), np.zeros(view.albedo.shape, np.float32)
     _light(
         view.inverse_depth, view.normal, view.albedo, view.gloss,
-        intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy, rate,
+        intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy, lit, dark,
     )  # fmt: skip
-    return rate
+    return lit, dark
 
 
 def auto_exposure(rate: F32) -> tuple[int, float]:
@@ -90,7 +112,7 @@ def _pixel_response(shape: tuple[int, int]) -> F32:
 @compiled
 def _light(
     inverse_depth: F32, normal: F32, albedo: F32, gloss: F32,
-    fx: float, fy: float, cx: float, cy: float, rate: F32,
+    fx: float, fy: float, cx: float, cy: float, lit: F32, dark: F32,
 ) -> None:  # fmt: skip
     height, width = inverse_depth.shape
     for j in range(height):
@@ -120,7 +142,8 @@ def _light(
                     spread = facing * facing * (alpha * alpha - 1) + 1
                     lobe = alpha * alpha / (np.pi * spread * spread)
                     light += gloss[j, i] * 0.04 * np.pi / 4 * lobe * flood
-            rate[j, i] = light * axial * axial * axial * axial
+            lit[j, i] = light * axial * axial * axial * axial
+            dark[j, i] = albedo[j, i] * ambient * axial * axial * axial * axial
 
 
 @compiled

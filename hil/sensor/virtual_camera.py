@@ -6,11 +6,12 @@ Rules kept here:
 - The stage is read again when the file changes; a missing or malformed one is a lost camera.
 - The stage also says which camera is plugged in, and what it does wrong (`camera_faults`).
 - Noise and motion follow from the seed and the frame's number.
+- The flood of frame n is at the level that `start` was told for it; dots are at full level whatever it was told.
 """
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ import numpy as np
 from msgspec import Meta
 
 from drivers.camera import (
+    FULL_LEVELS,
     Camera,
     CameraInfo,
     CameraLostError,
@@ -27,6 +29,7 @@ from drivers.camera import (
     FrameSet,
     FrameTimeoutError,
     Intrinsics,
+    commanded,
 )
 from hil.people import PeopleError
 from hil.sensor.camera_faults import before_frame, spoiled
@@ -93,6 +96,7 @@ class VirtualCamera(Camera):
         self._info = self._found(Path(options.stage))
         self._started_ns: int | None = None
         self._sequence = 0
+        self._levels: Sequence[Emitter] = FULL_LEVELS
         self._last: Capture | Cycle | None = None
         # loads the compiled loops now: opening may take long, the first frame may not
         render(Scene(()), np.random.default_rng(0))
@@ -107,10 +111,11 @@ class VirtualCamera(Camera):
         """640 x 480, 56 x 44 degrees, or as the preset has it."""
         return INTRINSICS if self._preset is None else self._preset.intrinsics
 
-    def start(self) -> None:
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
         """Begin to capture. Raises CameraLostError where the stage cannot be read."""
         if self._started_ns is not None:
             return
+        self._levels = tuple(levels)
         self._started_ns = self._clock_ns()
         self._sequence = 0
         self._standing.begin()
@@ -186,24 +191,25 @@ class VirtualCamera(Camera):
             ir=self._last.ir,
             depth_mm=self._last.depth_mm,
             intrinsics=self.intrinsics,
-            emitter=Emitter(flood=1.0, dots=1.0),
+            emitter=commanded(self._levels, sequence),
             exposure_us=self._last.exposure_us,
             gain=self._last.gain,
             camera=self._info,
-            ambient=self._last.ambient if isinstance(self._last, Cycle) else None,
+            ambient=self._last.ambient,
             dots=self._last.dots if isinstance(self._last, Cycle) else None,
         )
 
     def _capture(self, sequence: int, now_ns: int) -> Capture | Cycle:
         time_s = sequence / self._options.fps
         rng = np.random.default_rng([self._options.seed, sequence])
+        level = commanded(self._levels, sequence).flood
 
         def scene(at_s: float) -> Scene:
             return self._standing.scene(at_s, now_ns + round((at_s - time_s) * 1e9))
 
         try:
             if self._preset is None:
-                return capture(scene(time_s), rng)
-            return take(lambda at_s: scene(at_s).placed, time_s, self._preset, rng)
+                return capture(scene(time_s), rng, flood_level=level)
+            return take(lambda at_s: scene(at_s).placed, time_s, self._preset, rng, level)
         except PeopleError as error:
             raise CameraLostError(f"camera {SERIAL}: {error}") from error

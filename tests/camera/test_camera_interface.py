@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.camera import (
+    FULL_LEVELS,
     Camera,
     CameraInfo,
     CameraLostError,
     CameraNotFoundError,
+    Emitter,
     FrameSet,
     FrameTimeoutError,
     Intrinsics,
@@ -37,7 +39,7 @@ class Scripted(Camera):
     def intrinsics(self) -> Intrinsics:
         return Intrinsics(640, 480, 1.0, 1.0, 0.0, 0.0)
 
-    def start(self) -> None: ...
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None: ...
 
     def stop(self) -> None: ...
 

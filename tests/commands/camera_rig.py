@@ -1,13 +1,13 @@
 """What the tests of `tessera camera` share: a camera that does as it is told, a terminal's file, the command line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import typer
 from typer.testing import CliRunner, Result
 
-from drivers.camera import Camera, CameraInfo, FrameSet, Health, Intrinsics
+from drivers.camera import FULL_LEVELS, Camera, CameraInfo, Emitter, FrameSet, Health, Intrinsics
 from firmware.commands.camera import camera as commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +87,7 @@ class Scripted(Camera):
     def health(self) -> Health:
         return self._health
 
-    def start(self) -> None:
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
         self.calls.append("start")
         self._left = iter(self._given)
         self._began_ns = self.now_ns

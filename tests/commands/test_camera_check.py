@@ -183,7 +183,7 @@ from firmware.cli import main
 class Dying(Scripted):
     def __init__(self): pass
     info = CameraInfo(serial="x", firmware="", calibration_digest="", flood=True)
-    def start(self): {does}
+    def start(self, levels=()): {does}
 
 camera_capture.HANG_S = 0.2
 camera_choice.open_camera = lambda source, options: Dying()

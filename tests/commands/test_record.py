@@ -1,6 +1,6 @@
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,17 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from drivers.camera import Camera, CameraError, CameraInfo, CameraLostError, FrameSet, FrameTimeoutError, Intrinsics
+from drivers.camera import (
+    FULL_LEVELS,
+    Camera,
+    CameraError,
+    CameraInfo,
+    CameraLostError,
+    Emitter,
+    FrameSet,
+    FrameTimeoutError,
+    Intrinsics,
+)
 from drivers.camera.recording import (
     Clock,
     Command,
@@ -186,7 +196,7 @@ class Scripted(Camera):
     def intrinsics(self) -> Intrinsics:
         return self._first.intrinsics
 
-    def start(self) -> None:
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
         self.stopped = False
 
     def stop(self) -> None:

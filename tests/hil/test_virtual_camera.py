@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from drivers.camera import CameraLostError, CameraNotFoundError, FrameTimeoutError, open_camera
+from drivers.camera import CameraLostError, CameraNotFoundError, Emitter, FrameSet, FrameTimeoutError, open_camera
 from hil.sensor.camera_faults import HANG_S
 from hil.sensor.motion import EASE_S, eased, sway
 from hil.sensor.scene import Pose
@@ -51,6 +53,50 @@ def theatre(tmp_path: Path) -> Theatre:
     made = Theatre(tmp_path)
     made.camera.start()
     return made
+
+
+LEVELS = tuple(Emitter(flood=level, dots=1.0) for level in (1.0, 0.512, 0.8))
+
+
+@pytest.mark.parametrize("preset", [None, "structured-light"])
+def test_each_frame_is_lit_at_the_level_commanded_for_it(theatre: Theatre, preset: Literal["structured-light"]) -> None:
+    camera = VirtualCamera(
+        VirtualCameraOptions(stage=str(theatre.path), preset=preset), theatre.clock, theatre.clock.wait
+    )
+    camera.start(LEVELS)
+    frames = [camera.read(1.0) for _ in range(5)]
+    assert [frame.emitter for frame in frames] == [
+        Emitter(LEVELS[n % 3].flood, 1.0, frame.sequence) for n, frame in enumerate(frames)
+    ]
+    first, *others = (_lit(frame) for frame in frames)
+    seen = first > np.percentile(first, 90)
+    for frame, lit in zip(frames[1:], others, strict=True):
+        # control does not take back what was commanded
+        assert (frame.exposure_us, frame.gain) == pytest.approx((frames[0].exposure_us, frames[0].gain), rel=0.03)
+        assert float((lit[seen] / first[seen]).mean()) == pytest.approx(frame.emitter.flood, rel=0.06)
+
+
+def test_after_a_dropped_cycle_the_level_is_still_that_of_its_number(theatre: Theatre) -> None:
+    theatre.camera.stop()
+    theatre.camera.start(LEVELS)
+    first = theatre.camera.read(1.0)
+    theatre.clock.wait(4.4 * PERIOD_NS / 1e9)
+    late = theatre.camera.read(1.0)
+    assert (first.sequence, late.sequence) == (0, 4)
+    seen = _lit(first) > np.percentile(_lit(first), 90)
+    assert float((_lit(late)[seen] / _lit(first)[seen]).mean()) == pytest.approx(LEVELS[4 % 3].flood, rel=0.06)
+
+
+def test_the_plain_sensor_exposes_what_is_there_without_the_flood_too(theatre: Theatre) -> None:
+    frames = theatre.camera.read(1.0)
+    assert frames.ambient is not None
+    assert 0 < float(frames.ambient.mean()) < 0.2 * float(frames.ir.mean())
+
+
+def _lit(frames: FrameSet) -> NDArray[np.float64]:
+    """What the flood alone brought, of a millisecond at gain 1."""
+    assert frames.ambient is not None
+    return np.asarray((frames.ir.astype(float) - frames.ambient) / (frames.exposure_us * frames.gain))
 
 
 def test_frames_come_at_the_configured_pace(theatre: Theatre) -> None:

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from drivers.camera import (
+    FULL_LEVELS,
     Camera,
     CameraInfo,
     CameraLostError,
@@ -73,7 +74,8 @@ class ObedientCamera(Camera):
     def health(self) -> Health:
         return Health(advice=self.advice)
 
-    def start(self) -> None:
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
+        self.levels = levels
         self.stopped.clear()
         self.started.set()
 

@@ -12,7 +12,7 @@ Rules kept here:
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 import pyrealsense2 as rs
 
 from drivers.camera.interface import (
+    FULL_LEVELS,
     Camera,
     CameraInfo,
     CameraNotFoundError,
@@ -31,6 +32,7 @@ from drivers.camera.interface import (
     Health,
     Intrinsics,
     RecordingEndError,
+    commanded,
 )
 from drivers.camera.realsense.cycles import Cycle, Sorter, Taken
 from drivers.camera.realsense.delivery import Delivery
@@ -86,6 +88,7 @@ class RealSenseCamera(Camera):
             flood=flood_board,
         )
         self._dropped = 0
+        self._levels: Sequence[Emitter] = FULL_LEVELS
         self._advice = _advice(device.first_depth_sensor(), self._intrinsics.fx, source.lacking)
 
     @property
@@ -103,9 +106,10 @@ class RealSenseCamera(Camera):
         """Cycles dropped since `start`, and what of settings and mode is not as it should be."""
         return Health(dropped=self._dropped, advice=self._advice)
 
-    def start(self) -> None:
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
         """Begin to stream. Raises CameraLostError."""
         self.stop()
+        self._levels = tuple(levels)
         self._begun = False
         self._last_number, self._last_sequence, self._dropped = -1, -1, 0
         self._offset_ns: int | None = None
@@ -211,13 +215,18 @@ class RealSenseCamera(Camera):
         self._dropped += step - 1
         self._last_number, self._last_sequence = cycle.number, self._last_sequence + step
         dots = 1.0 if self._alternate else self._source.dots
+        emitter = Emitter(flood=0.0, dots=cycle.dots.flagged if dots is None else dots)
+        if self._flood_board:
+            level = commanded(self._levels, self._last_sequence)
+            # the dots are the camera's own: our board has no say in them
+            emitter = Emitter(level.flood, emitter.dots, level.code_index)
         return FrameSet(
             sequence=self._last_sequence,
             timestamp_ns=self._stamp_ns(cycle.ir.device_ms),
             ir=cycle.ir.ir,
             depth_mm=self._depth_mm[cycle.dots.counts],
             intrinsics=self._intrinsics,
-            emitter=Emitter(flood=float(self._flood_board), dots=cycle.dots.flagged if dots is None else dots),
+            emitter=emitter,
             exposure_us=cycle.ir.exposure_us,
             gain=cycle.ir.gain,
             camera=self._info,

@@ -8,15 +8,17 @@ Rules kept here:
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from drivers.camera.interface import (
+    FULL_LEVELS,
     Camera,
     CameraInfo,
     CameraLostError,
     CameraNotFoundError,
+    Emitter,
     FrameSet,
     FrameTimeoutError,
     Intrinsics,
@@ -74,8 +76,8 @@ class RecordingCamera(Camera):
         """Of every frame in the file."""
         return self._first.intrinsics
 
-    def start(self) -> None:
-        """Go to the beginning. Raises CameraNotFoundError where the file has gone meanwhile."""
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:  # noqa: ARG002 - it was lit as it was
+        """Go to the beginning, whatever the levels. Raises CameraNotFoundError where the file has gone meanwhile."""
         self.stop()
         self._reader = self._open()
         self._shift_ns = self._clock_ns() - self._first.timestamp_ns

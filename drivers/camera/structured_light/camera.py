@@ -9,13 +9,14 @@ Rules kept here:
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.camera.interface import (
+    FULL_LEVELS,
     Camera,
     CameraInfo,
     CameraLostError,
@@ -24,6 +25,7 @@ from drivers.camera.interface import (
     FrameSet,
     Health,
     Intrinsics,
+    commanded,
 )
 from drivers.camera.structured_light.calibration import CalibrationError
 from drivers.camera.structured_light.decoder import Decoder
@@ -66,6 +68,7 @@ class StructuredLightCamera(Camera):
         self._probe = Probe(reference, module.calibration)
         self._info = CameraInfo(source.serial, source.firmware, module.digest, flood=True)
         self._running = False
+        self._levels: Sequence[Emitter] = FULL_LEVELS
         self._begin()
 
     def _begin(self) -> None:
@@ -90,9 +93,10 @@ class StructuredLightCamera(Camera):
         """Dropped cycles, row drift, strength of the dots, and what to mend in time."""
         return Health(self._dropped, self._drift.rows_px, self._drift.dots, self._drift.advice)
 
-    def start(self) -> None:
+    def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
         """Begin to capture. Raises CameraLostError."""
         if not self._running:
+            self._levels = tuple(levels)
             self._begin()
             self.source.start()
             self._running = True
@@ -140,7 +144,7 @@ class StructuredLightCamera(Camera):
             ir=cycle.flood.image,
             depth_mm=self._decoder.decode(cycle.dots.image, lit_region(cycle.flood.small, cycle.dark.small)),
             intrinsics=self.intrinsics,
-            emitter=Emitter(flood=1.0, dots=1.0),
+            emitter=commanded(self._levels, sequence),
             exposure_us=flood.exposure_us,
             gain=flood.gain,
             camera=self._info,
