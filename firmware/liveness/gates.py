@@ -11,32 +11,14 @@ assurance `geometry`.
 
 import hashlib
 import math
-from importlib.resources import files
-
-import msgspec
 
 from drivers.camera import FrameSet
 from firmware.liveness.evidence import Gate, within
+from firmware.liveness.limits import Limits, load_limits
 from firmware.liveness.surface import edges_mm, face_surface, relief
 from firmware.vision.face import Face
 
-
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The frozen limits; `digest` is the SHA-256 of the shipped file."""
-
-    depth_coverage_min: float
-    relief_min_mm: float
-    solid_relief_min_mm: float
-    solid_relief_min_mm_at_1m: float
-    edges_max_mm: float
-    eye_distance_min_mm: float
-    eye_distance_max_mm: float
-
-
-def load_limits() -> tuple[Limits, bytes]:
-    """The shipped limits and the SHA-256 of their file."""
-    raw = (files("firmware.liveness") / "limits.toml").read_bytes()
-    return msgspec.toml.decode(raw, type=Limits, strict=True), hashlib.sha256(raw).digest()
+__all__ = ["Freshness", "Limits", "geometry_gates", "load_limits"]
 
 
 def geometry_gates(frames: FrameSet, face: Face, limits: Limits) -> tuple[Gate, ...]:

@@ -1,0 +1,31 @@
+"""The frozen limits of the gates: shipped in `limits.toml`, never configured."""
+
+import hashlib
+from importlib.resources import files
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One number each; what it bounds stands beside the gate, where it was measured in the file."""
+
+    depth_coverage_min: float
+    relief_min_mm: float
+    solid_relief_min_mm: float
+    solid_relief_min_mm_at_1m: float
+    edges_max_mm: float
+    eye_distance_min_mm: float
+    eye_distance_max_mm: float
+    exposure_min: float
+    albedo_min: float
+    albedo_max: float
+    speed_max_mm_s: float
+    warp_max_mm: float
+    warp_max_mm_at_1m: float
+    stretch_max: float
+
+
+def load_limits() -> tuple[Limits, bytes]:
+    """The shipped limits and the SHA-256 of their file."""
+    raw = (files("firmware.liveness") / "limits.toml").read_bytes()
+    return msgspec.toml.decode(raw, type=Limits, strict=True), hashlib.sha256(raw).digest()
