@@ -10,11 +10,11 @@ A lost camera is known, with its cause, within a second of its last frame: `sile
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from drivers.camera import FAULTS, CameraInfo, FrameSet
+from drivers.camera import FAULTS, CameraInfo, Emitter, FrameSet
 from drivers.emitter import EmitterError
 from firmware.core.inbox import catch_up
 from firmware.runtime.ipc import IpcError, Peer
@@ -117,6 +117,10 @@ class CameraPort:
             self.fault, self._last_frame, self._heard_by = None, now, now + NEXT_WORD_S
             self._on_frame(message)
 
+    def current(self, announced: FrameReady) -> bool:
+        """Whether it is of the capture in hand, and not one that was on its way when that began."""
+        return announced.capture == self._capture
+
     def view(self, announced: FrameReady) -> FrameSet | None:
         """The announced frame where it lies in shared memory; None if it was overwritten already."""
         return self._ring.view(announced, self.info) if self.info is not None else None
@@ -128,15 +132,15 @@ class CameraPort:
         """
         return self.ended_by is None and self._ring.intact(announced)
 
-    async def start(self) -> bool:
-        """Command capture; False where no frame can come, and `ended_by` says why."""
+    async def start(self, levels: Sequence[Emitter]) -> bool:
+        """Command capture, lit by `levels`, one a cycle; False where no frame can come, and `ended_by` says why."""
         self.ended_by = None
         # a recording that has ended can be played again
         if self.info is None or (self.fault is not None and self.fault.cause != "ended"):
             self.ended_by = self.fault
             return False
         self._capture += 1
-        order = StartCapture(capture=self._capture)
+        order = StartCapture(capture=self._capture, levels=tuple(levels))
         try:
             if self._lights is not None:
                 self._lights.on(order.levels)

@@ -2,6 +2,11 @@
 
 Judging runs beside the event loop, which goes on beating the emitter's heart and hearing Cancel: on a slow board a
 decision takes longer than the light may burn without a heartbeat.
+
+Rules kept here:
+- Every capture is lit by a draw of its own, from the secure element, and read against that draw and nothing else.
+- A draw is spent after `SYMBOLS` cycles; a first cycle that was lost shifts all others. Both are mended by capturing
+  anew, a bounded number of times: every wrong answer counts all the same.
 """
 
 import asyncio
@@ -10,11 +15,12 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.camera import FrameSet
+from drivers.camera import Emitter, FrameSet
 from firmware.core.analysis import Finding
 from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts
 from firmware.core.ports import CameraPort
+from firmware.liveness.code import SYMBOLS, Drawn
 from firmware.liveness.gates import Freshness
 from firmware.runtime.messages import CameraFault, FrameReady
 
@@ -22,6 +28,10 @@ from firmware.runtime.messages import CameraFault, FrameReady
 OVERRUN_S = 0.8
 # Judging one frame takes a tenth of a second. One that takes this long will not end: a defect, which ends the process.
 JUDGE_S = 5.0
+# The longest look, an enrolment of five poses, needs twelve at 15 frames a second.
+CAPTURES = 16
+# Captures begun anew because the code was wrong from their start.
+REALIGNED = 2
 
 
 class Watch:
@@ -31,13 +41,16 @@ class Watch:
         self._camera, self._parts, self._template = camera, parts, template
         self._freshness = Freshness(parts.profile.stale_s)
         self._intact_at: float | None = None
+        self._captures = self._realigned = 0
+        self._last = -1
+        self._answered = False
 
     async def begin(self) -> str:
         """Start capture; returns the reason why it cannot, or an empty string."""
         info = self._camera.info
         if info is not None and self._parts.profile.require_flood and not info.flood:
             return "camera_unfit"
-        return "" if await self._camera.start() else "camera_lost"
+        return "" if await self._capture() else "camera_lost"
 
     async def end(self) -> None:
         """Stop capture."""
@@ -48,6 +61,8 @@ class Watch:
 
         Raises TerminalError: it cannot be judged within `JUDGE_S`.
         """
+        if not self._camera.current(announced):
+            return None
         frames = self._camera.view(announced)
         if frames is None:
             self._overrun()
@@ -60,7 +75,30 @@ class Watch:
             self._overrun()
             return None
         self._intact_at = time.monotonic()
+        await self._renew(announced.sequence, finding)
         return finding
+
+    async def _capture(self) -> bool:
+        """Begin a capture under a new draw."""
+        drawn = Drawn(self._parts.element.random)
+        self._freshness = Freshness(self._parts.profile.stale_s)
+        self._captures += 1
+        self._last, self._answered = -1, False
+        return await self._camera.start([Emitter(flood=level, dots=1.0) for level in drawn.levels])
+
+    async def _renew(self, sequence: int, finding: Finding) -> None:
+        """Capture anew where the draw will be spent by the next frame, or was never answered."""
+        code = next((gate for gate in finding.gates if gate.name == "code"), None)
+        self._answered |= code is not None and code.passed
+        lost = code is not None and code.reason == "code_wrong" and not self._answered and self._realigned < REALIGNED
+        # frames come as far apart as the last two did
+        spent = sequence + max(sequence - self._last, 1) >= SYMBOLS
+        self._last = sequence
+        if self._camera.ended_by is not None or self._captures >= CAPTURES or not (spent or lost):
+            return
+        self._realigned += lost
+        await self._camera.stop()
+        await self._capture()
 
     def _judge(self, frames: FrameSet) -> Finding:
         finding = self._parts.analyst.look(frames, self._freshness, time.monotonic_ns())

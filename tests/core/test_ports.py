@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drivers.camera import FAULTS, CameraInfo, Emitter, FrameSet, Intrinsics
+from drivers.camera import FAULTS, FULL_LEVELS, CameraInfo, Emitter, FrameSet, Intrinsics
 from firmware.core import ports
 from firmware.core.ports import CameraPort
 from firmware.runtime.ipc import Connection, connect, serve
@@ -86,7 +86,7 @@ class Rig:
 
     async def start(self, camera: Connection[ToCamera]) -> int:
         """Start capture; the camera process has heard its number."""
-        assert await self.port.start()
+        assert await self.port.start(FULL_LEVELS)
         while True:  # past the orders to stop
             order = await asyncio.to_thread(camera.receive, 5.0)
             assert order is not None
@@ -149,7 +149,7 @@ def test_camera_process_that_says_nothing_is_hung_within_a_second_and_its_death_
         await until(lambda: bool(rig.lost))
         assert ports.NEXT_WORD_S - 0.05 < time.monotonic() - since < ports.NEXT_WORD_S + 0.5
         assert rig.port.problem.startswith("hung: ")
-        assert not await rig.port.start()  # nobody waits for it again
+        assert not await rig.port.start(FULL_LEVELS)  # nobody waits for it again
         camera.close()
         await until(lambda: rig.port.info is None)
         assert rig.port.problem.startswith("hung: ")
@@ -207,13 +207,13 @@ def test_first_fault_of_a_capture_is_the_one_that_ended_it(tmp_path: Path) -> No
 
 def test_lost_camera_refuses_capture_with_its_cause_until_it_is_open_again(tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
-        assert not await rig.port.start()
+        assert not await rig.port.start(FULL_LEVELS)
         assert rig.port.ended_by is not None
         assert rig.port.ended_by.cause == "absent"
         camera = await rig.camera()
         camera.send(CameraFault(cause="unplugged", detail="gone"))
         await until(lambda: bool(rig.lost))
-        assert not await rig.port.start()
+        assert not await rig.port.start(FULL_LEVELS)
         assert rig.port.ended_by == CameraFault(cause="unplugged", detail="gone")
         camera.send(HELLO)
         await until(lambda: rig.port.problem == "")
@@ -288,7 +288,7 @@ def test_start_that_failed_leaves_nobody_watching_to_call_the_next_capture_hung(
         camera = await rig.camera()
         with monkeypatch.context() as broken:
             broken.setattr(rig.port, "_send", deaf)
-            assert not await rig.port.start()
+            assert not await rig.port.start(FULL_LEVELS)
         assert rig.causes == ["crashed"]
         rig.port.info = None
         camera.send(HELLO)

@@ -4,8 +4,9 @@ import asyncio
 import dataclasses
 import mmap
 import os
+import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drivers.camera import FrameSet
+from drivers.camera import Emitter, FrameSet
 from firmware.core import watch as watching
 from firmware.core.analysis import Analyst, Finding
 from firmware.core.enrolment import Enrolment
@@ -24,6 +25,8 @@ from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts, open_analyst
 from firmware.core.ports import CameraPort
 from firmware.core.watch import Watch
+from firmware.liveness.code import LEVELS, SYMBOLS
+from firmware.liveness.evidence import Gate
 from firmware.liveness.gates import Freshness
 from firmware.runtime.config import load_profile
 from firmware.runtime.messages import CameraFault, FrameReady
@@ -149,9 +152,24 @@ def test_memory_that_changes_while_it_is_judged_ends_in_some_finding(
 class Camera:
     """A port whose frames the test lets be overwritten."""
 
+    info = None
+    ended_by: CameraFault | None = None
+
     def __init__(self) -> None:
         self.survives = True
         self.ended: list[str] = []
+        self.lit: list[tuple[Emitter, ...]] = []
+        self.stopped = 0
+
+    async def start(self, levels: Sequence[Emitter]) -> bool:
+        self.lit.append(tuple(levels))
+        return True
+
+    async def stop(self) -> None:
+        self.stopped += 1
+
+    def current(self, announced: FrameReady) -> bool:
+        return announced.capture == max(len(self.lit), 1)
 
     def view(self, announced: FrameReady) -> FrameSet | None:
         return cast("FrameSet", announced)
@@ -168,7 +186,8 @@ class Camera:
 def looking() -> tuple[Camera, Watch]:
     camera = Camera()
     analyst = SimpleNamespace(look=lambda *_: Finding("no_face"))
-    parts = SimpleNamespace(analyst=analyst, profile=load_profile("demo"))
+    element = SimpleNamespace(random=random.Random(7).randbytes)
+    parts = SimpleNamespace(analyst=analyst, profile=load_profile("demo"), element=element)
     return camera, Watch(cast("CameraPort", camera), cast("Parts", parts), None)
 
 
@@ -246,3 +265,97 @@ def test_overrun_that_lasts_ends_the_capture_and_one_good_frame_forgives_it(
     assert camera.ended == []
     overrun_for(0.3)
     assert set(camera.ended) == {"overrun"}
+
+
+RIGHT = Gate("code", 12, ">= 12 symbols", True, "")
+WRONG = Gate("code", 0, ">= 12 symbols", False, "code_wrong")
+
+
+def seen(watch: Watch, film: FrameSet, gates: Callable[[int], Gate], sequences: Sequence[int]) -> list[str]:
+    """What came of frames of whatever capture is in hand."""
+    camera = cast("Camera", watch._camera)
+    reasons = []
+
+    async def scenario() -> None:
+        for sequence in sequences:
+            gate = gates(sequence)
+            watch._parts.analyst.look = lambda *_, gate=gate: Finding(gate.reason, (gate,))  # type: ignore[method-assign]
+            announced = msgspec.structs.replace(ready(film, 0), sequence=sequence, capture=len(camera.lit))
+            finding = await watch.look(announced)
+            assert finding is not None
+            reasons.append(finding.reason)
+
+    asyncio.run(scenario())
+    return reasons
+
+
+def test_every_capture_is_lit_by_a_draw_of_its_own(looking: tuple[Camera, Watch], film: list[FrameSet]) -> None:
+    camera, watch = looking
+    assert asyncio.run(watch.begin()) == ""
+    seen(watch, film[0], lambda _: RIGHT, range(SYMBOLS))
+    assert len(camera.lit) == 2
+    assert len(set(camera.lit)) == 2
+    for levels in camera.lit:
+        assert len(levels) == SYMBOLS
+        assert {level.flood for level in levels} == set(LEVELS)
+        assert {level.dots for level in levels} == {1.0}, "coded dots would cost depth"
+
+
+@pytest.mark.parametrize("step", [1, 3, 7])
+def test_draw_is_renewed_before_a_frame_comes_that_it_does_not_know(
+    looking: tuple[Camera, Watch], film: list[FrameSet], step: int
+) -> None:
+    camera, watch = looking
+    asyncio.run(watch.begin())
+    last = (SYMBOLS - 1) // step * step
+    seen(watch, film[0], lambda _: RIGHT, range(0, last, step))
+    assert len(camera.lit) == 1
+    seen(watch, film[0], lambda _: RIGHT, [last])
+    assert len(camera.lit) == 2
+    assert camera.stopped == 1, "lights are loaded only while they are off"
+
+
+def test_wrong_from_the_start_is_begun_anew_twice_and_every_wrong_answer_counts(
+    looking: tuple[Camera, Watch], film: list[FrameSet]
+) -> None:
+    """A first cycle that was lost shifts all others; a recording gets no more tries by it."""
+    camera, watch = looking
+    asyncio.run(watch.begin())
+    assert seen(watch, film[0], lambda _: WRONG, range(8)) == ["code_wrong"] * 8
+    assert len(camera.lit) == 1 + watching.REALIGNED
+
+
+def test_wrong_after_a_right_answer_is_no_lost_cycle(looking: tuple[Camera, Watch], film: list[FrameSet]) -> None:
+    camera, watch = looking
+    asyncio.run(watch.begin())
+    seen(watch, film[0], lambda sequence: RIGHT if sequence < 3 else WRONG, range(8))
+    assert len(camera.lit) == 1
+
+
+def test_numbers_that_spend_a_draw_at_once_do_not_capture_anew_for_ever(
+    looking: tuple[Camera, Watch], film: list[FrameSet]
+) -> None:
+    """Attack: every frame says that it is the last of its draw."""
+    camera, watch = looking
+    asyncio.run(watch.begin())
+    seen(watch, film[0], lambda _: RIGHT, [SYMBOLS - 1] * 50)
+    assert len(camera.lit) == watching.CAPTURES
+
+
+def test_capture_that_was_lost_is_not_begun_anew(looking: tuple[Camera, Watch], film: list[FrameSet]) -> None:
+    camera, watch = looking
+    asyncio.run(watch.begin())
+    camera.ended_by = CameraFault(cause="emitter_current", detail="dark")
+    seen(watch, film[0], lambda _: WRONG, [SYMBOLS - 1])
+    assert len(camera.lit) == 1
+
+
+def test_frame_of_the_capture_before_is_not_read_against_the_new_draw(
+    looking: tuple[Camera, Watch], film: list[FrameSet]
+) -> None:
+    camera, watch = looking
+    asyncio.run(watch.begin())
+    late = ready(film[0], 0)
+    seen(watch, film[0], lambda _: RIGHT, [SYMBOLS - 1])
+    assert asyncio.run(watch.look(late)) is None
+    assert camera.ended == []
