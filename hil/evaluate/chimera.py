@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware.vision.calibration import Calibration, Reading
-from hil.evaluate.pairs import EvaluateError
+from hil.evaluate.errors import EvaluateError
 from hil.evaluate.rates import LEVEL, Rate, exact_bounds, needed
 
 ASSUMING = "assuming independence, visible-light proxy"

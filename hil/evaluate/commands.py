@@ -16,10 +16,11 @@ from firmware.vision.calibration import decode_calibration
 from firmware.vision.embed import MODALITIES, Modality
 from firmware.vision.networks import DETECTOR, load_network
 from hil.evaluate import report, site
+from hil.evaluate.errors import EvaluateError
 from hil.evaluate.fit import to_toml
 from hil.evaluate.lens import read_intrinsics
 from hil.evaluate.networks import reader
-from hil.evaluate.pairs import MESHES, EvaluateError, Pair, read_pairs
+from hil.evaluate.pairs import MESHES, Pair, read_pairs
 from hil.evaluate.verification import Looker, forget, score
 from models.manifest import ModelError
 

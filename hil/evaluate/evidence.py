@@ -25,10 +25,10 @@ from firmware.vision.calibration import Calibration, CalibrationError, Reading, 
 from firmware.vision.embed import MODALITIES, Modality
 from hil.evaluate import chimera
 from hil.evaluate.cohort import F32, Cohort, gather, outline, vectors
+from hil.evaluate.errors import EvaluateError
 from hil.evaluate.frames import changed_sources
 from hil.evaluate.networks import Reader, float_parent, reader
 from hil.evaluate.page import FARS, Acquired, Fused, Int8, Page, Row, page
-from hil.evaluate.pairs import EvaluateError
 from hil.evaluate.presentations import HEADLINE, ICT, SETS, PeopleSet
 from hil.evaluate.rates import Rates, Trials, rates
 from hil.evaluate.report import draw, plain

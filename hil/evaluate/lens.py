@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from drivers.camera import Intrinsics
-from hil.evaluate.pairs import EvaluateError
+from hil.evaluate.errors import EvaluateError
 
 MAX_BYTES = 4096
 SIDE_PX = (24, 8192)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from drivers.camera import FrameSet
-from hil.evaluate.pairs import EvaluateError
+from hil.evaluate.errors import EvaluateError
 from hil.evaluate.presentations import GUIDED
 from hil.people import PeopleError
 from hil.people.actor import NEUTRAL, Actor

@@ -12,7 +12,7 @@ from firmware.vision.canonical import Canonical
 from firmware.vision.embed import MODALITIES, DepthEmbedder, Embedded, Embedder, Modality
 from firmware.vision.networks import DEPTH_EMBEDDER, EMBEDDER, load_network
 from firmware.vision.templates import make_templates
-from hil.evaluate.pairs import EvaluateError
+from hil.evaluate.errors import EvaluateError
 from models.manifest import CPU, load_manifest, read_file
 
 F32 = NDArray[np.float32]

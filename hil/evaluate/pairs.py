@@ -8,9 +8,11 @@ Rules kept here:
   `same` must agree with that: intervals are drawn by person, and a person under two names would make them too narrow.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
+
+from hil.evaluate.csv_rows import read_rows
+from hil.evaluate.errors import EvaluateError
 
 NEEDED = ("a", "b", "same")
 PEOPLE = ("person_a", "person_b")
@@ -18,12 +20,7 @@ GROUP = "group"
 MESHES = (".npz", ".obj")
 MAX_BYTES = 512 * 1024 * 1024
 MAX_ROWS = 5_000_000
-MAX_FIELD = 512  # characters
 MAX_GROUPS = 64
-
-
-class EvaluateError(Exception):
-    """An evaluation that cannot be made; the message names file, line where there is one, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +43,11 @@ def read_pairs(path: Path) -> list[Pair]:
     """Read the list. Raises EvaluateError."""
     pairs: list[Pair] = []
     groups: set[str] = set()
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise EvaluateError(f"{path}: larger than {MAX_BYTES} bytes")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True)
-            columns = _columns(path, next(rows, []))
-            for row in rows:
-                where = f"{path}, line {rows.line_num}"
-                if len(row) != len(columns):
-                    raise EvaluateError(f"{where}: {len(row)} fields, the header has {len(columns)}")
-                if len(pairs) == MAX_ROWS:
-                    raise EvaluateError(f"{where}: more than {MAX_ROWS} pairs")
-                pairs.append(_pair(where, dict(zip(columns, row, strict=True))))
-                groups.add(pairs[-1].group)
-                if len(groups) > MAX_GROUPS:
-                    raise EvaluateError(f"{where}: more than {MAX_GROUPS} groups")
-    except OSError as error:
-        raise EvaluateError(f"{path}: cannot be read: {error.strerror}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise EvaluateError(f"{path}: after {len(pairs)} pairs: not a CSV file in UTF-8: {error}") from error
-    if not pairs:
-        raise EvaluateError(f"{path}: no pairs")
+    for where, row in read_rows(path, _columns, "pairs", MAX_BYTES, MAX_ROWS):
+        pairs.append(_pair(where, row))
+        groups.add(pairs[-1].group)
+        if len(groups) > MAX_GROUPS:
+            raise EvaluateError(f"{where}: more than {MAX_GROUPS} groups")
     return pairs
 
 
@@ -89,8 +69,6 @@ def _pair(where: str, row: dict[str, str]) -> Pair:
     for name, value in row.items():
         if not value and name != GROUP:
             raise EvaluateError(f"{where}: {name} is empty")
-        if len(value) > MAX_FIELD or not value.isprintable():
-            raise EvaluateError(f"{where}: {name} is longer than {MAX_FIELD} characters or not printable")
     if row["same"] not in ("0", "1"):
         raise EvaluateError(f"{where}: same is {row['same'][:40]!r}, must be 0 or 1")
     for name in ("a", "b"):

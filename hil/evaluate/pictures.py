@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.camera import Intrinsics
-from hil.evaluate.pairs import EvaluateError
+from hil.evaluate.errors import EvaluateError
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 40_000_000

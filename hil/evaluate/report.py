@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
-from hil.evaluate.pairs import EvaluateError, Pair
+from hil.evaluate.errors import EvaluateError
+from hil.evaluate.pairs import Pair
 from hil.evaluate.rates import F64, FARS, LEVEL, Rate, Rates, RatesError, Trials, curve, needed, rates, supported
 from hil.evaluate.verification import Scored, trials
 

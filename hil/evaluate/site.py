@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from firmware.vision.calibration import Calibration
 from firmware.vision.embed import MODALITIES, Modality
 from firmware.vision.networks import DEPTH_EMBEDDER, EMBEDDER
+from hil.evaluate.errors import EvaluateError
 from hil.evaluate.fit import Trials, fit_calibration, fit_reading
-from hil.evaluate.pairs import EvaluateError, read_pairs
+from hil.evaluate.pairs import read_pairs
 from models.manifest import CPU, find
 
 NETWORKS: dict[Modality, str] = {"ir": EMBEDDER, "depth": DEPTH_EMBEDDER}

@@ -24,9 +24,10 @@ from firmware.vision.detect import Detector
 from firmware.vision.embed import Modality
 from firmware.vision.face import Face
 from hil.evaluate import meshes
+from hil.evaluate.errors import EvaluateError
 from hil.evaluate.faces import NO_CANONICAL, Missed, crop_of, shape_of
 from hil.evaluate.networks import Reader, template_of
-from hil.evaluate.pairs import MESHES, EvaluateError, Pair, inside
+from hil.evaluate.pairs import MESHES, Pair, inside
 from hil.evaluate.pictures import read_depth, read_grey
 from hil.evaluate.rates import Trials
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from firmware.vision.calibration import Calibration, load_calibration
 from hil.evaluate import chimera
 from hil.evaluate.chimera import Scores, decided, pair_up, read_proxy, tar_at
-from hil.evaluate.pairs import EvaluateError
+from hil.evaluate.errors import EvaluateError
 
 REAL, MADE, PICTURES = 8, 12, 3
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from drivers.camera import Intrinsics
 from hil.evaluate import meshes
+from hil.evaluate.errors import EvaluateError
 from hil.evaluate.lens import read_intrinsics
-from hil.evaluate.pairs import EvaluateError
 from hil.evaluate.pictures import read_depth, read_grey
 
 LENS = Intrinsics(width=64, height=48, fx=60.0, fy=60.0, cx=31.5, cy=23.5)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hil.evaluate import pairs as module
-from hil.evaluate.pairs import EvaluateError, inside, person_of, read_pairs
+from hil.evaluate.errors import EvaluateError
+from hil.evaluate.pairs import inside, person_of, read_pairs
 
 
 def written(folder: Path, text: str | bytes) -> Path:

@@ -11,8 +11,8 @@ import pytest
 
 from firmware.vision.calibration import load_calibration
 from firmware.vision.embed import MODALITIES
+from hil.evaluate.errors import EvaluateError
 from hil.evaluate.fit import to_toml
-from hil.evaluate.pairs import EvaluateError
 from hil.evaluate.site import NETWORKS, calibrate
 from models.manifest import CPU, find
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from hil.evaluate import meshes, verification
 from hil.evaluate.commands import evaluate
+from hil.evaluate.errors import EvaluateError
 from hil.evaluate.frames import _shoot
-from hil.evaluate.pairs import EvaluateError
 from hil.evaluate.presentations import HEADLINE, looks
 from hil.people.actor import NEUTRAL, Expression
 from hil.people.generators import make_actor
