@@ -31,6 +31,7 @@ from hil.artefacts.families import Family, exchanged, skin_of
 from hil.artefacts.finish import skin_tone
 from hil.artefacts.instrument import Attacker
 from hil.artefacts.species import SPECIES
+from hil.evaluate.recorded_code import RecordedCode
 from hil.people.actor import NEUTRAL, Actor
 from hil.people.generators import Generator, make_actor
 from hil.people.living import Prompt
@@ -93,17 +94,6 @@ class Shot:
         return hashlib.sha256(msgspec.json.encode((VERSION, self))).hexdigest()[:24]
 
 
-@dataclass(frozen=True)
-class Lit:
-    """The code a shot was taken under; an `Emitted` of its own, which no terminal can be built with."""
-
-    levels: tuple[float, ...]
-
-    def level(self, sequence: int) -> float | None:
-        """As `firmware.liveness.code.Emitted.level`."""
-        return self.levels[sequence] if 0 <= sequence < len(self.levels) else None
-
-
 @dataclass(frozen=True, slots=True)
 class About:
     """What is known of a person shown.
@@ -117,10 +107,10 @@ class About:
     beard: float
 
 
-def emitted(shot: Shot) -> Lit:
+def emitted(shot: Shot) -> RecordedCode:
     """The code that the frames of `shot` were lit by."""
     drawn = np.random.default_rng([shot.person, shot.seed, _CODE]).integers(0, len(LEVELS), shot.frames)
-    return Lit(tuple(LEVELS[symbol] for symbol in drawn))
+    return RecordedCode([LEVELS[symbol] for symbol in drawn])
 
 
 def frames_of(shot: Shot, root: Path) -> Iterator[FrameSet]:
