@@ -95,7 +95,7 @@ def test_a_link_leads_nowhere_else(folder: Path, tmp_path_factory: pytest.TempPa
     outside = tmp_path_factory.mktemp("outside") / "x.mcap"
     outside.touch()
     (folder / "link.mcap").symlink_to(outside)
-    with pytest.raises(EvaluateError, match="line 2: path: .* leads out"):
+    with pytest.raises(EvaluateError, match=r"line 2: path: .* leads out"):
         read(folder, HEAD + "link.mcap,attack,print,anna,p1,A\n")
     (folder / "other.mcap").symlink_to(folder / "a.mcap")
     with pytest.raises(EvaluateError, match="line 3: path: the recording of line 2 again"):
