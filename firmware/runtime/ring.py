@@ -40,9 +40,9 @@ MAX_WIDTH, MAX_HEIGHT = 1280, 800
 # no lens of ours has a focal length or a centre beyond this
 MOST_PX = 100_000
 
-_HEADER = struct.Struct("<QqqIIBB")
+_HEADER = struct.Struct("<QqqIIBBB")
 _HEADER_BYTES = 64
-_SLOT_BYTES = -(-(_HEADER_BYTES + MAX_WIDTH * MAX_HEIGHT * (2 + 2 + 4)) // mmap.PAGESIZE) * mmap.PAGESIZE
+_SLOT_BYTES = -(-(_HEADER_BYTES + MAX_WIDTH * MAX_HEIGHT * (4 + 3 * 2)) // mmap.PAGESIZE) * mmap.PAGESIZE
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 _Image = NDArray[np.uint8] | NDArray[np.uint16]
@@ -53,7 +53,7 @@ class RingError(Exception):
 
 
 class _Header(NamedTuple):
-    """First bytes of a slot. `pixel_bytes`: of `ir`, and of `ambient` if `has_ambient`, which is 0 or 1."""
+    """First bytes of a slot. `pixel_bytes`: of `ir`, and of `ambient` and `dots` where they are: 0 or 1 says so."""
 
     version: int
     sequence: int
@@ -62,6 +62,7 @@ class _Header(NamedTuple):
     height: int
     pixel_bytes: int
     has_ambient: int
+    has_dots: int
 
     def is_sane(self) -> bool:
         """Whether the slot is complete and every size lies within it."""
@@ -72,6 +73,7 @@ class _Header(NamedTuple):
             and 1 <= self.height <= MAX_HEIGHT
             and self.pixel_bytes in (1, 2)
             and self.has_ambient in (0, 1)
+            and self.has_dots in (0, 1)
         )
 
 
@@ -112,7 +114,7 @@ class RingWriter:
         self._next = 0
 
     def write(self, frames: FrameSet) -> int:
-        """Copy `frames` (all but `dots`) into the next slot; return the slot's number.
+        """Copy `frames` into the next slot; return the slot's number.
 
         Raises:
             RingError: the frame is larger than a slot.
@@ -125,13 +127,15 @@ class RingWriter:
         offset = slot * _SLOT_BYTES
         version = int.from_bytes(self._memory[offset : offset + 8], "little") | 1
         struct.pack_into("<Q", self._memory, offset, version)
-        has_ambient = int(frames.ambient is not None)
-        header = _Header(version, frames.sequence, frames.timestamp_ns, width, height, frames.ir.itemsize, has_ambient)
-        depth, ir, ambient = _images(self._memory, offset, header)
+        others = frames.ambient, frames.dots
+        has = (int(image is not None) for image in others)
+        header = _Header(version, frames.sequence, frames.timestamp_ns, width, height, frames.ir.itemsize, *has)
+        depth, ir, *places = _images(self._memory, offset, header)
         depth[:] = frames.depth_mm
         ir[:] = frames.ir
-        if ambient is not None and frames.ambient is not None:
-            ambient[:] = frames.ambient
+        for place, image in zip(places, others, strict=True):
+            if place is not None and image is not None:
+                place[:] = image
         _HEADER.pack_into(self._memory, offset, *header)
         struct.pack_into("<Q", self._memory, offset, version + 1)
         return slot
@@ -168,7 +172,7 @@ class RingReader:
         if not header.is_sane() or header[1:5] != announced:
             return None
         self._viewed = message, header
-        depth, ir, ambient = _images(self._memory, message.slot * _SLOT_BYTES, header)
+        depth, ir, ambient, dots = _images(self._memory, message.slot * _SLOT_BYTES, header)
         return FrameSet(
             sequence=message.sequence,
             timestamp_ns=message.timestamp_ns,
@@ -180,6 +184,7 @@ class RingReader:
             gain=message.gain,
             camera=camera,
             ambient=ambient,
+            dots=dots,
         )
 
     def intact(self, message: FrameReady) -> bool:
@@ -211,16 +216,23 @@ def _is_a_lens(intrinsics: Intrinsics) -> bool:
     return all(math.isfinite(number) and abs(number) <= MOST_PX for number in numbers) and min(numbers[:2]) >= 1
 
 
-def _images(memory: mmap.mmap, offset: int, header: _Header) -> tuple[NDArray[np.float32], _Image, _Image | None]:
-    """Return views of a slot's depth, infrared and ambient images. `header` has been checked."""
+def _images(
+    memory: mmap.mmap, offset: int, header: _Header
+) -> tuple[NDArray[np.float32], _Image, _Image | None, _Image | None]:
+    """Return views of a slot's depth, infrared, ambient and dot images, each in a place of its own.
+
+    `header` has been checked.
+    """
     shape = (header.height, header.width)
     pixels = header.height * header.width
     start = offset + _HEADER_BYTES
     depth = np.frombuffer(memory, np.float32, pixels, start).reshape(shape)
-    ir = _image(memory, header.pixel_bytes, start + 4 * pixels, shape)
-    if not header.has_ambient:
-        return depth, ir, None
-    return depth, ir, _image(memory, header.pixel_bytes, start + (4 + header.pixel_bytes) * pixels, shape)
+    ir, ambient, dots = (
+        _image(memory, header.pixel_bytes, start + (4 + place * header.pixel_bytes) * pixels, shape) if there else None
+        for place, there in enumerate((True, header.has_ambient, header.has_dots))
+    )
+    assert ir is not None
+    return depth, ir, ambient, dots
 
 
 def _image(memory: mmap.mmap, pixel_bytes: int, start: int, shape: tuple[int, int]) -> _Image:

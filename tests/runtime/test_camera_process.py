@@ -60,6 +60,7 @@ class ObedientCamera(Camera):
         self.advice = ""
         self.advice_from: dict[int, str] = {}  # from the frame of this number on
         self.script: queue.Queue[FrameSet | Exception] = queue.Queue()
+        self.levels: tuple[Emitter, ...] = ()
         self.started, self.stopped, self.closed = threading.Event(), threading.Event(), threading.Event()
 
     @property
@@ -75,7 +76,7 @@ class ObedientCamera(Camera):
         return Health(advice=self.advice)
 
     def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
-        self.levels = levels
+        self.levels = tuple(levels)
         self.stopped.clear()
         self.started.set()
 
@@ -186,6 +187,18 @@ def test_frames_pass_only_between_start_and_stop(rig: Rig, core: Core) -> None:
     core.say(StartCapture(capture=1))
     camera.script.put(frame(7))
     assert core.hears(FrameReady).sequence == 7
+
+
+def test_the_camera_gets_the_levels_of_each_capture(rig: Rig, core: Core) -> None:
+    camera = ObedientCamera()
+    rig.run(camera)
+    drawn = (Emitter(0.64, 1.0), Emitter(1.0, 1.0))
+    for capture, order in enumerate((StartCapture(capture=1, levels=drawn), StartCapture(capture=2)), start=1):
+        core.say(order)
+        camera.script.put(frame(0))
+        assert core.hears(FrameReady).capture == capture
+        assert camera.levels == order.levels
+    assert order.levels == FULL_LEVELS
 
 
 def test_ring_is_empty_once_capture_has_stopped(rig: Rig, core: Core) -> None:

@@ -23,7 +23,9 @@ CAMERA = CameraInfo(serial="fake-1", firmware="1", calibration_digest="", flood=
 EMITTER = Emitter(flood=1.0, dots=0.0)
 
 
-def frame(sequence: int, value: int = 7, size: tuple[int, int] = (48, 64), ambient: bool = True) -> FrameSet:
+def frame(
+    sequence: int, value: int = 7, size: tuple[int, int] = (48, 64), ambient: bool = True, dots: bool = True
+) -> FrameSet:
     """A frame whose every pixel says `value`."""
     return FrameSet(
         sequence=sequence,
@@ -36,6 +38,7 @@ def frame(sequence: int, value: int = 7, size: tuple[int, int] = (48, 64), ambie
         gain=1.0,
         camera=CAMERA,
         ambient=np.full(size, value + 1, np.uint16) if ambient else None,
+        dots=np.full(size, value + 2, np.uint16) if dots else None,
     )
 
 
@@ -50,10 +53,11 @@ def ring() -> Iterator[Ring]:
     made.close()
 
 
+@pytest.mark.parametrize("dots", [True, False])
 @pytest.mark.parametrize("ambient", [True, False])
 @pytest.mark.parametrize("size", [(48, 64), (47, 63), (800, 1280)])
-def test_a_frame_arrives_whole(ring: Ring, size: tuple[int, int], ambient: bool) -> None:
-    sent = frame(1, size=size, ambient=ambient)
+def test_a_frame_arrives_whole(ring: Ring, size: tuple[int, int], ambient: bool, dots: bool) -> None:
+    sent = frame(1, size=size, ambient=ambient, dots=dots)
     writer, reader = RingWriter(ring.writer_fd), RingReader(ring.reader_fd)
     announced = ready(sent, writer.write(sent))
     got = reader.view(announced, CAMERA)
@@ -61,9 +65,10 @@ def test_a_frame_arrives_whole(ring: Ring, size: tuple[int, int], ambient: bool)
     assert reader.intact(announced)
     np.testing.assert_array_equal(got.ir, sent.ir)
     np.testing.assert_array_equal(got.depth_mm, sent.depth_mm)
-    assert (got.ambient is None) == (sent.ambient is None)
-    if got.ambient is not None and sent.ambient is not None:
-        np.testing.assert_array_equal(got.ambient, sent.ambient)
+    for one, other in ((got.ambient, sent.ambient), (got.dots, sent.dots)):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            np.testing.assert_array_equal(one, other)
     assert got.ir.dtype == np.uint16
     assert (got.sequence, got.timestamp_ns, got.camera) == (1, 1001, CAMERA)
 
@@ -153,7 +158,7 @@ def test_nothing_is_copied_for_the_reader(ring: Ring) -> None:
     one, other = reader.view(announced, CAMERA), reader.view(announced, CAMERA)
     assert one is not None
     assert other is not None
-    for name in ("ir", "depth_mm", "ambient"):
+    for name in ("ir", "depth_mm", "ambient", "dots"):
         assert np.shares_memory(getattr(one, name), getattr(other, name))
         assert not getattr(one, name).flags.writeable
 
@@ -218,7 +223,7 @@ def test_frame_too_large_for_the_ring_is_refused(ring: Ring) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(header=st.binary(min_size=42, max_size=64), honest=st.booleans())
+@given(header=st.binary(min_size=43, max_size=64), honest=st.booleans())
 def test_garbage_header_never_crashes_the_reader(header: bytes, honest: bool) -> None:
     ring = Ring()
     sent = frame(1)
