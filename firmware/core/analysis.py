@@ -1,9 +1,10 @@
-"""One frame, looked at: is it fresh, is there one face, do the gates hold, who is it?
+"""One frame, looked at: is it fresh, is there one face, is it alive, who is it?
 
 Rules kept here:
 - The order is fixed and the first doubt ends it; identity is looked at last, so a frame that fails a gate is
   never matched against anybody.
-- Nothing is kept between frames but what `Freshness` needs.
+- While only more frames are missing (`PENDING`), identity is gathered at the same time; nothing is decided on that.
+- What is kept between frames is the look's (`liveness.look`).
 """
 
 import math
@@ -11,29 +12,33 @@ from dataclasses import dataclass, replace
 
 from drivers.camera import FrameSet
 from firmware.core.reasons import SENTENCES
-from firmware.liveness.evidence import Gate
-from firmware.liveness.gates import Freshness, Limits, geometry_gates
+from firmware.liveness.evidence import PENDING, Cue, Gate
+from firmware.liveness.look import Basis, Look
 from firmware.vision.detect import Detector
 from firmware.vision.embed import Embedded, FaceEmbedder
 from firmware.vision.face import Face, NoFace
-from firmware.vision.fusion import Judge, Match
+from firmware.vision.fusion import MISSING, Judge, Match
 from firmware.vision.templates import Templates
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finding:
-    """What one frame showed. An empty `reason` means nothing speaks against it.
+    """What one frame showed. An empty `reason` means alive, and, where somebody was claimed, that it is them.
 
     Attributes:
         reason: a code of `reasons.SENTENCES`, or empty.
         gates: the gates that were computed, in order.
+        cues: the soft cues that were weighed.
+        llr: their sum, nats, larger is more alive; NaN where not all are there.
         face: the face, where there is exactly one in the capture volume.
-        embedded: the face's embeddings, only where every gate held; a modality may be missing.
+        embedded: the face's embeddings, only where no gate failed; a modality may be missing.
         match: how they compare with the claimed person's templates.
     """
 
     reason: str
     gates: tuple[Gate, ...] = ()
+    cues: tuple[Cue, ...] = ()
+    llr: float = math.nan
     face: Face | None = None
     embedded: Embedded | None = None
     match: Match | None = None
@@ -45,40 +50,43 @@ class Finding:
 
     @property
     def values(self) -> dict[str, float]:
-        """Gate values and match by name, for the rig and the local audit record; what is unknown is left out."""
-        values = {gate.name: gate.value for gate in self.gates if math.isfinite(gate.value)}
-        if self.match is None:
-            return values
-        values |= {f"match_{modality}": cosine for modality, cosine in self.match.cosines.items()}
-        return values | {"match_llr": self.match.llr} if math.isfinite(self.match.llr) else values
+        """Gates, cues and match by name, for the rig; what is unknown is left out."""
+        values = {gate.name: gate.value for gate in self.gates} | {cue.name: cue.value for cue in self.cues}
+        values["alive_llr"] = self.llr
+        if self.match is not None:
+            values |= {f"match_{modality}": cosine for modality, cosine in self.match.cosines.items()}
+            values["match_llr"] = self.match.llr
+        return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 class Analyst:
-    """The networks, limits and thresholds that a finding rests on."""
+    """The networks and thresholds that a finding rests on; `basis` is what its evidence of life rests on."""
 
-    def __init__(self, detector: Detector, embedder: FaceEmbedder, limits: Limits, judge: Judge) -> None:
+    def __init__(self, detector: Detector, embedder: FaceEmbedder, basis: Basis, judge: Judge) -> None:
         self._detector = detector
         self._embedder = embedder
-        self._limits = limits
+        self.basis = basis
         self._judge = judge
 
-    def look(self, frames: FrameSet, freshness: Freshness, now_ns: int) -> Finding:
-        """Judge one frame by everything but identity. `now_ns` is the monotonic clock."""
-        fresh = freshness.check(frames, now_ns)
+    def look(self, frames: FrameSet, look: Look, now_ns: int) -> Finding:
+        """Judge one frame of a look by everything but identity. `now_ns` is the monotonic clock."""
+        fresh = look.fresh(frames, now_ns)
         if not fresh.passed:
+            look.interrupted()
             return Finding(fresh.reason, (fresh,))
         face = self._detector.find(frames)
         if isinstance(face, NoFace):
+            look.interrupted()
             return Finding(face.reason.value, (fresh,))
-        gates = (fresh, *geometry_gates(frames, face, self._limits))
-        failed = next((gate for gate in gates if not gate.passed), None)
-        if failed is not None:
-            return Finding(failed.reason, gates, face)
-        return Finding("", gates, face, self._embedder.embed(frames, face))
+        verdict = look.weigh(frames, face, fresh)
+        embedded = self._embedder.embed(frames, face) if verdict.alive or verdict.pending else None
+        return Finding(verdict.reason, verdict.gates, verdict.cues, verdict.llr, face, embedded)
 
     def recognise(self, finding: Finding, templates: Templates) -> Finding:
-        """Compare a finding without doubt with the claimed person's templates."""
-        if finding.reason or finding.embedded is None:
+        """Compare a finding that nothing speaks against with the claimed person's templates."""
+        if finding.reason not in ("", PENDING):
             return finding
+        if finding.embedded is None:
+            return replace(finding, reason=MISSING)
         match = self._judge.compare(finding.embedded, templates)
-        return replace(finding, reason=match.reason, match=match)
+        return replace(finding, reason=match.reason or finding.reason, match=match)

@@ -15,9 +15,10 @@ from typing import Final
 from drivers import plugins
 from drivers.secure_element.interface import Capability, SecureElement
 from firmware.core.analysis import Analyst
+from firmware.core.attempts import Attempts
 from firmware.core.errors import TerminalError
 from firmware.gallery.gallery import Gallery
-from firmware.liveness.gates import load_limits
+from firmware.liveness.look import Basis, load_basis
 from firmware.payment.clock import TrustedClock
 from firmware.payment.outbox import Outbox
 from firmware.payment.trust import Trust, load_trust
@@ -42,6 +43,7 @@ class Parts:
     element: SecureElement
     gallery: Gallery
     outbox: Outbox
+    attempts: Attempts
     clock: TrustedClock
     trust: Trust
     analyst: Analyst
@@ -50,10 +52,16 @@ class Parts:
     models_digest: bytes
     firmware_version: str
 
+    @property
+    def basis(self) -> Basis:
+        """What evidence of life rests on."""
+        return self.analyst.basis
+
     def close(self) -> None:
         """Zero templates, close files."""
         self.gallery.close()
         self.outbox.close()
+        self.attempts.close()
 
 
 def open_analyst(
@@ -69,20 +77,20 @@ def open_analyst(
     """
     where = NpuConfig() if npu is None else npu
     load = partial(load_network, models_dir=models_dir, runtime=where.runtime, options=where.options)
-    limits, limits_digest = load_limits()
+    basis = load_basis(profile.liveness)
     policy, policy_digest = load_policy(profile.policy)
     judge = Judge(load_calibration(profile.population, site), policy, policy.claimed)
     embedder = FaceEmbedder(Embedder(load(EMBEDDER)), DepthEmbedder(load(DEPTH_EMBEDDER)))
-    analyst = Analyst(Detector(load(DETECTOR)), embedder, limits, judge)
-    return analyst, judge, hashlib.sha256(limits_digest + judge.calibration.digest + policy_digest).digest()
+    analyst = Analyst(Detector(load(DETECTOR)), embedder, basis, judge)
+    return analyst, judge, hashlib.sha256(basis.digest + judge.calibration.digest + policy_digest).digest()
 
 
 def open_parts(config: Config, profile: Profile) -> Parts:
     """Open everything, in order of what fails most often.
 
     Raises:
-        CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError, TerminalError:
-            each says what and what to do.
+        AttemptsError, CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError,
+            TerminalError: each says what and what to do.
     """
     site = Path(config.site_calibration) if config.site_calibration is not None else None
     analyst, judge, thresholds_digest = open_analyst(profile, Path(config.models_dir), site, config.npu)
@@ -112,6 +120,7 @@ def open_parts(config: Config, profile: Profile) -> Parts:
         element=element,
         gallery=Gallery(state / "gallery.db", element, template_networks()),
         outbox=outbox,
+        attempts=Attempts(state / "attempts.db"),
         clock=TrustedClock(outbox),
         trust=trust,
         analyst=analyst,

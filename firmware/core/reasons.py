@@ -1,4 +1,12 @@
-"""Why the terminal said no: one closed list of codes with the plain sentence a customer reads."""
+"""Why the terminal said no: one closed list of codes, each with its plain sentence, and what of it is told.
+
+Rules kept here:
+- Whoever stands before the terminal reads what they can mend, and for every sign of an attack, or of another person,
+  one and the same sentence: which check failed would teach the next try. So does the backend's decline.
+- The code itself stays in the terminal's own record, and is told in profiles whose `tell_values` is set.
+"""
+
+from typing import Final
 
 SENTENCES = {
     # what the customer can mend: shown while looking, and as the reason when time runs out
@@ -10,16 +18,25 @@ SENTENCES = {
     "face_cut_off": "Part of the face is outside the picture.",
     "no_depth": "The distance of the face cannot be measured.",
     "depth_missing": "Too little of the face has depth.",
+    "covered": "Something is before the face, or it is not a face.",
+    "exposure": "The light on the face is too strong or too weak.",
+    "incoherent": "The face moved or changed too fast. Please hold still.",
+    "gathering": "Not enough was seen yet. Please keep looking at the terminal.",
     # what ends a session
     "flat": "This is a flat or bent sheet, not a face.",
-    "covered": "Something is before the face, or it is not a face.",
     "wrong_size": "This is not the size of a face.",
+    "not_skin": "This does not return light as skin does.",
+    "code_wrong": "The picture does not answer this terminal's light.",
+    "not_alive": "This does not look alive.",
     "repeated_frame": "The camera repeats a frame.",
     "stale_frame": "The camera's picture is too old.",
     "gate_unknown": "A check could not be made.",
     "not_recognised": "This is not the person who was claimed.",
     "modality_missing": "The face could be seen in one way only, in infrared or in shape; both are needed.",
     "modalities_disagree": "The picture and the shape of the face are not of the same person.",
+    "not_confirmed": "The face could not be confirmed.",
+    "wait": "Too many tries have failed. Please wait half a minute before the next, or pay another way.",
+    "stopped": "Too many tries have failed: this face must be enrolled anew. Please pay another way.",
     "minor": "Somebody who was under 18 when they enrolled cannot pay with a face.",
     "not_enrolled": "Nobody is enrolled for this payment.",
     "camera_lost": "The camera does not answer.",
@@ -40,6 +57,20 @@ SENTENCES = {
 }
 
 # A frame with one of these is a sign of an attack or a broken camera: seen often enough it ends the session at once.
-ATTACKS = frozenset({"flat", "wrong_size", "repeated_frame", "stale_frame"})
+ATTACKS: Final = frozenset(
+    {"flat", "wrong_size", "not_skin", "code_wrong", "not_alive", "repeated_frame", "stale_frame"}
+)
+# It is somebody, but not the person.
+ANOTHER: Final = frozenset({"not_recognised", "modalities_disagree"})
+# What makes an attempt a failed one (`attempts`). A camera that freezes or lags is nobody's attempt.
+COUNTED: Final = (ATTACKS | ANOTHER) - {"repeated_frame", "stale_frame"}
+NOT_CONFIRMED: Final = "not_confirmed"
+_UNTOLD: Final = ATTACKS | ANOTHER | {"modality_missing"}
+
+
+def told(code: str) -> str:
+    """The code as it is told outside the terminal's own record: one for every sign of an attack or another person."""
+    return NOT_CONFIRMED if code in _UNTOLD else code
+
 
 FALLBACK = "You can always pay another way: with a card or cash."

@@ -8,7 +8,8 @@ Rules kept here:
 - Every path ends: each phase has a deadline, and a deadline that passes is a refusal (before the authorization
   is stored) or "unknown, do not retry" (after).
 - `approved` is reached from RECEIPT by a verified receipt, and from nowhere else.
-- Good frames must be consecutive: one frame in doubt starts the count again.
+- Good frames must be consecutive: one frame in doubt starts the count again. A frame of the claimed person to which
+  nothing is missing but further frames counts too, and never decides: only one in which all is proven does.
 - No clock is read here; times are handed in, monotonic nanoseconds.
 """
 
@@ -17,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal
 
-from firmware.core.reasons import ATTACKS
+from firmware.core.reasons import ANOTHER, ATTACKS
+from firmware.liveness.evidence import PENDING
 from firmware.runtime.config import Profile
 
 # The camera may take this long from the command to the first frame; after that a second is all it gets.
@@ -25,7 +27,6 @@ FIRST_FRAME_S = 4.0
 NEXT_FRAME_S = 1.0
 # Frames with an attack's reason, or the wrong person, that end a session before its time is up.
 REFUSE_AFTER = 3
-ANOTHER = frozenset({"not_recognised", "modalities_disagree"})
 
 Outcome = Literal["approved", "declined", "refused", "unknown"]
 
@@ -47,7 +48,7 @@ class Session:
     Attributes:
         deadline_ns: when `expired` is due.
         frame_deadline_ns: while looking, when the camera counts as lost.
-        good: consecutive frames in which everything held.
+        good: consecutive frames of the claimed person that nothing spoke against.
         reasons: how often each reason was seen while looking.
         outcome: set when OVER. `refused` is the terminal's own no, `declined` the backend's.
         reason: code of a refusal, or the backend's code.
@@ -88,15 +89,16 @@ class Session:
         )
 
     def looked(self, reason: str, now_ns: int) -> "Session":
-        """Take one frame's finding: an empty reason is a good frame of the claimed person."""
+        """Take one frame's finding. Empty: alive, and the claimed person. `PENDING`: them, and not enough seen yet."""
         if self.phase is not Phase.LOOK:
             return self
         if now_ns >= self.deadline_ns:
             return self.expired(now_ns)
         nxt = replace(self, frame_deadline_ns=now_ns + _ns(NEXT_FRAME_S))
-        if not reason:
+        if reason in ("", PENDING):
             nxt = replace(nxt, good=self.good + 1)
-            return replace(nxt, phase=Phase.DECIDED) if nxt.good >= self.profile.frames_needed else nxt
+            enough = not reason and nxt.good >= self.profile.frames_needed
+            return replace(nxt, phase=Phase.DECIDED) if enough else nxt
         reasons = self.reasons + Counter([reason])
         if (reason in ATTACKS or reason in ANOTHER) and reasons[reason] >= REFUSE_AFTER:
             return nxt.refused(reason)
@@ -129,7 +131,8 @@ class Session:
         if self.phase is Phase.LOOK:
             if now_ns >= self.frame_deadline_ns:
                 return self.refused("camera_lost")
-            return self.refused(self.reasons.most_common(1)[0][0] if self.reasons else "no_face")
+            unproven = PENDING if self.good else "no_face"
+            return self.refused(self.reasons.most_common(1)[0][0] if self.reasons else unproven)
         return replace(self, phase=Phase.OVER, outcome="unknown", reason="no_receipt")
 
 

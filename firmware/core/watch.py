@@ -21,7 +21,7 @@ from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts
 from firmware.core.ports import CameraPort
 from firmware.liveness.code import SYMBOLS, Drawn
-from firmware.liveness.gates import Freshness
+from firmware.liveness.look import Look
 from firmware.runtime.messages import CameraFault, FrameReady
 
 # Without one frame that outlived its judgement for this long, the camera is too fast for us.
@@ -39,7 +39,7 @@ class Watch:
 
     def __init__(self, camera: CameraPort, parts: Parts, template: NDArray[np.float32] | None) -> None:
         self._camera, self._parts, self._template = camera, parts, template
-        self._freshness = Freshness(parts.profile.stale_s)
+        self._look: Look | None = None
         self._intact_at: float | None = None
         self._captures = self._realigned = 0
         self._last = -1
@@ -61,14 +61,14 @@ class Watch:
 
         Raises TerminalError: it cannot be judged within `JUDGE_S`.
         """
-        if not self._camera.current(announced):
+        if self._look is None or not self._camera.current(announced):
             return None
         frames = self._camera.view(announced)
         if frames is None:
             self._overrun()
             return None
         try:
-            finding = await asyncio.wait_for(asyncio.to_thread(self._judge, frames), JUDGE_S)
+            finding = await asyncio.wait_for(asyncio.to_thread(self._judge, frames, self._look), JUDGE_S)
         except (asyncio.TimeoutError, TimeoutError) as error:
             raise TerminalError(f"frame {announced.sequence} could not be judged within {JUDGE_S:g} s") from error
         if not self._camera.intact(announced):
@@ -81,7 +81,7 @@ class Watch:
     async def _capture(self) -> bool:
         """Begin a capture under a new draw."""
         drawn = Drawn(self._parts.element.random)
-        self._freshness = Freshness(self._parts.profile.stale_s)
+        self._look = Look(self._parts.basis, drawn, self._parts.profile.stale_s)
         self._captures += 1
         self._last, self._answered = -1, False
         return await self._camera.start([Emitter(flood=level, dots=1.0) for level in drawn.levels])
@@ -100,11 +100,9 @@ class Watch:
         await self._camera.stop()
         await self._capture()
 
-    def _judge(self, frames: FrameSet) -> Finding:
-        finding = self._parts.analyst.look(frames, self._freshness, time.monotonic_ns())
-        if finding.reason or self._template is None:
-            return finding
-        return self._parts.analyst.recognise(finding, self._template)
+    def _judge(self, frames: FrameSet, look: Look) -> Finding:
+        finding = self._parts.analyst.look(frames, look, time.monotonic_ns())
+        return finding if self._template is None else self._parts.analyst.recognise(finding, self._template)
 
     def _overrun(self) -> None:
         """Throw a finding away; where that goes on, the capture is lost."""

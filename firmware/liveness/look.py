@@ -3,43 +3,71 @@
 Rules kept here:
 - A new capture is a new look, with a new draw of the emitter code.
 - Good frames must follow each other: a frame without a face, or with a failed gate, begins the evidence anew.
-- A cue is judged by its median over those frames: they are of one presentation, not so many independent trials.
+- What one frame can say comes first. Only where all of that holds is the frame held against those before it
+  (`coherent`), and its light against the draw (`code`).
+- A cue is judged by its median over the good frames: they are of one presentation, not so many independent trials.
 """
 
 import hashlib
+import math
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
 
 from drivers.camera import FrameSet
-from firmware.liveness.code import Emitted
-from firmware.liveness.evidence import Gate
-from firmware.liveness.gates import Freshness, Limits, geometry_gates, load_limits
-from firmware.liveness.policy import Policy, PolicyName, load_policy
-from firmware.liveness.verdict import Verdict, weigh
+from firmware.liveness.albedo import albedo_gate, exposure_gate
+from firmware.liveness.code import CodeReader, Emitted
+from firmware.liveness.coherence import Coherence
+from firmware.liveness.evidence import PENDING, Gate
+from firmware.liveness.gates import Freshness, geometry_gates
+from firmware.liveness.limits import Limits, load_limits
+from firmware.liveness.patch import patch
+from firmware.liveness.policy import CueName, Policy, PolicyName, load_policy
+from firmware.liveness.verdict import Verdict, holds, weigh
 from firmware.vision.face import Face
+
+REMEMBERED: Final = 32
+"""Good frames that a median is taken over, at most: the newest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
     """What a verdict rests on; `digest` is the SHA-256 over all of it."""
 
+    name: PolicyName
     limits: Limits
     policy: Policy
     digest: bytes
 
+    @property
+    def told(self) -> str:
+        """Which it is, in one line: for reports and the command line."""
+        return f"liveness policy {self.name}, digest {self.digest.hex()[:16]}"
 
-def load_basis(policy: PolicyName) -> Basis:
-    """The shipped limits and one policy."""
+
+def load_basis(name: PolicyName) -> Basis:
+    """The shipped limits and cue calibration, and one policy."""
     limits, of_limits = load_limits()
-    terms, of_policy = load_policy(policy)
-    return Basis(limits, terms, hashlib.sha256(of_limits + of_policy).digest())
+    policy, of_policies = load_policy(name)
+    # no cue is measured yet
+    policy = msgspec.structs.replace(policy, cues=(), llr_min=0.0)
+    return Basis(name, limits, policy, hashlib.sha256(name.encode() + of_limits + of_policies).digest())
 
 
 class Look:
     """Evidence of one capture, frame by frame."""
 
     def __init__(self, basis: Basis, emitted: Emitted, stale_s: float) -> None:
+        """`emitted`: what the flood was told to do in this capture. `stale_s`: oldest frame that counts, seconds."""
         self._basis, self._emitted = basis, emitted
         self._freshness = Freshness(stale_s)
+        self._coherence = Coherence(basis.limits)
+        self._code = CodeReader(emitted, basis.policy.code_bits)
+        self._values: deque[Mapping[CueName, float]] = deque(maxlen=REMEMBERED)
 
     def fresh(self, frames: FrameSet, now_ns: int) -> Gate:
         """Whether a frame may take part at all; asked first. `now_ns` is the monotonic clock."""
@@ -47,8 +75,34 @@ class Look:
 
     def weigh(self, frames: FrameSet, face: Face, fresh: Gate) -> Verdict:
         """What is known after this frame of `face`."""
-        gates = (fresh, *geometry_gates(frames, face, self._basis.limits))
-        return weigh(gates, (), self._basis.policy)
+        limits, level = self._basis.limits, self._emitted.level(frames.sequence)
+        region = patch(frames, face)
+        gates = [
+            fresh,
+            *geometry_gates(frames, face, limits),
+            exposure_gate(region, limits),
+            albedo_gate(region, frames, level, limits),
+        ]
+        if not all(map(holds, gates)) or region is None:
+            self.interrupted()
+            return weigh(gates, (), self._basis.policy)
+        over_time = self._coherence.check(frames, face, region), self._code.read(frames, region)
+        if any(gate.reason not in ("", PENDING) for gate in over_time):
+            self._values.clear()
+        else:
+            self._values.append({})
+        return weigh([*gates, *over_time], (), self._basis.policy)
 
     def interrupted(self) -> None:
-        """Begin anew: a frame did not show the face."""
+        """Begin anew: a frame did not show the face, or not well."""
+        self._coherence.reset()
+        self._code.reset()
+        self._values.clear()
+
+    def _medians(self) -> dict[CueName, float]:
+        """Of each cue over the good frames in a row that could measure it; NaN where none could."""
+        medians: dict[CueName, float] = {}
+        for name in self._basis.policy.cues:
+            known = [value for values in self._values if math.isfinite(value := values.get(name, math.nan))]
+            medians[name] = float(np.median(known)) if known else math.nan
+        return medians

@@ -46,6 +46,8 @@ class Profile(_Table, frozen=True):
     Attributes:
         population: which score calibration holds: rendered people or real ones. Never mixed.
         policy: what counts as a recognition (`vision/policy.toml`).
+        liveness: what counts as a living face (`liveness/policy.toml`).
+        tell_values: whether precise reasons and values of evidence are told, or only what a customer may know.
         allow_hil: whether plug-ins of the test rig may be used.
         software_key: whether the device key may live in an encrypted file.
         require_flood: whether the camera must have a flood light of its own.
@@ -61,6 +63,8 @@ class Profile(_Table, frozen=True):
     name: Literal["demo", "payment", "rig"]
     population: Literal["virtual", "real"]
     policy: Literal["payment", "door"]
+    liveness: Literal["demo", "door", "payment", "payment_high"]
+    tell_values: bool
     allow_hil: bool
     software_key: bool
     require_flood: bool

@@ -22,7 +22,7 @@ ANSWERS = {"front": (0.0, 0.0), "left": (15.0, 0.0), "right": (-15.0, 0.0), "up"
 def finding(pose: str, embedded: Embedded = ADA) -> Finding:
     yaw, pitch = ANSWERS[pose]
     face = Face((0, 0, 1, 1), np.zeros((5, 2), np.float32), 0.9, 450.0, np.zeros((5, 3), np.float32), yaw, pitch, 0, 63)
-    return Finding("", (), face, embedded)
+    return Finding("", face=face, embedded=embedded)
 
 
 def hold(enrolment: Enrolment, pose: str, embedded: Embedded = ADA) -> Enrolment:

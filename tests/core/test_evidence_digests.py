@@ -1,6 +1,7 @@
 """What an authorization binds as its evidence changes with everything that a recognition rests on."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,9 @@ import pytest
 
 from firmware.core import parts
 from firmware.core.parts import open_analyst
-from firmware.liveness.gates import load_limits
+from firmware.liveness import look
+from firmware.liveness.look import load_basis
+from firmware.liveness.policy import POLICIES
 from firmware.runtime.config import Profile, load_profile
 from firmware.vision.calibration import Calibration, load_calibration
 from firmware.vision.policy import load_policy
@@ -16,6 +19,7 @@ from hil.evaluate.fit import to_toml
 from models import manifest
 
 RIG = load_profile("rig")
+LOADERS = ("load_limits", "load_policy")
 
 
 def digest(profile: Profile, models_dir: Path, site: Path | None = None) -> bytes:
@@ -52,10 +56,30 @@ def _measured_here(found: Calibration) -> Calibration:
     )
 
 
-def test_other_liveness_limits_are_another_digest(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_liveness_policy_is_another_digest(models_dir: Path) -> None:
+    found = {digest(msgspec.structs.replace(RIG, liveness=name), models_dir) for name in POLICIES}
+    assert len(found) == len(POLICIES)
+
+
+def test_other_limits_another_policy_or_other_cues_are_another_basis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file counts, and of the policies the one that decides."""
+    shipped = load_basis("demo").digest
+    assert load_basis("demo").digest == shipped
+    for name in LOADERS:
+        with monkeypatch.context() as patched:
+            value, of_file = getattr(look, name)("demo") if name == "load_policy" else getattr(look, name)()
+            changed = (value, hashlib.sha256(of_file).digest())
+            patched.setattr(look, name, lambda *_, changed=changed: changed)
+            assert load_basis("demo").digest != shipped, name
+
+
+def test_the_basis_of_liveness_is_bound_into_what_an_authorization_says(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = digest(RIG, models_dir)
-    limits, of_limits = load_limits()
-    monkeypatch.setattr(parts, "load_limits", lambda: (limits, hashlib.sha256(of_limits).digest()))
+    basis = load_basis("demo")
+    other = replace(basis, digest=hashlib.sha256(basis.digest).digest())
+    monkeypatch.setattr(parts, "load_basis", lambda _: other)
     assert digest(RIG, models_dir) != before
 
 

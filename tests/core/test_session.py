@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from firmware.core.reasons import ATTACKS, SENTENCES
+from firmware.core.reasons import ANOTHER, ATTACKS, COUNTED, SENTENCES, told
 from firmware.core.session import REFUSE_AFTER, Phase, Session
 from firmware.runtime.config import load_profile
 from firmware.vision.face import Reason
@@ -37,8 +37,9 @@ def test_flat_print_is_refused_before_time_runs_out() -> None:
 
 
 def test_look_that_runs_out_of_time_names_the_commonest_reason() -> None:
-    session = looking().looked("no_face", SECOND).looked("too_far", 2 * SECOND).looked("too_far", int(2.9 * SECOND))
-    session = session.looked("not_frontal", int(3.8 * SECOND)).looked("too_far", int(4.7 * SECOND))
+    session, step_ns = looking(), int(0.9 * SECOND)
+    for number, reason in enumerate(["no_face", "too_far", "gathering", "too_far", "not_frontal", "gathering"] * 2):
+        session = session.looked(reason, number * step_ns)
     assert session.expired(session.due_ns()).reason == "too_far"
 
 
@@ -57,6 +58,30 @@ def test_stored_authorization_cannot_be_refused_any_more() -> None:
     assert session.expired(session.due_ns()).outcome == "unknown"
 
 
+def test_look_in_which_nothing_was_wrong_but_not_enough_was_seen_says_so() -> None:
+    session, now_ns = looking(), 0
+    while not session.over:
+        session = session.looked("gathering", now_ns)
+        now_ns += SECOND // 2
+    assert (session.outcome, session.reason) == ("refused", "gathering")
+
+
+def test_nothing_is_decided_while_evidence_is_gathered_however_sure_the_person_is() -> None:
+    session = looking()
+    for _ in range(10 * DEMO.frames_needed):
+        session = session.looked("gathering", 1)
+    assert session.phase is Phase.LOOK
+    assert session.looked("", 2).phase is Phase.DECIDED, "they were gathered at the same time"
+
+
+def test_one_frame_of_somebody_else_while_evidence_is_gathered_starts_the_count_again() -> None:
+    session = looking()
+    for reason in [*["gathering"] * 20, "not_recognised", "", "", "", ""]:
+        session = session.looked(reason, 1)
+    assert session.phase is Phase.LOOK
+    assert session.looked("", 2).phase is Phase.DECIDED
+
+
 class SessionMachine(RuleBasedStateMachine):
     """Any events in any order, against what a customer and a merchant rely on."""
 
@@ -65,6 +90,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.now_ns = 0
         self.session = Session.begin(DEMO, 0)
         self.seen_good = 0
+        self.proven = False
         self.stored = False
         self.settled = False
 
@@ -83,10 +109,11 @@ class SessionMachine(RuleBasedStateMachine):
     def tap(self) -> None:
         self.session = self.session.tapped(self.now_ns)
 
-    @rule(reason=st.sampled_from(["", "", "", *SENTENCES]))
+    @rule(reason=st.sampled_from(["", "", "", "gathering", "gathering", *SENTENCES]))
     def look(self, reason: str) -> None:
         if self.session.phase is Phase.LOOK:
-            self.seen_good = 0 if reason else self.seen_good + 1
+            self.seen_good = self.seen_good + 1 if reason in ("", "gathering") else 0
+            self.proven = not reason
         self.session = self.session.looked(reason, self.now_ns)
 
     @rule(reason=st.sampled_from(["cancelled", "camera_lost", "offline", "store"]))
@@ -108,6 +135,7 @@ class SessionMachine(RuleBasedStateMachine):
     def approval_needs_good_frames_storage_and_a_receipt(self) -> None:
         if self.session.outcome == "approved":
             assert self.seen_good >= DEMO.frames_needed
+            assert self.proven
             assert self.stored
             assert self.settled
 
@@ -123,5 +151,24 @@ TestSessionMachine.settings = settings(max_examples=200, deadline=None)
 
 
 def test_every_reason_for_a_no_has_a_sentence() -> None:
-    gates = {"depth_missing", "flat", "covered", "wrong_size", "repeated_frame", "stale_frame", "gate_unknown"}
-    assert set(SENTENCES) >= ATTACKS | gates | {reason.value for reason in Reason}
+    gates = {
+        "depth_missing", "flat", "covered", "wrong_size", "repeated_frame", "stale_frame", "gate_unknown", "exposure",
+        "not_skin", "incoherent", "code_wrong", "not_alive", "gathering",
+    }  # fmt: skip
+    assert set(SENTENCES) >= ATTACKS | ANOTHER | COUNTED | gates | {reason.value for reason in Reason}
+    assert {told(code) for code in SENTENCES} <= set(SENTENCES)
+
+
+def test_every_sign_of_an_attack_or_of_somebody_else_is_told_as_one_and_the_same() -> None:
+    """Which check failed would teach the next try, and so would that the face was alive but another's."""
+    assert {told(code) for code in ATTACKS | ANOTHER | {"modality_missing"}} == {"not_confirmed"}
+    assert {code for code in SENTENCES if told(code) == code} == set(SENTENCES) - ATTACKS - ANOTHER - {
+        "modality_missing"
+    }
+
+
+def test_only_an_attack_or_another_person_is_a_failed_attempt() -> None:
+    innocent = {"cancelled", "no_face", "two_faces", "camera_lost", "offline", "covered", "no_tap", "store", "busy",
+                "gathering", "repeated_frame", "stale_frame", "exposure", "incoherent", "wait", "stopped"}  # fmt: skip
+    assert (ATTACKS | ANOTHER) - innocent == COUNTED
+    assert {"flat", "not_skin", "code_wrong", "not_alive", "wrong_size", "not_recognised"} <= COUNTED

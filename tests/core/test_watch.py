@@ -26,8 +26,8 @@ from firmware.core.parts import Parts, open_analyst
 from firmware.core.ports import CameraPort
 from firmware.core.watch import Watch
 from firmware.liveness.code import LEVELS, SYMBOLS
-from firmware.liveness.evidence import Gate
-from firmware.liveness.gates import Freshness
+from firmware.liveness.evidence import PENDING, Gate
+from firmware.liveness.look import Look, load_basis
 from firmware.runtime.config import load_profile
 from firmware.runtime.messages import CameraFault, FrameReady
 from firmware.runtime.ring import SLOTS, Ring, RingReader, RingWriter, announcement
@@ -64,6 +64,17 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> list[FrameSet]:
         return [camera.read(1.0) for _ in range(4)]
 
 
+class Steady:
+    """A flood that was told to stay as it is."""
+
+    def level(self, sequence: int) -> float | None:
+        return 1.0
+
+
+def look_of(analyst: Analyst) -> Look:
+    return Look(analyst.basis, Steady(), 0.5)
+
+
 def ready(frames: FrameSet, slot: int) -> FrameReady:
     return announcement(frames, slot, capture=1)
 
@@ -94,19 +105,19 @@ def test_nothing_kept_of_a_frame_changes_when_its_memory_does(
 ) -> None:
     analyst, judge = known
     writer, reader = RingWriter(ring.writer_fd), RingReader(ring.reader_fd)
-    freshness, findings, views = Freshness(0.5), [], []
+    look, findings, views = look_of(analyst), [], []
     enrolment = Enrolment.begin(judge, 0)
     for frames in film:
         announced = ready(frames, writer.write(frames))
         seen = reader.view(announced, frames.camera)
         assert seen is not None
-        finding = analyst.look(seen, freshness, frames.timestamp_ns)
+        finding = analyst.look(seen, look, frames.timestamp_ns)
         assert reader.intact(announced)
-        assert finding.reason == ""
+        assert finding.reason == PENDING
         findings.append(finding)
         views.append(seen)
         enrolment = enrolment.looked(finding, 1)
-    kept = [findings, enrolment, freshness, analyst]
+    kept = [findings, enrolment, look, analyst]
     assert enrolment.seen
     before = [array.copy() for array in arrays(kept)]
     told = [finding.values for finding in findings]
@@ -120,7 +131,7 @@ def test_nothing_kept_of_a_frame_changes_when_its_memory_does(
     announced = ready(again, writer.write(again))
     seen = reader.view(announced, again.camera)
     assert seen is not None
-    assert analyst.look(seen, freshness, again.timestamp_ns).reason == "repeated_frame"
+    assert analyst.look(seen, look, again.timestamp_ns).reason == "repeated_frame"
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numbers that are none
@@ -146,7 +157,7 @@ def test_memory_that_changes_while_it_is_judged_ends_in_some_finding(
         announced = ready(frames, RingWriter(ring.writer_fd).write(frames))
         seen = reader.view(announced, frames.camera)
         assert seen is not None
-        assert isinstance(analyst.look(seen, Freshness(0.5), frames.timestamp_ns), Finding)
+        assert isinstance(analyst.look(seen, look_of(analyst), frames.timestamp_ns), Finding)
 
 
 class Camera:
@@ -187,7 +198,7 @@ def looking() -> tuple[Camera, Watch]:
     camera = Camera()
     analyst = SimpleNamespace(look=lambda *_: Finding("no_face"))
     element = SimpleNamespace(random=random.Random(7).randbytes)
-    parts = SimpleNamespace(analyst=analyst, profile=load_profile("demo"), element=element)
+    parts = SimpleNamespace(analyst=analyst, basis=load_basis("demo"), profile=load_profile("demo"), element=element)
     return camera, Watch(cast("CameraPort", camera), cast("Parts", parts), None)
 
 
@@ -202,6 +213,7 @@ def test_the_loop_goes_round_while_a_frame_is_judged(looking: tuple[Camera, Watc
         return Finding("no_face")
 
     async def scenario() -> None:
+        await watch.begin()
         looked = asyncio.create_task(watch.look(ready(film[0], 0)))
         while not judging.is_set():
             await asyncio.sleep(0)
@@ -221,6 +233,7 @@ def test_a_frame_that_is_never_judged_ends_the_process(
     end = threading.Event()
 
     async def scenario() -> None:
+        await watch.begin()
         with pytest.raises(TerminalError, match="could not be judged"):
             await watch.look(ready(film[0], 0))
         end.set()
@@ -238,6 +251,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_finding_from_an_overwritten_frame_is_thrown_away(looking: tuple[Camera, Watch], film: list[FrameSet]) -> None:
     camera, watch = looking
+    asyncio.run(watch.begin())
     finding = asyncio.run(watch.look(ready(film[0], 0)))
     assert finding is not None
     assert finding.reason == "no_face"
@@ -250,6 +264,7 @@ def test_overrun_that_lasts_ends_the_capture_and_one_good_frame_forgives_it(
     looking: tuple[Camera, Watch], film: list[FrameSet], clock: list[float]
 ) -> None:
     camera, watch = looking
+    asyncio.run(watch.begin())
 
     def overrun_for(seconds: float) -> None:
         camera.survives = False
