@@ -32,6 +32,7 @@ from hil.sensor.scene import Placed
 
 VERSION = 1  # raised whenever a frame would come out otherwise: frames of two versions never mix
 UNIT_MM, HOLE = 0.002, np.iinfo(np.int16).min  # of the stored relief
+LEVELS = 1.0, 0.6  # of the flood, whatever a terminal draws today: frames of this version were lit so
 SOURCES = (
     "drivers/camera/structured_light/*.py",
     "firmware/vision/align.py",
@@ -159,7 +160,8 @@ def _take(people: PeopleSet, seed: int) -> Frames:
 
 def _shoot(actor: Actor, look: Look, sensor: str, seed: int) -> FrameSet:
     placed = tuple(Placed(surface, look.pose) for surface in actor.surfaces(look.expression))
-    return next(film(lambda _: placed, preset(sensor, 640), seed, 1, 15.0))
+    level = float(np.random.default_rng([seed, 0xC0DE]).choice(LEVELS, 1)[0])
+    return next(film(lambda _: placed, preset(sensor, 640), seed, [level], 15.0))
 
 
 def _seen(frames: FrameSet) -> tuple[NDArray[np.int16], NDArray[np.uint8], str, str]:

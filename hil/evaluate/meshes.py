@@ -19,7 +19,7 @@ from hil.evaluate.presentations import GUIDED
 from hil.people import PeopleError
 from hil.people.actor import NEUTRAL, Actor
 from hil.rig.mesh import MAX_TRIANGLES, load_scan, scan_of
-from hil.rig.render import film
+from hil.rig.render import code_of, film
 from hil.sensor.presets import preset
 from hil.sensor.scene import Placed, Pose
 from hil.sensor.surface import F32, I32
@@ -55,7 +55,7 @@ def probes(actor: Actor, seed: int) -> Iterator[FrameSet]:
 
 def _shoot(actor: Actor, pose: Pose, seed: int) -> FrameSet:
     placed = tuple(Placed(surface, pose) for surface in actor.surfaces(NEUTRAL))
-    return next(film(lambda _: placed, preset("structured-light", 640), seed, 1, 15.0))
+    return next(film(lambda _: placed, preset("structured-light", 640), seed, code_of(seed, 1), 15.0))
 
 
 def _read_npz(path: Path) -> tuple[F32, F32, I32]:

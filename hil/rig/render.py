@@ -8,7 +8,7 @@ Rules kept here:
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from drivers.camera import CameraInfo, Emitter, FrameSet
 from drivers.camera.recording import RecordingWriter
+from firmware.liveness.code import Drawn
 from hil.artefacts.instrument import HOLD, Attacker, Hold, settle
 from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
@@ -32,7 +33,6 @@ from hil.sensor.cycle import take as take_cycle
 from hil.sensor.presets import Preset, preset
 from hil.sensor.scene import Performance, Placed
 
-CODE_LEVELS = (1.0, 0.6)  # a lower level would cost depth where the flood helps it
 START_NS = 1_000_000_000  # of the simulated capture clock
 LANDMARKS = ("right_eye", "left_eye", "nose_tip", "right_mouth", "left_mouth")
 _CODE, _NOISE, _PAST = 0xC0DE, 0x2015E, 0x9A57
@@ -88,11 +88,11 @@ def find(who: str) -> Actor:
 
 
 def film(
-    shown: Performance, sensor: Preset, seed: int, count: int, fps: float, start_ns: int = START_NS
+    shown: Performance, sensor: Preset, seed: int, levels: Sequence[float], fps: float, start_ns: int = START_NS
 ) -> Iterator[FrameSet]:
-    """FrameSets of `shown` as `sensor` takes them, under the emitter code of `seed`."""
+    """FrameSets of `shown` as `sensor` takes them, one for each of the flood's `levels`; noise follows from `seed`."""
     info = camera_of(sensor)
-    for sequence, level in enumerate(code_of(seed, count)):
+    for sequence, level in enumerate(levels):
         time_s = sequence / fps
         cycle = take_cycle(shown, time_s, sensor, np.random.default_rng([seed, _NOISE, sequence]), flood_level=level)
         yield FrameSet(
@@ -111,8 +111,12 @@ def film(
 
 
 def code_of(seed: int, count: int) -> tuple[float, ...]:
-    """The flood level of each frame."""
-    return tuple(float(level) for level in np.random.default_rng([seed, _CODE]).choice(CODE_LEVELS, count))
+    """The flood level of each frame: draws as a terminal makes them, one after the other where one is too short."""
+    random = np.random.default_rng([seed, _CODE]).bytes
+    levels: tuple[float, ...] = ()
+    while len(levels) < count:
+        levels += Drawn(random).levels
+    return levels[:count]
 
 
 def camera_of(sensor: Preset) -> CameraInfo:
@@ -186,7 +190,8 @@ def _frames(take: Take, victim: Actor, sensor: Preset) -> tuple[Shown, Iterator[
         stream = STREAMS[take.artefact]
         show = living(find(take.wearer), Attacker(take.seed, None, prompts))
         past = living(victim, Attacker(take.seed + 1, None, prompts))
-        recorded = list(film(past.performance, sensor, take.seed + 1, take.frames, take.fps))
+        theirs = take.seed + 1
+        recorded = list(film(past.performance, sensor, theirs, code_of(theirs, take.frames), take.fps))
         live = list(_filmed(show, sensor, take))
         injected = stream.inject(recorded, live, **take.parameters)
         return Shown(show.performance, _nothing), injected, f"{stream.name}, not modelled: {stream.not_modelled}"
@@ -195,7 +200,7 @@ def _frames(take: Take, victim: Actor, sensor: Preset) -> tuple[Shown, Iterator[
 
 
 def _filmed(shown: Shown, sensor: Preset, take: Take) -> Iterator[FrameSet]:
-    return film(shown.performance, sensor, take.seed, take.frames, take.fps)
+    return film(shown.performance, sensor, take.seed, code_of(take.seed, take.frames), take.fps)
 
 
 def _nothing(time_s: float) -> dict[str, object]:
