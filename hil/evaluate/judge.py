@@ -27,7 +27,7 @@ from firmware.liveness.code import BITS_PER_SYMBOL, Emitted
 from firmware.liveness.evidence import PENDING
 from firmware.liveness.look import Basis, Look
 from firmware.liveness.policy import Policy
-from firmware.liveness.verdict import Verdict, weigh
+from firmware.liveness.verdict import Verdict, holds, weigh
 from firmware.runtime.config import load_profile
 from firmware.vision.detect import Detector
 from firmware.vision.face import NoFace
@@ -52,7 +52,7 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         frames: looked at until the decision.
         faced: with a usable face in the capture volume, among these.
         since_face: frames from the first such to the decision, both included.
-        seconds: between these two, by the frames' own clock; None without a face.
+        seconds: that these took by the frames' own clock, one mean interval for the first of them; None without a face.
         cpu_s: that judging all of them took, CPU.
         last_cpu_s: that judging the last took.
     """
@@ -188,7 +188,7 @@ class _Seen:
         self.frames = self.faced = 0
         self._since: FrameSet | None = None
         self._since_face = 0
-        self._last_ns = 0
+        self._first_ns = self._last_ns = 0
         self._cpu_s = self._last_cpu_s = 0.0
         self._verdict: Verdict | None = None
         self._gates: dict[str, str] = {}
@@ -198,13 +198,20 @@ class _Seen:
         self.frames += 1
         self._cpu_s += cpu_s
         self._last_cpu_s, self._last_ns = cpu_s, frame.timestamp_ns
+        self._first_ns = frame.timestamp_ns if self.frames == 1 else self._first_ns
         if isinstance(verdict, Verdict):
             self.faced += 1
             self._since = self._since or frame
             self._verdict = verdict
-            failed = [gate.name for gate in verdict.gates if not gate.passed and gate.reason == verdict.reason]
+            failed = [gate.name for gate in verdict.gates if not holds(gate) and gate.reason in ("", verdict.reason)]
             self._gates[verdict.reason] = failed[0] if failed else ""
         self._since_face += self._since is not None
+
+    def _seconds(self) -> float | None:
+        if self._since is None:
+            return None
+        interval_ns = (self._last_ns - self._first_ns) / max(self.frames - 1, 1)
+        return (self._last_ns - self._since.timestamp_ns + interval_ns) / 1e9
 
     def judged(self, decision: Decision, reason: str, score: float | None, without: dict[str, bool]) -> Judged:
         """All of it, as it is noted."""
@@ -221,7 +228,7 @@ class _Seen:
             frames=self.frames,
             faced=self.faced,
             since_face=self._since_face,
-            seconds=None if self._since is None else (self._last_ns - self._since.timestamp_ns) / 1e9,
+            seconds=self._seconds(),
             cpu_s=self._cpu_s,
             last_cpu_s=self._last_cpu_s,
         )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from drivers.camera import CameraInfo, Emitter, FrameSet, Intrinsics
 from drivers.camera.recording.session import Clock, Code
 from firmware.liveness.evidence import PENDING, Cue, Gate
 from firmware.liveness.look import Basis, load_basis
-from firmware.liveness.policy import POLICIES, PolicyName
+from firmware.liveness.policy import POLICIES, PolicyName, load_policy
 from firmware.liveness.verdict import GATES, Verdict, weigh
 from firmware.vision.face import Face, NoFace, Reason
 from hil.evaluate import judge as judging
@@ -80,7 +81,8 @@ def judged(
     script = Scripted(findings)
     monkeypatch.setattr(judging, "Look", script.look)
     frames = (frame(number, fps) for number in range(len(findings)))
-    return judge(frames, CODE, load_basis(policy), script)  # type: ignore[arg-type]
+    basis = replace(load_basis(policy), policy=load_policy(policy)[0])
+    return judge(frames, CODE, basis, script)  # type: ignore[arg-type]
 
 
 WAIT: Finding = ("code", PENDING, 4.0)
@@ -92,7 +94,7 @@ def test_the_first_alive_frame_accepts(monkeypatch: pytest.MonkeyPatch, policy: 
     found = judged(monkeypatch, [NOBODY, WAIT, WAIT, ALIVE, FLAT, FLAT, FLAT], policy)
     assert (found.decision, found.reason, found.gate) == ("accepted", "", "")
     assert (found.frames, found.faced, found.since_face) == (4, 3, 3)
-    assert found.seconds == pytest.approx(2 / 15)
+    assert found.seconds == pytest.approx(3 / 15)
     assert found.score == pytest.approx(4.0)
 
 
@@ -140,7 +142,7 @@ def test_after_the_time_a_terminal_looks_nothing_counts(monkeypatch: pytest.Monk
 def test_a_cue_left_out_changes_the_session_beside_never_the_decision(monkeypatch: pytest.MonkeyPatch) -> None:
     found = judged(monkeypatch, [("", "", -4.0)] * 20)
     assert found.decision == "refused"
-    assert set(found.without) == set(load_basis("door").policy.cues)
+    assert set(found.without) == set(load_policy("door")[0].cues)
     assert not any(found.without.values())
     assert all(judged(monkeypatch, [ALIVE] * 20).without.values())
 
