@@ -1,18 +1,16 @@
 """The page of evidence: what was measured, in the words of `evidence.md`."""
 
-import os
-import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hil.evaluate.chimera import ASSUMING, Decided, Point
+from hil.evaluate.markdown import table
 from hil.evaluate.presentations import HEADLINE, SETS, STRONG_PROBES
 from hil.evaluate.rates import RULE_OF_30, Rate, Rates, needed
+from hil.machine import machine
 
 FARS = (1e-3, 1e-4)
 REAL_MOVE_MM = 2.54  # how far strong expressions move real faces, mean: rigidly aligned scans, see docs/people.md
@@ -152,7 +150,7 @@ def _headline(found: Page) -> str:
     rows = {"depth": rates["depth"], "IR, rendered": rates["ir"], "both, rendered": rates["both"]}
     if found.int8 is not None:
         rows["depth, float parent"] = found.int8.parent
-    return _markdown(
+    return table(
         ("", "people", "genuine", "impostor", "EER %", "AUC", "TAR % at FAR 1e-3", "at 1e-4"),
         [
             (name, *_counts(one), _percent(one.eer), f"{one.auc.value:.5f}", *(_percent(_at(one, far)) for far in FARS))
@@ -173,12 +171,12 @@ def _table(found: Page, key: str) -> str:
             both = [(_percent(one.eer), _percent(_at(one, 1e-3))) for one in (row.rates["depth"], row.rates["ir"])]
             rows.append((row.name, *_counts(row.rates["depth"]), *both[0], *both[1]))
     heads = ("depth EER %", "depth TAR % at 1e-3", "IR EER %", "IR TAR % at 1e-3")
-    return _markdown(("", "people", "genuine", "impostor", *heads), rows)
+    return table(("", "people", "genuine", "impostor", *heads), rows)
 
 
 def _fused(found: Page) -> str:
     both, depth = found.fused.both, found.rows[0].rates["depth"]
-    return _markdown(
+    return table(
         ("TAR % at FAR", *(f"{point.far:g}" for point in both)),
         [
             ("IR alone (proxy)", *(_percent(point.rate) for point in found.fused.ir)),
@@ -189,7 +187,7 @@ def _fused(found: Page) -> str:
 
 
 def _decided(fused: Fused) -> str:
-    return _markdown(
+    return table(
         ("threshold named", "least sum", "false accepts", "true accepts"),
         [
             (
@@ -205,7 +203,7 @@ def _decided(fused: Fused) -> str:
 
 def _acquired(acquired: list[Acquired]) -> str:
     sensors = {people.name: people.sensor for people in SETS}
-    return _markdown(
+    return table(
         ("set", "sensor", "people", "not enrolled", "a gate refuses", "probes", "no usable face", "a gate refuses"),
         [
             (
@@ -226,16 +224,15 @@ def _acquired(acquired: list[Acquired]) -> str:
 def _made(found: Page) -> str:
     lines = [f"- {name}: {about}, SHA-256 `{digest[:16]}...`" for name, (about, digest) in found.networks.items()]
     lines += [f"- calibration `{name}`: `{digest[:16]}...`" for name, digest in found.calibration.items()]
-    machine = f"{_processor()}, {os.cpu_count()} shared cores, Python {platform.python_version()}"
+    its = machine()
     changed = ", ".join(f"`{name}`" for name in found.changed) or "none"
-    return "\n".join([*lines, f"- machine: {machine}", f"- sources changed since the frames were taken: {changed}"])
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
+    return "\n".join(
+        [
+            *lines,
+            f"- machine: {its['processor']}, {its['cores']} shared cores, Python {its['python']}",
+            f"- sources changed since the frames were taken: {changed}",
+        ]
+    )
 
 
 def _counts(one: Rates) -> tuple[str, str, str]:
@@ -257,11 +254,3 @@ def _reasons(counts: dict[str, int], of: int) -> str:
 def _at(rates: Rates, far: float) -> Rate | None:
     found = rates.at(far)
     return None if found is None else found.rate
-
-
-def _markdown(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    return "\n".join([_line(heads), "|" + "---|" * len(heads), *(_line(row) for row in rows)])
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
+from hil.evaluate.det import probit_axes
 from hil.evaluate.errors import EvaluateError
 from hil.evaluate.pairs import Pair
 from hil.evaluate.rates import F64, FARS, LEVEL, Rate, Rates, RatesError, Trials, curve, needed, rates, supported
 from hil.evaluate.verification import Scored, trials
 
 POINTS = 2000
-_TICKS = (1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
 CLAIM = (
     "Rates of these pairs, these people and these pictures. Failures to enrol are in none of them. Intervals hold 19 "
     "times in 20; they come from drawing people anew, or from the number of genuine pairs where that is wider."
@@ -138,11 +138,8 @@ def draw(path: Path, seen: dict[str, Trials], note: str) -> None:
         shown = (false > 0) & (accepted < 1)
         det.plot(norm.ppf(np.clip(false[shown], 1e-6, 1 - 1e-6)), norm.ppf(1 - accepted[shown]), label=name)
     roc.set(xscale="log", xlabel="false accept rate", ylabel="true accept rate", title=f"ROC {note}")
-    places = norm.ppf(_TICKS)
-    names = [f"{tick:g}" for tick in _TICKS]
     det.set(xlabel="false accept rate", ylabel="false reject rate", title=f"DET {note}")
-    det.set_xticks(places, names, rotation=45)
-    det.set_yticks(places, names)
+    probit_axes(det)
     for drawing in (roc, det):
         drawing.grid(alpha=0.3)
         drawing.legend(loc="lower right" if drawing is roc else "upper right")
