@@ -9,6 +9,7 @@ from drivers.npu.interface import NetworkError
 from drivers.plugins import PluginError
 from drivers.secure_element.interface import SecureElementError
 from firmware.core import control
+from firmware.core.attempts import AttemptsError
 from firmware.core.client import CONTROL_SOCKET
 from firmware.core.errors import TerminalError
 from firmware.core.parts import open_parts
@@ -22,7 +23,8 @@ from firmware.runtime.ring import RingReader
 from firmware.vision.calibration import CalibrationError
 
 CANNOT_START = (
-    CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError, TerminalError,
+    AttemptsError, CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError,
+    TerminalError,
 )  # fmt: skip
 CAMERA_SOCKET, LINK_SOCKET = "camera.sock", "link.sock"
 

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass, replace
 
 from drivers.camera import FrameSet
-from firmware.core.reasons import SENTENCES
 from firmware.liveness.evidence import PENDING, Cue, Gate
 from firmware.liveness.look import Basis, Look
 from firmware.vision.detect import Detector
@@ -42,11 +41,6 @@ class Finding:
     face: Face | None = None
     embedded: Embedded | None = None
     match: Match | None = None
-
-    @property
-    def sentence(self) -> str:
-        """The plain sentence for `reason`; empty without one."""
-        return SENTENCES[self.reason] if self.reason else ""
 
     @property
     def values(self) -> dict[str, float]:

@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware.core.reasons import COUNTED
+
 FREE = 5
 DELAY_S = 30.0
 STOP = 50
@@ -60,6 +62,16 @@ class Standing:
         if self.stopped:
             return "stopped"
         return "wait" if self.wait_s > 0 else ""
+
+    @property
+    def told(self) -> str:
+        """In plain words, for the operator; empty where nothing has failed."""
+        if self.stopped:
+            return f"stopped after {self.failed} failed tries in a row: enrol anew under a new mandate"
+        if not self.failed:
+            return ""
+        tries = f"{self.failed} failed {'try' if self.failed == 1 else 'tries'} in a row"
+        return f"{tries}; the next in {self.wait_s:.0f} s" if self.wait_s > 0 else tries
 
 
 class Attempts:
@@ -171,3 +183,24 @@ class Attempts:
             raise AttemptsError(
                 f"{self._path}: failed attempts cannot be counted: {error}; free disk space, check who else uses it"
             ) from error
+
+
+class Attempt:
+    """One look at somebody who was admitted: failed from the first sign on, until they are confirmed."""
+
+    def __init__(self, attempts: Attempts, who: bytes) -> None:
+        self._attempts, self._who = attempts, who
+        self._counted = False
+
+    def saw(self, reason: str) -> None:
+        """Take a frame's reason, before it is told to anybody. Raises AttemptsError: nothing may be told."""
+        if reason in COUNTED and not self._counted:
+            self._counted = True
+            self._attempts.failed(self._who)
+
+    def ended(self, *, confirmed: bool) -> None:
+        """Forget the failures of who was confirmed; for others a delay begins now. Raises AttemptsError."""
+        if confirmed:
+            self._attempts.confirmed(self._who)
+        elif self._counted:
+            self._attempts.delay(self._who)

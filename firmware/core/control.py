@@ -105,6 +105,7 @@ def _page(terminal: Terminal, start: int) -> People:
                 enrolled_at=enrolled.enrolled_at,
                 retain_until=enrolled.retain_until,
                 payer=enrolled.payer,
+                tries=terminal.parts.attempts.standing(enrolled.mandate).told,
             )
             for enrolled in everybody[start : start + PEOPLE_PER_PAGE]
         ],

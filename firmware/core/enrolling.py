@@ -2,13 +2,16 @@
 
 Rules kept here:
 - Consent and mandate are checked before the camera starts, and nothing is kept of an enrolment that did not end well.
+- Nobody is claimed here: signs of an attack count for the terminal (`attempts.NOBODY`), and slow the next look down.
 """
 
 import asyncio
+import logging
 import time
 
 from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementError
+from firmware.core.attempts import NOBODY, Attempt, AttemptsError
 from firmware.core.enrolment import Enrolment, EnrolmentError
 from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
 from firmware.core.parts import Parts
@@ -18,6 +21,8 @@ from firmware.gallery.consent import check_consent, parse_consent
 from firmware.gallery.gallery import GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.payment.mandate import verify_mandate
+
+_log = logging.getLogger("tessera.core")
 
 
 async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelope: bytes) -> str:
@@ -43,7 +48,7 @@ async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelo
 
     async def poses() -> None:
         try:
-            enrolment = await _pose(parts, stand)
+            enrolment = await _attempt(parts, stand)
             if enrolment.reason:
                 raise EnrolmentError(enrolment.reason)
             if not await stand.past_cancelling():
@@ -58,7 +63,25 @@ async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelo
     return await result
 
 
-async def _pose(parts: Parts, stand: Stand) -> Enrolment:
+async def _attempt(parts: Parts, stand: Stand) -> Enrolment:
+    """Five poses, as an attempt of nobody claimed. Raises EnrolmentError."""
+    try:
+        if reason := parts.attempts.admit(NOBODY):
+            raise EnrolmentError(reason)
+        attempt, complete = Attempt(parts.attempts, NOBODY), False
+        try:
+            enrolment = await _pose(parts, stand, attempt)
+            attempt.saw(enrolment.reason)
+            complete = enrolment.complete
+        finally:
+            attempt.ended(confirmed=complete)
+    except AttemptsError as error:
+        _log.error("%s", error)
+        raise EnrolmentError("store") from error
+    return enrolment
+
+
+async def _pose(parts: Parts, stand: Stand, attempt: Attempt) -> Enrolment:
     watch = Watch(stand.camera, parts, None)
     asked = ""
     try:
@@ -80,8 +103,9 @@ async def _pose(parts: Parts, stand: Stand) -> Enrolment:
             if not isinstance(happening, (Settled, Tapped)):
                 finding = await watch.look(happening)
                 if finding is not None:
+                    attempt.saw(finding.reason)
                     enrolment = enrolment.looked(finding, time.monotonic_ns())
-                    stand.say("evidence", finding.reason or "good", finding.sentence, finding.values)
+                    stand.show(finding)
     finally:
         await watch.end()
     return enrolment

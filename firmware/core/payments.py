@@ -6,6 +6,7 @@ Rules kept here:
 - An authorization is stored before it is sent, is sent until a verified receipt settles it, and is never signed
   while the link is down.
 - Capture runs only while somebody is looked at.
+- Who has failed too often in a row is not looked at (`attempts`); a failure is counted before anything of it is told.
 """
 
 import asyncio
@@ -16,10 +17,11 @@ from collections.abc import Callable
 from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementError
 from firmware.core.analysis import Finding
+from firmware.core.attempts import Attempt, AttemptsError
 from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
 from firmware.core.parts import Parts
 from firmware.core.ports import LinkPort
-from firmware.core.reasons import FALLBACK, SENTENCES
+from firmware.core.reasons import FALLBACK, MENDABLE, SENTENCES, sentence
 from firmware.core.session import Phase, Session
 from firmware.core.signing import Signer
 from firmware.core.stand import BusyError, Stand
@@ -124,7 +126,7 @@ class Payments:
     async def _pay(self, accepted: AcceptedIntent, now: int) -> None:
         intent = accepted.intent
         shown = display_text(intent.amount_minor, intent.currency, intent.merchant)
-        session = Session.begin(self._parts.profile, time.monotonic_ns())
+        session, finding = Session.begin(self._parts.profile, time.monotonic_ns()), None
         enrolled = self._parts.gallery.find(intent.payer, "payment", now)
         if intent.amount_minor > self._parts.profile.max_amount_minor:
             session = session.refused("amount_limit")
@@ -134,14 +136,14 @@ class Payments:
             session = session.refused("minor")
         elif self._stuck():
             session = session.refused("offline")
+        elif held_back := self._held_back(enrolled):
+            session = session.refused(held_back)
         else:
             self._stand.shown = shown
             self._stand.say("prompt", "tap", f"{shown}. Touch the screen to pay with your face. {FALLBACK}")
-            session, finding = await self._look(session, enrolled)
+            session, finding = await self._attempt(session, enrolled)
             if session.phase is Phase.DECIDED and finding is not None:
-                self._stand.say(
-                    "decision", "", "A life-size face in 3D, and the person who was claimed.", finding.values
-                )
+                self._stand.say("decision", "", "All gates hold, and it is the person who was claimed.", finding.values)
                 if await self._stand.past_cancelling():
                     session = self._authorize(session, accepted, enrolled, shown, finding)
                 else:
@@ -153,10 +155,32 @@ class Payments:
             elif isinstance(happening, Settled) and happening.intent == intent.id:
                 session = session.settled(happening.approved, happening.code)
         if session.outcome == "refused":
-            self._decline(intent.id, accepted.digest, session.reason)
+            self._decline(intent.id, accepted.digest, session.reason, finding)
         self._stand.say("outcome", session.reason or "approved", _outcome_text(session, self._stand.camera.ended_by))
 
-    async def _look(self, session: Session, enrolled: Enrolled) -> tuple[Session, Finding | None]:
+    def _held_back(self, enrolled: Enrolled) -> str:
+        """Why this person may not be looked at now: too many failed attempts; empty where they may."""
+        try:
+            return self._parts.attempts.admit(enrolled.mandate)
+        except AttemptsError as error:
+            _log.error("%s", error)
+            return "store"
+
+    async def _attempt(self, session: Session, enrolled: Enrolled) -> tuple[Session, Finding | None]:
+        """Look, as an attempt of the claimed person. One that cannot be counted is refused."""
+        attempt = Attempt(self._parts.attempts, enrolled.mandate)
+        finding = None
+        try:
+            try:
+                session, finding = await self._look(session, enrolled, attempt)
+            finally:
+                attempt.ended(confirmed=session.phase is Phase.DECIDED)
+        except AttemptsError as error:
+            _log.error("%s", error)
+            session = session.refused("store")
+        return session, finding
+
+    async def _look(self, session: Session, enrolled: Enrolled, attempt: Attempt) -> tuple[Session, Finding | None]:
         """Tap, then frames, until decided or over; the last finding with it. Capture ends whatever happens."""
         watch = Watch(self._stand.camera, self._parts, enrolled.templates)
         finding: Finding | None = None
@@ -185,13 +209,12 @@ class Payments:
                     if seen is None:
                         continue
                     finding = seen
+                    attempt.saw(finding.reason)
                     session = session.looked(finding.reason, time.monotonic_ns())
-                    self._stand.say(
-                        "evidence", finding.reason or "good", finding.sentence or "All gates hold.", finding.values
-                    )
-                    if finding.sentence and finding.reason != last_prompt:
+                    self._stand.show(finding)
+                    if finding.reason in MENDABLE and finding.reason != last_prompt:
                         last_prompt = finding.reason
-                        self._stand.say("prompt", finding.reason, finding.sentence)
+                        self._stand.say("prompt", finding.reason, sentence(finding.reason))
         finally:
             await watch.end()
         return session, finding
@@ -219,9 +242,9 @@ class Payments:
         self._wake_delivery()
         return session.stored(time.monotonic_ns())
 
-    def _decline(self, intent: bytes, digest: bytes, reason: str) -> None:
+    def _decline(self, intent: bytes, digest: bytes, reason: str, finding: Finding | None = None) -> None:
         try:
-            self._signer.decline(intent, digest, reason)
+            self._signer.decline(intent, digest, reason, finding)
             self._wake_delivery()
         except (PaymentError, SecureElementError) as error:
             # It stays open in the outbox and is declined as interrupted before the next.
@@ -237,4 +260,4 @@ def _outcome_text(session: Session, camera: CameraFault | None) -> str:
     if session.outcome == "declined":
         return f"Declined by the backend ({session.reason}). {FALLBACK}"
     why = FAULTS[camera.cause][0] if session.reason == "camera_lost" and camera is not None else ""
-    return " ".join(filter(None, ("Refused:", SENTENCES[session.reason], why, FALLBACK)))
+    return " ".join(filter(None, ("Refused:", sentence(session.reason), why, FALLBACK)))

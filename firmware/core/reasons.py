@@ -63,14 +63,26 @@ ATTACKS: Final = frozenset(
 # It is somebody, but not the person.
 ANOTHER: Final = frozenset({"not_recognised", "modalities_disagree"})
 # What makes an attempt a failed one (`attempts`). A camera that freezes or lags is nobody's attempt.
-COUNTED: Final = (ATTACKS | ANOTHER) - {"repeated_frame", "stale_frame"}
+COUNTED: Final = (ATTACKS | ANOTHER | {"person_changed"}) - {"repeated_frame", "stale_frame"}
 NOT_CONFIRMED: Final = "not_confirmed"
+# What the customer is told while they stand there, frame by frame: what they can mend, and nothing else.
+MENDABLE: Final = frozenset(
+    {
+        "no_face", "two_faces", "too_near", "too_far", "not_frontal", "face_cut_off", "no_depth", "depth_missing",
+        "covered", "exposure", "incoherent",
+    }
+)  # fmt: skip
 _UNTOLD: Final = ATTACKS | ANOTHER | {"modality_missing"}
 
 
 def told(code: str) -> str:
     """The code as it is told outside the terminal's own record: one for every sign of an attack or another person."""
     return NOT_CONFIRMED if code in _UNTOLD else code
+
+
+def sentence(code: str) -> str:
+    """The plain sentence for a code of `SENTENCES`, as it is told."""
+    return SENTENCES[told(code)]
 
 
 FALLBACK = "You can always pay another way: with a card or cash."

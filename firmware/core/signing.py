@@ -6,6 +6,7 @@ import msgspec
 
 from firmware.core.analysis import Finding
 from firmware.core.parts import ASSURANCE, Parts
+from firmware.core.reasons import told
 from firmware.gallery.gallery import Enrolled
 from firmware.payment.authorize import (
     SALT_BYTES,
@@ -40,7 +41,7 @@ class Signer:
         """
         parts = self._parts
         salt = parts.element.random(SALT_BYTES)
-        audit = msgspec.json.encode({"gates": finding.gates, "match": finding.match})
+        audit = _record("", finding)
         evidence = Evidence(
             assurance=ASSURANCE,
             gates=tuple(gate.name for gate in finding.gates if gate.passed),
@@ -72,8 +73,15 @@ class Signer:
 
         parts.outbox.authorize(accepted.intent.id, make, audit=salt + audit)
 
-    def decline(self, intent: bytes, digest: bytes, reason: str) -> None:
-        """Sign and store the decline of an open intent. Raises PaymentError, SecureElementError."""
+    def decline(self, intent: bytes, digest: bytes, reason: str, finding: Finding | None = None) -> None:
+        """Sign and store the decline of an open intent.
+
+        It carries the reason as it is told (`reasons.told`); the precise one stays here as the audit record, with
+        values and limits of `finding`, the last frame's.
+
+        Raises:
+            PaymentError, SecureElementError: nothing was stored.
+        """
         parts, now = self._parts, self._now_or_floor()
 
         def make(counter: int) -> bytes:
@@ -81,13 +89,13 @@ class Signer:
                 intent,
                 digest,
                 terminal=parts.config.terminal,
-                reason=reason,
+                reason=told(reason),
                 now=now,
                 counter=counter,
                 element=parts.element,
             )
 
-        parts.outbox.decline(intent, make)
+        parts.outbox.decline(intent, make, _record(reason, finding))
 
     def erasure(self, enrolled: Enrolled) -> bytes:
         """Sign the receipt for a person about to be erased: template, consent and key."""
@@ -107,6 +115,12 @@ class Signer:
             return self._parts.clock.now()
         except PaymentError:
             return self._parts.outbox.time_floor
+
+
+def _record(reason: str, finding: Finding | None) -> bytes:
+    """The audit record: why, and everything that was measured."""
+    seen = {} if finding is None else {name: getattr(finding, name) for name in ("gates", "cues", "llr", "match")}
+    return msgspec.json.encode({"reason": reason, **seen})
 
 
 def _band(fmr_upper: float) -> int:

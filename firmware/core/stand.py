@@ -3,7 +3,8 @@
 Rules kept here:
 - One session or enrolment at a time.
 - A touch of the screen counts only for the scene the screen shows.
-- Values of evidence are told in profiles `demo` and `rig` only.
+- Precise reasons and values of evidence are told where the profile tells values, and stay in the log elsewhere:
+  what is told there is what a customer may know (`reasons.told`), frame by frame only what they can mend.
 - A defect in a session ends the process: the supervisor starts it again, and what was in hand is declined.
 """
 
@@ -12,8 +13,10 @@ import logging
 from collections.abc import Coroutine
 
 from drivers.camera import FAULTS
+from firmware.core.analysis import Finding
 from firmware.core.inbox import CameraGone, Cancelled, Inbox, Tapped
 from firmware.core.ports import CameraPort, Subscribers
+from firmware.core.reasons import MENDABLE, SENTENCES, told
 from firmware.runtime.lights import Lights
 from firmware.runtime.messages import CameraFault, Event, Stage
 from firmware.runtime.ring import RingReader
@@ -88,11 +91,21 @@ class Stand:
         return True
 
     def say(self, stage: Stage, reason: str, text: str, values: dict[str, float] | None = None) -> None:
-        """Tell whoever watches; everything but the evidence of single frames goes to the log too."""
-        told = values if values and self._tell_values else {}
-        self.subscribers.tell(Event(scene=self.scene, stage=stage, reason=reason, text=text, values=told))
-        if stage != "evidence":
-            _log.info("%s %s: %s", stage, reason, text)
+        """Tell whoever watches, and the log. `reason` is the precise code; `text` may be told."""
+        self._tell(stage, told(reason), text, reason, values or {})
+        _log.info("%s %s: %s", stage, reason, text)
+
+    def show(self, finding: Finding) -> None:
+        """Tell what one frame showed."""
+        reason = finding.reason or "good"
+        if not self._tell_values and reason not in MENDABLE:
+            reason = "looking"
+        self._tell("evidence", told(reason), SENTENCES.get(told(reason), ""), reason, finding.values)
+
+    def _tell(self, stage: Stage, reason: str, text: str, why: str, values: dict[str, float]) -> None:
+        if not self._tell_values:
+            why, values = "", {}
+        self.subscribers.tell(Event(scene=self.scene, stage=stage, reason=reason, text=text, why=why, values=values))
 
     def _camera_lost(self, fault: CameraFault, silent_s: float | None) -> None:
         """Say which fault ended a capture; one that ended none is for the log."""

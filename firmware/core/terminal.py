@@ -4,6 +4,7 @@ import logging
 import time
 
 from drivers.secure_element.interface import SecureElementError
+from firmware.core.attempts import NOBODY, AttemptsError
 from firmware.core.parts import Parts
 from firmware.core.payments import Payments
 from firmware.core.signing import Signer
@@ -23,7 +24,7 @@ class Terminal:
     def __init__(self, parts: Parts, ring: RingReader) -> None:
         self.parts = parts
         lights = owned_lights(parts.config.emitter, "core")
-        self.stand = Stand(ring, lights, tell_values=parts.profile.allow_hil)
+        self.stand = Stand(ring, lights, tell_values=parts.profile.tell_values)
         self._signer = Signer(parts)
         self.payments = Payments(parts, self._signer, self.stand, before_each=self.purge)
         self._started_ns = time.monotonic_ns()
@@ -44,6 +45,7 @@ class Terminal:
             shown=self.stand.shown,
             camera=camera.problem or (camera.info.serial if camera.info else "unknown"),
             advice=camera.advice,
+            tries=self.parts.attempts.standing(NOBODY).told,
             link="connected" if link.connected else link.detail,
             people=len(self.parts.gallery),
             outbox_waiting=self.parts.outbox.waiting(),
@@ -54,7 +56,9 @@ class Terminal:
         """Erase a person; returns the signed receipt. Raises BusyError, GalleryError, PaymentError."""
         if self.stand.busy:
             raise BusyError
-        return self.parts.gallery.erase(person, self._signer.erasure)
+        receipt = self.parts.gallery.erase(person, self._signer.erasure)
+        self._forget_attempts()
+        return receipt
 
     def purge(self) -> None:
         """Erase whose retention has ended.
@@ -69,3 +73,11 @@ class Terminal:
                 _log.info("%s: retention has ended, erased", person)
         except (PaymentError, SecureElementError, GalleryError) as error:
             _log.error("retention: %s; tried again at the next session", error)
+        self._forget_attempts()
+
+    def _forget_attempts(self) -> None:
+        """Drop the failed attempts in the name of people who are gone."""
+        try:
+            self.parts.attempts.keep(enrolled.mandate for enrolled in self.parts.gallery.people())
+        except AttemptsError as error:
+            _log.error("%s", error)

@@ -166,9 +166,9 @@ class Outbox:
         """
         return self._answer("authorization", intent, make, audit)
 
-    def decline(self, intent: bytes, make: Make) -> bytes:
+    def decline(self, intent: bytes, make: Make, audit: bytes = b"") -> bytes:
         """Sign and keep the one decline of an open intent. Arguments and errors as in `authorize`."""
-        return self._answer("decline", intent, make, b"")
+        return self._answer("decline", intent, make, audit)
 
     def head(self) -> Entry | None:
         """Return the one envelope to send now: the oldest without a receipt, or None."""

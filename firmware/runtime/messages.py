@@ -148,13 +148,15 @@ class Event(_Message, frozen=True):
     """Something a person at the terminal would see, or a rig engineer wants to. Never biometrics.
 
     `scene` counts sessions; `stage` is one of prompt, evidence, decision, authorization, outcome, notice.
-    `reason` is a code, `text` the plain sentence, `values` numbers (gates, scores) in profiles demo and rig only.
+    `reason` is a code, `text` the plain sentence, both as a customer may know them (`core.reasons.told`).
+    `why`, the precise code, and `values` (gates, cues, scores) in profiles whose `tell_values` is set, else empty.
     """
 
     scene: int
     stage: Stage
     reason: Text
     text: Text
+    why: Text = ""
     values: dict[str, float] = {}
 
 
@@ -163,6 +165,7 @@ class StatusReply(_Message, frozen=True):
 
     `scene` and `shown`: what the screen shows now, for `Tap`; nothing while idle. `camera`: its serial, or, where no
     frame can come, `cause: detail`, the cause one of `drivers.camera.FAULTS`. `advice`: what to mend of it before that.
+    `tries`: what failed attempts in which nobody was claimed have come to; empty while they have come to nothing.
     """
 
     terminal: str
@@ -172,6 +175,7 @@ class StatusReply(_Message, frozen=True):
     shown: Text
     camera: str
     advice: Text
+    tries: Text
     link: str
     people: int
     outbox_waiting: int
@@ -179,13 +183,14 @@ class StatusReply(_Message, frozen=True):
 
 
 class Person(_Message, frozen=True):
-    """Metadata of an enrolled person; never the template."""
+    """Metadata of an enrolled person; never the template. `tries`: what failed attempts in their name have come to."""
 
     person: str
     purpose: str
     enrolled_at: int
     retain_until: int
     payer: str
+    tries: Text = ""
 
 
 class People(_Message, frozen=True):
