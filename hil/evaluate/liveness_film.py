@@ -2,7 +2,7 @@
 
 Rules kept here:
 - It may be stopped and started at any time: what is kept is not filmed again.
-- Some 20 GB at most; what a decision needs beyond is filmed when it is judged.
+- Some 15 GB at most; what a decision needs beyond is filmed when it is judged.
 """
 
 import argparse
@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-from firmware.liveness.policy import load_policy
+from firmware.liveness.policy import POLICIES, load_policy
 from hil.evaluate.judge import frames_wanted
-from hil.evaluate.protocol import ahead
+from hil.evaluate.protocol import WHOLE
 from hil.evaluate.shots import Shot, about, frames_kept, frames_of
 from hil.rig.scenario import BONA_FIDE
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, required=True, help="folder to keep the frames in")
     root = parser.parse_args().root
-    film(ahead(frames_wanted(load_policy("payment")[0])), root)
+    film(WHOLE.ahead({name: frames_wanted(load_policy(name)[0]) for name in POLICIES}), root)
 
 
 if __name__ == "__main__":

@@ -9,25 +9,23 @@ Rules kept here:
 - A pair is one victim and one instrument made of them: presented once. Pairs are counted, never frames.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
 
 from firmware.core.session import REFUSE_AFTER
+from firmware.liveness.policy import PolicyName
 from hil.artefacts.instrument import Limit
 from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
 from hil.evaluate.presentations import who
 from hil.evaluate.shots import Shot
 from hil.people.generators import EVALUATION_SEEDS
+from hil.people.sliders import Wearable
 
-PEOPLE = 510
-GROUP = 102
-PAIRS = 300
-SOLID_PAIRS = 100
 CELLS_MM = ((320.0, 400.0), (400.0, 500.0), (500.0, 600.0), (600.0, 700.0), (700.0, 800.0))
 """Of distance; nearer than 320 mm the terminal asks to step back."""
 FAR_CELLS_MM = ((800.0, 900.0), (900.0, 1000.0))
@@ -64,11 +62,13 @@ class People:
         name: of the row.
         about: what is particular about them, in words.
         shots: one of each person.
+        policy: that they are judged by: the code of `door` is half as long as that of `payment`, and half as dear.
     """
 
     name: str
     about: str
     shots: tuple[Shot, ...]
+    policy: PolicyName = "door"
 
 
 @dataclass(frozen=True)
@@ -101,104 +101,145 @@ class Attack:
         return len({(one.past if isinstance(one, Fed) else one).person for one in self.presented})
 
 
-@cache
-def adults() -> tuple[int, ...]:
-    """Seeds of the headline's people."""
-    return tuple(islice((seed for seed in EVALUATION_SEEDS if who(seed).grown), PEOPLE))
+@dataclass(frozen=True)
+class Protocol:
+    """How many of each, and of whom.
 
-
-@cache
-def minors() -> tuple[int, ...]:
-    """Seeds of the children and adolescents."""
-    return tuple(islice((seed for seed in EVALUATION_SEEDS if not who(seed).grown), GROUP))
-
-
-@cache
-def headline() -> People:
-    """Adults at every distance of `CELLS_MM` alike, half of them speaking."""
-    shots = tuple(_living(seed, place) for place, seed in enumerate(adults()))
-    return People("headline", "adults, 0.32 to 0.80 m, looking at the terminal, half of them speaking", shots)
-
-
-@cache
-def groups() -> tuple[People, ...]:
-    """Every other set of people."""
-    first = headline().shots[:GROUP]
-
-    def differ(name: str, about: str, **changed: object) -> People:
-        return People(name, about, tuple(replace(shot, **changed) for shot in first))  # type: ignore[arg-type]
-
-    def stand(name: str, about: str, parameter: str, low: float, high: float, either: bool) -> People:
-        return People(name, about, tuple(_moved(shot, parameter, low, high, either) for shot in first))
-
-    return (
-        People("children", "4 to 17 years", tuple(_living(seed, place) for place, seed in enumerate(minors()))),
-        differ("glasses", "clear lenses: their frame", worn=("glasses",)),
-        *(differ(f"sun {sun:g}", f"sun {sun:g} times the flood at 0.5 m", sun=sun) for sun in SUNS),
-        *(
-            stand(f"{near / 1000:.1f}-{far / 1000:.1f} m", "standing farther away", "distance_mm", near, far, False)
-            for near, far in FAR_CELLS_MM
-        ),
-        stand("yaw 15-25", "turned to one side", "yaw_deg", 15.0, 25.0, True),
-        stand("pitch 10-20", "looking up or down", "pitch_deg", 10.0, 20.0, True),
-        differ("sunglasses", "drawn opaque, the worst case", worn=("sunglasses",)),
-        differ("mask", "cloth over mouth and nose", worn=("mask",)),
-        People(
-            "hats", "caps and beanies in turn",
-            tuple(replace(shot, worn=(("cap", "beanie")[n % 2],)) for n, shot in enumerate(first)),
-        ),
-    )  # fmt: skip
-
-
-@cache
-def flat_attacks() -> tuple[Attack, ...]:
-    """The two-dimensional species and the mannequin: zero accepted is asked for."""
-    return tuple(_attack(name, PAIRS) for name in (*FLAT, MANNEQUIN))
-
-
-@cache
-def solid_attacks() -> tuple[Attack, ...]:
-    """Heads and masks, which static evidence cannot be expected to stop."""
-    return tuple(_attack(name, SOLID_PAIRS) for name in SOLID)
-
-
-@cache
-def streams() -> tuple[Attack, ...]:
-    """Recorded streams: the first frames of the headline's people, fed into the session of the next of them."""
-    return tuple(Attack(name, name, tuple(_fed(n, name) for n in range(PAIRS))) for name in RECORDED)
-
-
-@cache
-def relit() -> tuple[Attack, ...]:
-    """Recordings lit anew, by how late the light is known."""
-    return tuple(
-        Attack(
-            f"{RELIT}, {delay} late",
-            RELIT,
-            tuple(replace(_fed(n, RELIT), parameters=(("delay_frames", float(delay)),)) for n in range(PAIRS)),
-        )
-        for delay in DELAYS
-    )
-
-
-def ahead(wanted: int) -> Iterator[tuple[Shot, int]]:
-    """Every shot and how many of its frames to film before anything is judged; one person's follow each other.
-
-    Args:
-        wanted: frames that a decision takes of somebody nothing speaks against; what is flat is mostly refused before.
+    Attributes:
+        people: adults of the headline.
+        group: people of every other set of people.
+        pairs: of a flat species, the mannequin or a recorded stream.
+        solid: pairs of a head or mask, and of relit streams.
+        seeds: that people are drawn from.
     """
-    flat = {attack.name: attack.presented for attack in flat_attacks()}
-    for place, shot in enumerate(headline().shots):
-        yield shot, wanted
-        for name, presented in flat.items():
-            if place < len(presented):
-                yield _shot(presented[place]), wanted if name == MANNEQUIN else REFUSE_AFTER
-    for people in groups():
-        for shot in people.shots:
-            yield shot, wanted
-    for one in zip(*(attack.presented for attack in solid_attacks()), strict=True):
-        for presented_one in one:
-            yield _shot(presented_one), wanted
+
+    people: int = 510
+    group: int = 102
+    pairs: int = 300
+    solid: int = 100
+    seeds: range = EVALUATION_SEEDS
+
+    @cached_property
+    def adults(self) -> tuple[int, ...]:
+        """Seeds of the headline's people."""
+        return tuple(islice((seed for seed in self.seeds if who(seed).grown), self.people))
+
+    @cached_property
+    def minors(self) -> tuple[int, ...]:
+        """Seeds of the children and adolescents."""
+        return tuple(islice((seed for seed in self.seeds if not who(seed).grown), self.group))
+
+    @cached_property
+    def headline(self) -> People:
+        """Adults at every distance of `CELLS_MM` alike, half of them speaking."""
+        shots = tuple(_living(seed, place) for place, seed in enumerate(self.adults))
+        return People(
+            "headline", "adults, 0.32 to 0.80 m, looking at the terminal, half of them speaking", shots, "payment"
+        )
+
+    @cached_property
+    def groups(self) -> tuple[People, ...]:
+        """Every other set of people."""
+        first = self.headline.shots[: self.group]
+
+        def wearing(name: str, about: str, *things: Wearable) -> People:
+            worn = tuple(replace(shot, worn=(things[n % len(things)],)) for n, shot in enumerate(first))
+            return People(name, about, worn)
+
+        def standing(name: str, about: str, parameter: str, low: float, high: float, either: bool) -> People:
+            return People(name, about, tuple(_moved(shot, parameter, low, high, either) for shot in first))
+
+        return (
+            People("children", "4 to 17 years", tuple(_living(seed, n) for n, seed in enumerate(self.minors))),
+            wearing("glasses", "clear lenses: what their frame costs", "glasses"),
+            *(
+                People(
+                    f"sun {sun:g}",
+                    "times the flood at 0.5 m",
+                    tuple(replace(shot, sun=sun) for shot in first),
+                    "payment",
+                )
+                for sun in SUNS
+            ),
+            *(
+                standing(f"{near / 1000:.1f}-{far / 1000:.1f} m", "farther away", "distance_mm", near, far, False)
+                for near, far in FAR_CELLS_MM
+            ),
+            standing("yaw 15-25", "degrees to one side", "yaw_deg", 15.0, 25.0, True),
+            standing("pitch 10-20", "degrees up or down", "pitch_deg", 10.0, 20.0, True),
+            wearing("hats", "caps and beanies in turn", "cap", "beanie"),
+            wearing("sunglasses", "drawn opaque, the worst case", "sunglasses"),
+            wearing("masks", "cloth over mouth and nose", "mask"),
+        )
+
+    @cached_property
+    def flat(self) -> tuple[Attack, ...]:
+        """The two-dimensional species and the mannequin: zero accepted is asked for."""
+        return tuple(self._attack(name, self.pairs) for name in (*FLAT, MANNEQUIN))
+
+    @cached_property
+    def bodies(self) -> tuple[Attack, ...]:
+        """Heads and masks, which static evidence cannot be expected to stop."""
+        return tuple(self._attack(name, self.solid) for name in SOLID)
+
+    @cached_property
+    def streams(self) -> tuple[Attack, ...]:
+        """Recorded streams: the headline's people, each fed into the session of the next: zero is asked for."""
+        return tuple(Attack(name, name, tuple(self._fed(n, name) for n in range(self.pairs))) for name in RECORDED)
+
+    @cached_property
+    def relit(self) -> tuple[Attack, ...]:
+        """Recordings lit anew, by how many frames late the light is known."""
+        return tuple(
+            Attack(f"{RELIT}, {delay} late", RELIT, tuple(self._fed(n, RELIT, delay) for n in range(self.solid)))
+            for delay in DELAYS
+        )
+
+    def ahead(self, wanted: Mapping[PolicyName, int]) -> Iterator[tuple[Shot, int]]:
+        """Every shot and how many of its frames to film before anything is judged; one person's follow each other.
+
+        Args:
+            wanted: frames that a decision takes of somebody nothing speaks against; what is flat or one plain paint
+                is mostly refused before, and so is a face that is covered: more of them is filmed when it is asked for.
+        """
+        for place, shot in enumerate(self.headline.shots):
+            yield shot, wanted[self.headline.policy]
+            if place < self.pairs:
+                yield from ((_shot(attack.presented[place]), REFUSE_AFTER) for attack in self.flat)
+        *open_faced, sunglasses, masks = self.groups
+        for people in open_faced:
+            yield from ((shot, wanted[people.policy]) for shot in people.shots)
+        for place in range(self.solid):
+            yield from ((_shot(attack.presented[place]), wanted["payment"]) for attack in self.bodies)
+        for people in (sunglasses, masks):
+            yield from ((shot, REFUSE_AFTER) for shot in people.shots)
+
+    def _attack(self, name: str, pairs: int) -> Attack:
+        return Attack(name, name, tuple(self._instrument(name, place) for place in range(pairs)))
+
+    def _instrument(self, name: str, place: int) -> Shot:
+        species, victim = SPECIES[name], self.adults[place]
+        rng = np.random.default_rng([victim, _MAKE, *name.encode()])
+        parameters = {key: drawn(limit, rng, NARROWED.get(key)) for key, limit in species.shape.items()}
+        parameters |= {key: float(rng.uniform(*held)) for key, held in HELD.items()}
+        wearer = self.adults[(place + 1) % self.people] if species.worn else None
+        seed = _MAKE + sorted(SPECIES).index(name)
+        return Shot(person=victim, seed=seed, species=name, parameters=tuple(parameters.items()), wearer=wearer)
+
+    def _fed(self, place: int, name: str, delay: int | None = None) -> Fed:
+        shots = self.headline.shots
+        rng = np.random.default_rng([place, _STREAM, *name.encode()])
+        parameters = {}
+        for key, limit in STREAMS[name].parameters.items():
+            parameters[key] = drawn(limit, rng, (0, MAX_START) if key == "start" else None)
+        if delay is not None:
+            parameters["delay_frames"] = float(delay)
+        return Fed(shots[place], shots[(place + 1) % self.people], name, tuple(parameters.items()))
+
+
+WHOLE = Protocol()
+SAMPLE = Protocol(people=4, group=1, pairs=2, solid=1, seeds=range(700_000, 701_000))
+"""What CI runs: nothing of the evaluation, and no rate follows from it."""
 
 
 def _shot(one: Shot | Fed) -> Shot:
@@ -225,31 +266,9 @@ def _moved(shot: Shot, parameter: str, low: float, high: float, either: bool) ->
     return replace(shot, parameters=tuple({**dict(shot.parameters), parameter: value}.items()))
 
 
-def _attack(name: str, pairs: int) -> Attack:
-    return Attack(name, name, tuple(_instrument(name, place) for place in range(pairs)))
-
-
-def _instrument(name: str, place: int) -> Shot:
-    species, victim = SPECIES[name], adults()[place]
-    rng = np.random.default_rng([victim, _MAKE, *name.encode()])
-    parameters = {key: drawn(limit, rng, NARROWED.get(key)) for key, limit in species.shape.items()}
-    parameters |= {key: float(rng.uniform(*held)) for key, held in HELD.items()}
-    wearer = adults()[(place + 1) % PEOPLE] if species.worn else None
-    seed = _MAKE + sorted(SPECIES).index(name)
-    return Shot(person=victim, seed=seed, species=name, parameters=tuple(parameters.items()), wearer=wearer)
-
-
 def drawn(limit: Limit, rng: np.random.Generator, narrowed: tuple[float, float] | None = None) -> float:
     """A possible value, evenly."""
     low, high = limit.low, limit.high
     if narrowed is not None:
         low, high = max(low, narrowed[0]), min(high, narrowed[1])
     return float(rng.integers(int(low), int(high) + 1) if limit.whole else rng.uniform(low, high))
-
-
-def _fed(place: int, name: str) -> Fed:
-    shots = headline().shots
-    rng = np.random.default_rng([place, _STREAM, *name.encode()])
-    parameters = {key: drawn(limit, rng, (0, MAX_START) if key == "start" else None)
-                  for key, limit in STREAMS[name].parameters.items()}  # fmt: skip
-    return Fed(shots[place], shots[place + 1], name, tuple(parameters.items()))
