@@ -60,7 +60,7 @@ class ObedientCamera(Camera):
         self.advice = ""
         self.advice_from: dict[int, str] = {}  # from the frame of this number on
         self.script: queue.Queue[FrameSet | Exception] = queue.Queue()
-        self.levels: tuple[Emitter, ...] = ()
+        self.levels: queue.Queue[Sequence[Emitter]] = queue.Queue()
         self.started, self.stopped, self.closed = threading.Event(), threading.Event(), threading.Event()
 
     @property
@@ -76,7 +76,7 @@ class ObedientCamera(Camera):
         return Health(advice=self.advice)
 
     def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
-        self.levels = tuple(levels)
+        self.levels.put(levels)
         self.stopped.clear()
         self.started.set()
 
@@ -195,9 +195,9 @@ def test_the_camera_gets_the_levels_of_each_capture(rig: Rig, core: Core) -> Non
     drawn = (Emitter(0.64, 1.0), Emitter(1.0, 1.0))
     for capture, order in enumerate((StartCapture(capture=1, levels=drawn), StartCapture(capture=2)), start=1):
         core.say(order)
+        assert camera.levels.get(timeout=WAIT_S) == order.levels
         camera.script.put(frame(0))
         assert core.hears(FrameReady).capture == capture
-        assert camera.levels == order.levels
     assert order.levels == FULL_LEVELS
 
 
