@@ -19,10 +19,12 @@ from firmware.commands.camera_choice import Choice, opened
 from firmware.commands.camera_report import health_of, identity
 from firmware.commands.findings import Finding, table_of
 from firmware.commands.people import ConfigOption
+from firmware.core.attempts import AttemptsError
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
 from firmware.core.parts import open_analyst, open_parts
 from firmware.gallery.gallery import GalleryError
+from firmware.liveness.look import load_basis
 from firmware.payment.errors import PaymentError
 from firmware.payment.trust import load_trust
 from firmware.runtime.config import Config, EmitterConfig, Profile, load_config
@@ -33,8 +35,8 @@ from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, runtime
 
 BROKER_TIMEOUT_S = 3.0
 EXPECTED = (
-    CameraError, CalibrationError, GalleryError, NetworkError, OSError, PaymentError, PluginError, SecureElementError,
-    TerminalError,
+    AttemptsError, CameraError, CalibrationError, GalleryError, NetworkError, OSError, PaymentError, PluginError,
+    SecureElementError, TerminalError,
 )  # fmt: skip
 
 
@@ -60,6 +62,7 @@ def examine(config: Config, profile: Profile) -> Iterator[Finding]:
     else:
         yield from running(status)
     yield _look("networks", lambda: _networks(config, profile))
+    yield _look("liveness", lambda: load_basis(profile.liveness).told)
     yield _look("secure element", lambda: _element(config))
     yield _look("backend keys", lambda: (load_trust(Path(config.backend.keys)), "pinned keys can be read")[1])
     yield _look("broker", lambda: _broker(config))
@@ -82,6 +85,8 @@ def running(status: StatusReply) -> Iterator[Finding]:
     cause = status.camera.partition(":")[0]
     told = FAULTS.get(cause)  # type: ignore[call-overload]
     yield Finding("camera", told is None, f"{status.camera}. {' '.join(told)}" if told else status.camera)
+    if status.tries:
+        yield Finding("failed tries", None, f"in which nobody was claimed: {status.tries}")
     if status.advice:
         yield Finding("advice", None, status.advice)
 

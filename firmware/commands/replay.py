@@ -1,6 +1,9 @@
 """`tessera replay`: what the terminal makes of a recording, frame by frame. Nobody is matched, nothing is paid.
 
-Rule kept here: a recording that ends early is judged as far as it goes, with one warning and an exit code of its own.
+Rules kept here:
+- A recording that ends early is judged as far as it goes, with one warning and an exit code of its own.
+- A recording answers no code of this terminal, so none of its frames could pass here, and none is called good. Its own
+  code is judged by `tessera evaluate presentation`: what knows other draws than the terminal's is no part of it.
 """
 
 import collections
@@ -16,12 +19,22 @@ from drivers.camera import CameraLostError, CameraNotFoundError, open_camera
 from firmware.commands.inspect_recording import CUT_SHORT
 from firmware.core.analysis import Finding
 from firmware.core.parts import open_analyst
-from firmware.liveness.gates import Freshness
+from firmware.liveness.look import Look
+from firmware.liveness.verdict import UNKNOWN, holds
 from firmware.runtime.config import load_profile
 from models.manifest import BUILT_DIR
 
 SOURCES = {".mcap": "recording", ".db3": "realsense", ".bag": "realsense"}
 FRAME_TIMEOUT_S = 5.0
+NO_CODE = "no_code"
+"""Finding of a frame that nothing speaks against but that nobody here knows how it was lit."""
+NOTE = (
+    "no_code: what can be told without it holds, but a recording answers no code of this terminal, and none of its "
+    "frames could pass here. `tessera evaluate presentation` judges recordings by their own code."
+)
+LIT = ("albedo", "coherent", "code")
+"""Gates that need the light that was commanded, or come after one that does."""
+VALUES = ("depth_coverage", "relief", "solid_relief", "edges", "eye_distance", "exposure")
 
 
 def replay(
@@ -30,7 +43,7 @@ def replay(
     models: Annotated[Path, typer.Option(help="Folder of the built networks.")] = BUILT_DIR,
     every: Annotated[bool, typer.Option("--every", help="Print a line for every frame.")] = False,
 ) -> None:
-    """Play a recording through detection and the gates; exit code 3 if it ends early, 1 if it holds no frame."""
+    """Play a recording through detection and gates, without code; exit code 3 if it ends early, 1 without a frame."""
     console = Console()
     source = SOURCES.get(file.suffix)
     if source is None:
@@ -40,7 +53,7 @@ def replay(
     key = "path" if source == "recording" else "file"
     camera = open_camera(source, {key: str(file)})
     # A recording is not live: its frames are judged at their own time, so only order and repetition can fail.
-    freshness = Freshness(terms.stale_s)
+    look = Look(analyst.basis, NotDrawn(), terms.stale_s)
     counts: collections.Counter[str] = collections.Counter()
     shown = Table("frame", "finding", *VALUES)
     cut_short = ""
@@ -49,11 +62,13 @@ def replay(
         camera.start()
         try:
             for frames in camera.frames(FRAME_TIMEOUT_S):
-                finding = analyst.look(frames, freshness, frames.timestamp_ns)
-                counts[finding.reason or "good"] += 1
+                finding = analyst.look(frames, look, frames.timestamp_ns)
+                reason = found(finding)
+                counts[reason] += 1
                 if every:
-                    shown.add_row(*_row(frames.sequence, finding))
-                progress.update(task, description=f"frame {frames.sequence}: {finding.sentence or 'all gates hold'}")
+                    values = [f"{finding.values[name]:.2f}" if name in finding.values else "-" for name in VALUES]
+                    shown.add_row(str(frames.sequence), reason, *values)
+                progress.update(task, description=f"frame {frames.sequence}: {reason}")
         except CameraLostError as error:
             if not counts:
                 raise
@@ -67,6 +82,9 @@ def replay(
     for reason, count in counts.most_common():
         summary.add_row(reason, str(count))
     console.print(summary)
+    if counts[NO_CODE]:
+        console.print(NOTE)
+    console.print(analyst.basis.told)
     console.print(f"{sum(counts.values())} frames of {file.name}, camera {camera.info.serial}, profile {profile}")
     if cut_short:
         warning = f"tessera: warning: {cut_short}; what stands above is of the frames before that"
@@ -74,9 +92,16 @@ def replay(
         raise typer.Exit(CUT_SHORT)
 
 
-VALUES = ("depth_coverage", "relief", "eye_distance")
+class NotDrawn:
+    """A flood of which nobody here knows what it was told."""
+
+    def level(self, sequence: int) -> float | None:  # noqa: ARG002 - of no cycle
+        """As `firmware.liveness.code.Emitted.level`."""
+        return None
 
 
-def _row(sequence: int, finding: Finding) -> list[str]:
-    values = [f"{finding.values[name]:.2f}" if name in finding.values else "-" for name in VALUES]
-    return [str(sequence), finding.reason or "good", *values]
+def found(finding: Finding) -> str:
+    """What speaks against a frame, or `NO_CODE`."""
+    told = [gate for gate in finding.gates if gate.name not in LIT]
+    without_light = finding.face is not None and finding.reason == UNKNOWN and all(map(holds, told))
+    return NO_CODE if without_light else finding.reason

@@ -36,10 +36,20 @@ def _ignore(_: Event) -> None:
 
 @dataclass(frozen=True)
 class Visit:
-    """How a visit ended: the terminal's last word, the register's, and the intent."""
+    """How a visit ended.
+
+    Attributes:
+        intent: its id.
+        reason: the precise code where the terminal's profile tells it, else what a customer is told.
+        told: the code as a customer is told it.
+        text: what the screen said.
+        register: the register's word.
+        events: all that was told meanwhile.
+    """
 
     intent: str
     reason: str
+    told: str
     text: str
     register: str
     events: list[Event] = field(default_factory=list)
@@ -110,7 +120,8 @@ def pay(site: Site, stage: Stage, payer: str, amount: str, currency: str = "EUR"
     # The terminal's word is out before its signed decline has reached the backend.
     with contextlib.suppress(SiteError):
         site.wait_for("the register", lambda: site.state(intent)[0] != "open", SETTLE_S)
-    return Visit(intent, last.reason, last.text, "/".join(filter(None, site.state(intent))), events)
+    register = "/".join(filter(None, site.state(intent)))
+    return Visit(intent, last.why or last.reason, last.reason, last.text, register, events)
 
 
 def fingerprint(visit: Visit) -> dict[str, object]:
@@ -119,6 +130,7 @@ def fingerprint(visit: Visit) -> dict[str, object]:
     return {
         "intent": visit.intent,
         "terminal": visit.reason,
+        "customer": visit.text,
         "register": visit.register,
         "values": {name: round(value, 3) for name, value in values.items()},
         "events": [msgspec.to_builtins(event)["reason"] for event in visit.events if event.stage != "evidence"],

@@ -3,6 +3,9 @@
 A customer enrols with consent and pays; prints of them, a replay on a phone and a stranger are refused, each for
 the reason it must be; the customer withdraws and is a stranger too. Everything but the camera and the people is
 real: processes, shared memory, networks, signatures, broker, backend.
+
+The terminal runs in profile `rig`, which tells why: anywhere else every sign of an attack is the same sentence, to the
+customer as to the register, and the demo shows that sentence too.
 """
 
 import contextlib
@@ -21,7 +24,7 @@ from rich.status import Status as Spinner
 
 from drivers.secure_element.software import open_secure_element
 from firmware.core.client import ask
-from firmware.core.reasons import FALLBACK
+from firmware.core.reasons import FALLBACK, SENTENCES
 from firmware.payment.mandate import verify_erasure
 from firmware.runtime.messages import Erase, Event
 from hil.rig.contact_sheet import Panel, draw
@@ -33,10 +36,11 @@ PAYER = "payer-ada"
 AMOUNT, CURRENCY = "12.50", "EUR"
 # People 0 to 80 001 belong to the demo; tests, benchmark and calibration use others.
 MAX_SEED = 40_000
+UNCONFIRMED = "declined/not_confirmed"
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """A payment attempt and how it must end: the terminal's last word and the register's."""
+    """A payment attempt and how it must end: the terminal's own reason, and what the register is told."""
 
     title: str
     stage: Stage
@@ -49,15 +53,15 @@ def scenes(seed: int) -> tuple[Scene, ...]:
     customer, stranger = Person(2 * seed), Person(2 * seed + 1)
     return (
         Scene("the customer", Stage(subject=customer), "approved", "approved"),
-        Scene("a flat print of the customer", Stage(subject=customer, artefact="flat_print"), "flat", "declined/flat"),
-        Scene("a bent print of the customer", Stage(subject=customer, artefact="bent_print"), "flat", "declined/flat"),
+        Scene("a flat print of the customer", Stage(subject=customer, artefact="flat_print"), "flat", UNCONFIRMED),
+        Scene("a bent print of the customer", Stage(subject=customer, artefact="bent_print"), "flat", UNCONFIRMED),
         Scene(
             "a replay of the customer on a phone",
             Stage(subject=customer, artefact="phone_screen", distance_mm=350),
             "no_face",
             "declined/no_face",
         ),
-        Scene("a stranger", Stage(subject=stranger), "not_recognised", "declined/not_recognised"),
+        Scene("a stranger", Stage(subject=stranger), "not_recognised", UNCONFIRMED),
     )
 
 
@@ -138,7 +142,10 @@ class _Story:
         good = (visit.reason, visit.register) == (scene.terminal, scene.register)
         mark = "[green]as it must[/green]" if good else f"[red]expected {scene.terminal}, {scene.register}[/red]"
         self._tell_evidence(visit)
-        self.console.print(f"  terminal: {visit.text.removesuffix(FALLBACK)}\n  register: {visit.register}  {mark}\n")
+        self.console.print(f"  customer reads: {visit.text.removesuffix(FALLBACK)}")
+        if visit.reason != visit.told:
+            self.console.print(f"  terminal's own reason: {visit.reason}: {SENTENCES[visit.reason]}")
+        self.console.print(f"  register: {visit.register}  {mark}\n")
         self._note(scene.title, scene.terminal, visit.reason, good, fingerprint(visit))
         self.panels.append(Panel(scene.title, scene.stage, visit.reason, visit.reason == "approved"))
 
@@ -157,8 +164,7 @@ class _Story:
 
     def _watch(self, event: Event) -> None:
         if event.stage == "evidence":
-            values = "  ".join(f"{name} {value:.2f}" for name, value in event.values.items())
-            self.tell(f"{event.reason}  {values}")
+            self.tell(f"{event.why}  {_shown(event.values)}")
         elif event.stage in ("prompt", "authorization"):
             self.tell(event.text)
             if event.stage == "authorization" or event.reason in ("tap", *TURNS):
@@ -168,11 +174,15 @@ class _Story:
         seen = [event for event in visit.events if event.stage == "evidence"]
         values = next((event.values for event in reversed(seen) if event.values), {})
         if seen:
-            told = ", ".join(f"{name} {value:.2f}" for name, value in values.items()) or "no face in any frame"
+            told = _shown(values) or "no face in any frame"
             self.console.print(f"  evidence from {len(seen)} frames; the last: {told}")
 
     def _note(self, title: str, expected: str, got: str, good: bool, more: dict[str, object]) -> None:
         self.results.append({"scene": title, "expected": expected, "got": got, "as_it_must": good, **more})
+
+
+def _shown(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in values.items())
 
 
 @contextlib.contextmanager
@@ -206,6 +216,7 @@ def _write(
     draw(panels, seed, folder / "contact-sheet.png")
     summary = {
         "evidence": "simulated: virtual people, virtual camera",
+        "profile": "rig: precise reasons and values are told here; `customer` is what anybody else is told",
         "assurance": "geometry",
         "seed": seed,
         "seconds": round(took_s, 1),

@@ -79,7 +79,7 @@ class Site:
         broker: Literal["embedded", "mosquitto"] = "embedded",
         camera: dict[str, str | int | float] | None = None,
         source: Literal["virtual", "virtual-exposures"] = "virtual",
-        profile: str = "demo",
+        profile: Literal["demo", "rig"] = "rig",
     ) -> Iterator["Site"]:
         """Lay out `folder`, start everything, and end it all afterwards.
 
@@ -88,7 +88,7 @@ class Site:
             broker: the embedded one without TLS, or mosquitto with mutual TLS.
             camera: further options of the camera, e.g. its seed.
             source: the virtual camera, or the virtual sensor behind the structured-light driver.
-            profile: of the terminal.
+            profile: of the terminal; `rig` tells precise reasons and values, `demo` what a customer may know.
 
         Raises:
             SiteError, BrokerError: something did not start.

@@ -18,9 +18,9 @@ from tests.commands.camera_rig import Scripted, run, write_config
 Make = Callable[[int], list[FrameSet]]
 
 
-def status(camera: str, advice: str = "") -> StatusReply:
+def status(camera: str, advice: str = "", tries: str = "") -> StatusReply:
     return StatusReply(
-        terminal="t1", profile="rig", session="idle", scene=0, shown="", camera=camera, advice=advice,
+        terminal="t1", profile="rig", session="idle", scene=0, shown="", camera=camera, advice=advice, tries=tries,
         link="connected", people=2, outbox_waiting=0, uptime_s=9.0,
     )  # fmt: skip
 
@@ -54,6 +54,11 @@ def test_a_running_terminals_camera_is_told_with_what_to_do() -> None:
         "Was the module knocked? Calibrate it again."
     )
     assert found["advice"].text == "Rows have drifted."
+
+
+def test_failed_tries_in_which_nobody_was_claimed_are_told_in_plain_words() -> None:
+    found = by_name(list(running(status("SYN0001", tries="6 failed tries in a row; the next in 20 s"))))
+    assert found["failed tries"].text == "in which nobody was claimed: 6 failed tries in a row; the next in 20 s"
 
 
 def test_a_running_terminal_without_a_fault_is_well() -> None:
