@@ -1,15 +1,12 @@
-"""`tessera evaluate`: how well people are told apart, on anybody's own data."""
+"""`tessera evaluate`: how well people are told apart, and artefacts from people, on anybody's own data."""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from drivers.npu.interface import NetworkError
 from firmware.vision.calibration import decode_calibration
@@ -21,10 +18,14 @@ from hil.evaluate.fit import to_toml
 from hil.evaluate.lens import read_intrinsics
 from hil.evaluate.networks import reader
 from hil.evaluate.pairs import MESHES, Pair, read_pairs
+from hil.evaluate.presentation_commands import plan, presentation
+from hil.evaluate.progress import progress
 from hil.evaluate.verification import Looker, forget, score
 from models.manifest import ModelError
 
-evaluate = typer.Typer(help="Error rates of recognition, on your own data.", no_args_is_help=True)
+evaluate = typer.Typer(help="Error rates of recognition and of liveness, on your own data.", no_args_is_help=True)
+evaluate.command()(presentation)
+evaluate.command()(plan)
 NOTES = "notes"
 
 
@@ -49,7 +50,7 @@ def verification(
         lens = None if intrinsics is None else read_intrinsics(intrinsics)
         told = reader(kind, network, threads=os.cpu_count() or 1)
         looker = Looker(images, kind, told, load_network(DETECTOR), lens)
-        with _progress(console) as step:
+        with progress(console, "faces") as step:
             scored = score(listed, images, looker, out / NOTES, step)
         head = report.Head(
             pairs=pairs.name,
@@ -105,11 +106,3 @@ def _modality(word: str) -> Modality:
 
 def _of_meshes(listed: list[Pair]) -> bool:
     return any(Path(name).suffix in MESHES for pair in listed for name in (pair.a, pair.b))
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("faces", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -57,11 +57,17 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What recordings are judged by; `digest` is the SHA-256 over all of it."""
+    """What recordings are judged by; `detector_sha256` is the digest of the detector's network."""
 
     basis: Basis
     detector: Detector
-    digest: str
+    detector_sha256: str
+
+    @property
+    def digest(self) -> str:
+        """Of all of it."""
+        named = f"{self.basis.name} {self.basis.digest.hex()} {self.detector_sha256}"
+        return hashlib.sha256(named.encode()).hexdigest()
 
 
 def told_of(
