@@ -5,6 +5,7 @@ decision takes longer than the light may burn without a heartbeat.
 
 Rules kept here:
 - Every capture is lit by a draw of its own, from the secure element, and read against that draw and nothing else.
+- Evidence is of the claimed person alone: a frame of another, or one that was overwritten, begins it anew.
 - A draw is spent after `SYMBOLS` cycles; a first cycle that was lost shifts all others. Both are mended by capturing
   anew, a bounded number of times: every wrong answer counts all the same.
 """
@@ -72,6 +73,8 @@ class Watch:
         except (asyncio.TimeoutError, TimeoutError) as error:
             raise TerminalError(f"frame {announced.sequence} could not be judged within {JUDGE_S:g} s") from error
         if not self._camera.intact(announced):
+            # nor may it have answered anything
+            self._look.interrupted()
             self._overrun()
             return None
         self._intact_at = time.monotonic()
@@ -102,7 +105,13 @@ class Watch:
 
     def _judge(self, frames: FrameSet, look: Look) -> Finding:
         finding = self._parts.analyst.look(frames, look, time.monotonic_ns())
-        return finding if self._template is None else self._parts.analyst.recognise(finding, self._template)
+        if self._template is None:
+            return finding
+        recognised = self._parts.analyst.recognise(finding, self._template)
+        if recognised.reason != finding.reason:
+            # life of one and the face of another, in turns: who answers must be the one who was claimed
+            look.interrupted()
+        return recognised
 
     def _overrun(self) -> None:
         """Throw a finding away; where that goes on, the capture is lost."""

@@ -282,6 +282,35 @@ def test_overrun_that_lasts_ends_the_capture_and_one_good_frame_forgives_it(
     assert set(camera.ended) == {"overrun"}
 
 
+class Gathering:
+    """A look of which only is noted how often it was begun anew."""
+
+    def __init__(self) -> None:
+        self.anew = 0
+
+    def interrupted(self) -> None:
+        self.anew += 1
+
+
+@pytest.mark.parametrize("overwritten", [False, True])
+@pytest.mark.parametrize("another", [False, True])
+def test_frames_of_another_person_or_of_nobody_knows_what_begin_the_evidence_anew(
+    looking: tuple[Camera, Watch], film: list[FrameSet], overwritten: bool, another: bool
+) -> None:
+    """Attack: an accomplice answers the code, and a recording in between shows the face."""
+    camera, watch = looking
+    asyncio.run(watch.begin())
+    watch._template = cast("Any", object())
+    watch._look = cast("Look", gathering := Gathering())
+    found = Finding("not_recognised") if another else Finding(PENDING)
+    watch._parts.analyst.look = lambda *_: Finding(PENDING)  # type: ignore[method-assign]
+    watch._parts.analyst.recognise = lambda *_: found  # type: ignore[method-assign]
+    camera.survives = not overwritten
+    finding = asyncio.run(watch.look(ready(film[0], 0)))
+    assert (finding is None) == overwritten
+    assert (gathering.anew > 0) == (another or overwritten)
+
+
 RIGHT = Gate("code", 12, ">= 12 symbols", True, "")
 WRONG = Gate("code", 0, ">= 12 symbols", False, "code_wrong")
 
