@@ -20,7 +20,7 @@ Scores = Sequence[float | None]
 
 def probit_axes(axes: Any, ticks: Sequence[float] = TICKS) -> None:
     """Label both axes of a drawing whose values went through `norm.ppf`."""
-    names = [f"{tick:g}" for tick in ticks]
+    names = ["none" if tick == NO_ERROR else f"{tick:g}" for tick in ticks]
     axes.set_xticks(norm.ppf(ticks), names, rotation=45)
     axes.set_yticks(norm.ppf(ticks), names)
 
@@ -42,7 +42,7 @@ def draw(path: Path, bona_fide: Scores, species: Mapping[str, Scores], note: str
     matplotlib.use("Agg")
     from matplotlib import pyplot  # after the backend is chosen: no display on a terminal
 
-    figure, axes = pyplot.subplots(figsize=(7, 6.5), dpi=110)
+    figure, axes = pyplot.subplots(figsize=(6.6, 7.2), dpi=110)
     behind, drawn = [], 0
     for name, scores in species.items():
         passed = sum(score is not None for score in scores)
@@ -68,7 +68,7 @@ def draw(path: Path, bona_fide: Scores, species: Mapping[str, Scores], note: str
     axes.grid(alpha=0.3)
     if drawn:
         axes.legend(loc="lower left", fontsize=7)
-    figure.text(0.02, 0.01, f"{words}\nThe left and lower edge is no error.", fontsize=7, wrap=True)
-    figure.subplots_adjust(bottom=0.22)
+    figure.text(0.02, 0.01, f"{words}", fontsize=7, wrap=True)
+    figure.subplots_adjust(left=0.12, right=0.97, top=0.94, bottom=0.2)
     figure.savefig(path)
     pyplot.close(figure)

@@ -53,12 +53,8 @@ def write(
 ) -> dict[str, Any]:
     """Write everything into `out`."""
     rows = [(one, its.judged) for one, its in zip(presentations, told, strict=True)]
-    simulated = sum(its.simulated for its in told)
-    doubtful = doubts(presentations, told)
-    if 0 < simulated < len(told):
-        doubtful.append(f"{simulated} of {len(told)} recordings are simulated: rates over both kinds are of neither.")
     report: dict[str, Any] = {
-        "simulated": simulated > 0,
+        "simulated": any(its.simulated for its in told),
         "profile": head.profile,
         "policy": {
             "code_bits": head.policy.code_bits,
@@ -67,7 +63,7 @@ def write(
             "dynamic": head.policy.dynamic,
         },
         "decision": "static, and a terminal would accept nobody" if head.policy.dynamic else "the terminal's",
-        "doubts": doubtful,
+        "doubts": doubts(presentations, told),
         **presentation_tally.tally(rows, fps),
         "definitions": DEFINITIONS,
         "claims_need": {f"{rate:g}": trials for rate, trials in plan(TARGETS, 0).items()},

@@ -21,6 +21,7 @@ from drivers.camera import FrameSet
 from drivers.camera.recording import Code, RecordingFileError, RecordingReader, SessionEvent, TruncatedError, Truth
 from drivers.camera.recording.reader import Item
 from firmware.liveness.look import Basis
+from firmware.liveness.verdict import UNKNOWN
 from firmware.vision.detect import Detector
 from hil import json_file
 from hil.evaluate.errors import EvaluateError
@@ -95,6 +96,16 @@ def doubts(presentations: Sequence[Presentation], told: Sequence[Told]) -> list[
         if its.known and (its.artefact is None) != (one.label == BONA_FIDE):
             shown = its.artefact or "a bona fide presentation"
             found.append(f"{one.name} is listed as {one.species or BONA_FIDE}; its own ground truth says {shown}.")
+    refused = [its.judged for its in told if its.judged.decision == "refused"]
+    unknown = sum(judged.reason == UNKNOWN for judged in refused)
+    if unknown:
+        found.append(
+            f"{unknown} of {len(refused)} refusals are for a gate that could not be computed: not for what was shown, "
+            "but for what these recordings or their camera do not tell."
+        )
+    simulated = sum(its.simulated for its in told)
+    if 0 < simulated < len(told):
+        found.append(f"{simulated} of {len(told)} recordings are simulated: rates over both kinds are of neither.")
     return found
 
 
