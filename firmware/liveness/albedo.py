@@ -3,7 +3,7 @@
     reflectance = lit / (response x level x expected)
 
 `expected` knows distance, slope and the lens (`patch`); `response` is the camera's, measured when it is made; `level`
-is what the terminal itself commanded. White paint, white mannequins and bare paper (0.8) are brighter than skin, a screen
+is what the terminal commanded. White paint, white mannequins and bare paper (0.8) are brighter than skin, a screen
 is nearly black (0.04). Toner on paper is as bright as skin: depth is what stops that.
 
 Rules kept here:

@@ -65,15 +65,17 @@ class Patch:
     @cached_property
     def normal(self) -> NDArray[np.float32]:
         """(h, w, 3) float32, unit, towards the camera (z < 0); NaN where depth is missing around."""
-        x, y = self.rays[..., 0] * self.depth_mm, self.rays[..., 1] * self.depth_mm
-        points = np.stack([x, y, self.depth_mm], axis=2)
-        along = np.full_like(points, np.nan)
-        down = np.full_like(points, np.nan)
-        along[:, 1:-1] = points[:, 2:] - points[:, :-2]
-        down[1:-1] = points[2:] - points[:-2]
-        across = np.cross(down, along)
+        z = self.depth_mm
+        x, y = self.rays[..., 0] * z, self.rays[..., 1] * z
+        # along a row and down a column, written out: stacking and np.cross cost twice as much
+        ax, ay, az = (q[1:-1, 2:] - q[1:-1, :-2] for q in (x, y, z))
+        dx, dy, dz = (q[2:, 1:-1] - q[:-2, 1:-1] for q in (x, y, z))
+        across = np.full((*z.shape, 3), np.nan, np.float32)
+        inner = across[1:-1, 1:-1]
+        inner[..., 0], inner[..., 1], inner[..., 2] = dy * az - dz * ay, dz * ax - dx * az, dx * ay - dy * ax
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(across / np.linalg.norm(across, axis=2, keepdims=True), np.float32)
+            inner /= np.sqrt(np.einsum("ijk,ijk->ij", inner, inner))[..., None]
+        return across
 
     @cached_property
     def incidence(self) -> F32:

@@ -9,6 +9,8 @@ fails because it cannot be in every window.
 - `relief`: RMS distance of all points of a window. Noise and a finger before the paper raise it.
 - `solid relief`: the same over the best three quarters of the points. A finger, an edge or wild pixels do not raise
   it, but depth noise does, so its limit grows with distance.
+- `plane`: the best three fifths of the whole face against one plane. Held before a flat print, fingers leave more of it
+  flat than any face has; what sheets must allow, bends and creases, a plane need not.
 - `edges`: how long the steps in depth are. A face is one surface, and only the far side of a turned nose breaks off;
   things held before paper, or laid on it, break off all round.
 
@@ -26,6 +28,7 @@ from firmware.vision.face import Face
 CELL_MM = 5.0
 MIN_PIXELS_PER_CELL = 3
 REACH_MM = 150.0
+STEPS_PER_MM, DEPTH_BITS = 1024, 19  # twice the reach in steps of a micrometre
 # Steeper than 69 degrees between two cells: the side of a nose is not.
 STEP_MM = 13.0
 # The next filled cell is looked for this many cells on.
@@ -37,10 +40,17 @@ WINDOW = 0.7
 # Less of a window than this is no evidence.
 MIN_FILLED = 0.5
 SOLID_SHARE = 0.75
+# Of the whole face half will do: on paper more than half is still paper, whatever is held before it.
+FACE_SHARE, FACE_EVERY = 0.5, 2
 REFITS, LIKELY = 2, 4
+PLANE_SHARE, PLANE_FITS = 0.6, 4
 # An ellipse over eyes, nose and mouth, in the same units, centred between the eyes and the mouth: wide enough to hold
 # the cheeks, narrow enough that hair, ears and the background stay out.
 HALF_WIDTH, HALF_HEIGHT = 0.95, 1.25
+
+F32 = NDArray[np.float32]
+_ANGLES = np.arange(DIRECTIONS, dtype=np.float32)[:, None] * np.float32(np.pi / DIRECTIONS)
+_COS, _SIN = np.cos(_ANGLES), np.sin(_ANGLES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,25 +89,27 @@ def face_surface(frames: FrameSet, face: Face) -> FaceSurface:
     valid = inside & (np.abs(depth - face.distance_mm) < REACH_MM)
     z = depth[valid]
     points = np.stack([(u[valid] - k.cx) / k.fx * z, (v[valid] - k.cy) / k.fy * z, z], axis=1)
-    return FaceSurface(_cell_medians(points), len(z) / total if total else 0.0)
+    return FaceSurface(_cell_medians(points, face.distance_mm), len(z) / total if total else 0.0)
 
 
-def _cell_medians(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, 3) -> (M, 3) float32: one point per 5 mm cell in x and y: mean x, mean y, median z."""
+def _cell_medians(points: NDArray[np.float32], middle_mm: float) -> NDArray[np.float32]:
+    """(N, 3) within reach of `middle_mm` -> (M, 3) float32, one point per 5 mm cell in x and y: means, and median z."""
     if not len(points):
         return np.empty((0, 3), np.float32)
     cells = np.floor(points[:, :2] / CELL_MM).astype(np.int64)
     cells -= cells.min(axis=0)
-    order = np.lexsort((points[:, 2], cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1]))
-    key = (cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1])[order]
-    ordered = points[order]
-    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    counts = np.diff(np.r_[starts, len(key)])
-    xy = np.add.reduceat(ordered[:, :2], starts, axis=0) / counts[:, None]
-    z = ordered[starts + counts // 2, 2]
-    kept = counts >= MIN_PIXELS_PER_CELL
-    medians: NDArray[np.float32] = np.column_stack([xy, z])[kept].astype(np.float32)
-    return medians
+    cell = cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1]
+    # cell and depth in one number: sorting plain numbers is several times as fast as sorting by two keys
+    fine = ((points[:, 2] - np.float32(middle_mm - REACH_MM)) * STEPS_PER_MM).astype(np.int64)
+    ordered = np.sort((cell << DEPTH_BITS) | fine)
+    place = ordered >> DEPTH_BITS
+    starts = np.flatnonzero(np.r_[True, place[1:] != place[:-1]])
+    counts = np.diff(np.r_[starts, len(place)])
+    full = counts >= MIN_PIXELS_PER_CELL
+    kept, count = place[starts[full]], counts[full]
+    z = (ordered[starts[full] + count // 2] & (2**DEPTH_BITS - 1)) / STEPS_PER_MM + (middle_mm - REACH_MM)
+    x, y = (np.bincount(cell, points[:, k])[kept] / count for k in (0, 1))
+    return np.column_stack([x, y, z]).astype(np.float32)
 
 
 def size_px(points_px: NDArray[np.floating]) -> float:
@@ -134,65 +146,104 @@ def edges_mm(surface: FaceSurface) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Relief:
-    """Of the flattest window, mm: RMS over all of it, and over its best three quarters. NaN where a window is empty."""
+    """mm; NaN where a window is empty.
+
+    Attributes:
+        whole_mm: RMS distance from the nearest sheet, of the flattest of five windows.
+        solid_mm: the same over the best three quarters of each window, or over the best half of the whole face.
+        plane_mm: RMS distance from the nearest plane over the best three fifths of the whole face.
+    """
 
     whole_mm: float
     solid_mm: float
+    plane_mm: float
 
 
 def relief(surface: FaceSurface, frames: FrameSet, face: Face) -> Relief:
-    """Compare five windows, in the middle of the face and halfway to eyes and mouth corners, with sheets."""
+    """Compare the face, and five windows in its middle and halfway to eyes and mouth corners, with sheets."""
     k, points = frames.intrinsics, face.points_px.astype(np.float64)
     middle = (points[:2].mean(axis=0) + points[3:].mean(axis=0)) / 2
     centres_px = np.vstack([middle, (points[[0, 1, 3, 4]] + middle) / 2])
     centres_mm = (centres_px - [k.cx, k.cy]) / [k.fx, k.fy] * face.distance_mm
     radius_mm = WINDOW * size_px(points) / k.fx * face.distance_mm
-    apart = np.hypot(*(surface.points_mm[:, None, :2] - centres_mm).transpose(2, 0, 1))
-    inside = apart < radius_mm
-    if not radius_mm > 0 or inside.sum(axis=0).min() < MIN_FILLED * np.pi * (radius_mm / CELL_MM) ** 2:
-        return Relief(float("nan"), float("nan"))
-    whole, solid = zip(*(_from_sheets_mm(surface.points_mm[column]) for column in inside.T), strict=True)
-    return Relief(min(whole), min(solid))
+    within = np.square(surface.points_mm[:, None, :2] - centres_mm.astype(np.float32)).sum(axis=2) < radius_mm**2
+    filled = within.sum(axis=0)
+    if not radius_mm > 0 or filled.min() < MIN_FILLED * np.pi * (radius_mm / CELL_MM) ** 2:
+        return Relief(float("nan"), float("nan"), float("nan"))
+    known = np.arange(filled.max()) < filled[:, None]
+    windows = np.zeros((*known.shape, 3), np.float32)
+    windows[known] = surface.points_mm[np.nonzero(within.T)[1]]
+    whole, solid = _from_sheets_mm(windows, known, SOLID_SHARE)
+    face_points = surface.points_mm[None, ::FACE_EVERY]
+    _, half = _from_sheets_mm(face_points, np.ones(face_points.shape[:2], np.bool_), FACE_SHARE)
+    return Relief(float(whole.min()), float(min(solid.min(), half.min())), _from_plane_mm(face_points[0]))
 
 
-def _from_sheets_mm(points_mm: NDArray[np.float32]) -> tuple[float, float]:
-    """RMS distances along z between (N, 3) points and the nearest sheet: of all points, and of the best three quarters.
+def _from_plane_mm(points_mm: F32) -> float:
+    """RMS distance along z between the best `PLANE_SHARE` of (N, 3) points and one plane, by least trimmed squares."""
+    x, y, z = (points_mm - points_mm.mean(axis=0)).astype(np.float64).T
+    design, kept = np.column_stack([x, y, np.ones_like(x)]), int(PLANE_SHARE * len(z))
+    near = np.ones(len(z), np.bool_)
+    for _ in range(PLANE_FITS):
+        plane, *_ = np.linalg.lstsq(design[near], z[near], rcond=None)
+        squares = np.square(z - design @ plane)
+        near = squares <= np.partition(squares, kept - 1)[kept - 1]
+    return float(np.sqrt(squares[near].mean()))
+
+
+def _from_sheets_mm(points_mm: F32, known: NDArray[np.bool_], share: float) -> tuple[F32, F32]:
+    """RMS distances along z between B windows of points and the nearest sheet of each: of all, and of the best `share`.
 
     A sheet is z = g(s) + c t, with (s, t) the plane turned by an angle, g piecewise linear with knots every 10 mm
     and c a slope: every cylinder, at any tilt, with any profile (do Carmo, Differential Geometry of Curves and
     Surfaces, section 3-5: a developable surface has one straight ruling and one tangent plane per ruling).
-    The best three quarters are found by least trimmed squares (Rousseeuw 1984): fit, keep the nearest, fit again.
+    The best points are found by least trimmed squares (Rousseeuw 1984): fit, keep the nearest, fit again.
+
+    Args:
+        points_mm: (B, N, 3) float32.
+        known: (B, N) bool, which of them are points at all.
+        share: of the points of a window, 0..1.
     """
-    centred = points_mm.astype(np.float64) - points_mm.mean(axis=0, dtype=np.float64)
-    x, y, z = centred.T
-    angles = np.arange(DIRECTIONS)[:, None] * (np.pi / DIRECTIONS)
-    s, t = x * np.cos(angles) + y * np.sin(angles), y * np.cos(angles) - x * np.sin(angles)
-    place = (s - s.min()) / KNOT_MM
+    count = known.sum(axis=1)
+    middle = (points_mm * known[..., None]).sum(axis=1, keepdims=True) / count[:, None, None]
+    centred = np.where(known[..., None], points_mm - middle, np.float32(0)).astype(np.float32)
+    x, y, z = (centred[:, None, :, axis] for axis in range(3))
+    s, t = x * _COS + y * _SIN, y * _COS - x * _SIN
+    place = (s - s.min(axis=2, keepdims=True)) / np.float32(KNOT_MM)
     left = place.astype(np.intp)
     part = place - left
-    knots = int(left.max()) + 2
-    design = np.zeros((DIRECTIONS, len(z), knots + 1))
-    direction, point = np.ogrid[:DIRECTIONS, : len(z)]
-    design[direction, point, left], design[direction, point, left + 1], design[..., knots] = 1 - part, part, t
-    squares = _squares(design, z, np.ones((DIRECTIONS, len(z))))
-    whole = float(np.sqrt(squares.mean(axis=1).min()))
-    kept = int(SOLID_SHARE * len(z))
-    nearest = np.partition(squares, kept, axis=1)
+    slope = int(left.max()) + 2
+    design = np.zeros((*s.shape, slope + 1), np.float32)
+    at = np.arange(s.size) * (slope + 1)
+    row = design.reshape(-1)
+    row[at + left.ravel()], row[at + left.ravel() + 1], row[at + slope] = (1 - part).ravel(), part.ravel(), t.ravel()
+    beyond = np.where(known, np.float32(0), np.float32(np.inf))[:, None]
+    squares = _squares(design, z, np.broadcast_to(known[:, None], s.shape))
+    whole = np.sqrt((squares * known[:, None]).sum(axis=2).min(axis=1) / count)
+    kept = (share * count).astype(np.intp)
+    window = np.arange(len(kept))[:, None]
+    nearest = np.sort(squares + beyond, axis=2)
+    # Fitting again is worth it only where a sheet has come near without what stands before it.
+    likely = np.argsort(_mean(nearest, kept), axis=1)[:, :LIKELY]
+    design, nearest, squares = design[window, likely], nearest[window, likely], squares[window, likely]
     for _ in range(REFITS):
-        squares = _squares(design, z, (squares <= nearest[:, kept : kept + 1]).astype(float))
-        nearest = np.partition(squares, kept, axis=1)
-        # Fitting again is worth it only where a sheet has come near without what stands before it.
-        likely = np.argsort(nearest[:, :kept].mean(axis=1))[:LIKELY]
-        design, squares, nearest = design[likely], squares[likely], nearest[likely]
-    return whole, float(np.sqrt(nearest[:, :kept].mean(axis=1).min()))
+        near = squares <= np.take_along_axis(nearest, kept[:, None, None], axis=2)
+        squares = _squares(design, z, near & known[:, None])
+        nearest = np.sort(squares + beyond, axis=2)
+    return whole, np.sqrt(_mean(nearest, kept).min(axis=1))
 
 
-def _squares(design: NDArray[np.float64], z: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared distances (D, N) of `z` (N,) from the weighted least-squares sheet of each design (D, N, P)."""
-    weighted = (design * weight[..., None]).transpose(0, 2, 1)
+def _mean(ordered: F32, kept: NDArray[np.intp]) -> F32:
+    """(B, D, N) -> (B, D): mean of the first `kept` (B,) of each row."""
+    sums = np.cumsum(ordered, axis=2)[np.arange(len(kept)), :, kept - 1]
+    return np.asarray(sums / kept[:, None], np.float32)
+
+
+def _squares(design: F32, z: F32, counted: NDArray[np.bool_]) -> F32:
+    """Squared distances (B, D, N) of `z` (B, 1, N) from the least-squares sheet of each design (B, D, N, P)."""
+    weighted = (design * counted[..., None]).swapaxes(2, 3)
     normal = weighted @ design
-    knots = range(design.shape[2])
-    normal[:, knots, knots] += 1e-3  # a knot without points stays near the mean
-    sheet = design @ np.linalg.solve(normal, weighted @ z[:, None])
-    squares: NDArray[np.float64] = (z - sheet[..., 0]) ** 2
-    return squares
+    knots = range(design.shape[3])
+    normal[:, :, knots, knots] += np.float32(1e-3)  # a knot without points stays near the mean
+    sheet = design @ np.linalg.solve(normal, weighted @ z[..., None])
+    return np.asarray(np.square(z - sheet[..., 0]), np.float32)

@@ -21,6 +21,7 @@ GATES: Final = (
     "depth_coverage",
     "relief",
     "solid_relief",
+    "plane",
     "edges",
     "eye_distance",
     "exposure",
