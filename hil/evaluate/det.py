@@ -27,18 +27,21 @@ def probit_axes(axes: Any, ticks: Sequence[float] = TICKS) -> None:
 
 def det(bona_fide: Scores, attack: Scores) -> tuple[list[float], list[float]]:
     """(APCER, BPCER) at every threshold of the score, the gates always on; the first point lets all in that they do."""
-    living = np.array([-np.inf if score is None else score for score in bona_fide])
-    spoof = np.array([-np.inf if score is None else score for score in attack])
-    scores = np.unique(np.concatenate([living, spoof]))
-    thresholds = [*scores[np.isfinite(scores)], np.inf]
-    return (
-        [float((spoof >= threshold).mean()) for threshold in thresholds],
-        [float((living < threshold).mean()) for threshold in thresholds],
-    )
+    known = sorted({score for score in (*bona_fide, *attack) if score is not None})
+    return _at(bona_fide, attack, [*known, np.inf])
 
 
-def draw(path: Path, bona_fide: Scores, species: Mapping[str, Scores], note: str) -> None:
-    """One curve a species; below it in words what has none because the gates alone decide."""
+def _at(bona_fide: Scores, attack: Scores, thresholds: Sequence[float]) -> tuple[list[float], list[float]]:
+    """APCER and BPCER at these."""
+    below = [
+        np.searchsorted(np.sort([-np.inf if score is None else score for score in scores]), thresholds) / len(scores)
+        for scores in (attack, bona_fide)
+    ]
+    return (1 - below[0]).tolist(), below[1].tolist()
+
+
+def draw(path: Path, bona_fide: Scores, species: Mapping[str, Scores], least: float, note: str) -> None:
+    """One curve a species, a ring where the policy's `least` score stands; in words, what the gates alone decide."""
     matplotlib.use("Agg")
     from matplotlib import pyplot  # after the backend is chosen: no display on a terminal
 
@@ -51,10 +54,12 @@ def draw(path: Path, bona_fide: Scores, species: Mapping[str, Scores], note: str
             continue
         false, missed = (np.clip(rates, NO_ERROR, SCALE_END) for rates in det(bona_fide, scores))
         label = f"{name}: {passed} of {len(scores)} past the gates"
-        axes.step(norm.ppf(false), norm.ppf(missed), where="post", marker=".", label=label)
+        (curve,) = axes.step(norm.ppf(false), norm.ppf(missed), where="post", marker=".", markersize=3, label=label)
+        place = norm.ppf(np.clip(_at(bona_fide, scores, [least]), NO_ERROR, SCALE_END))
+        axes.plot(*place, "o", markersize=9, fillstyle="none", color=curve.get_color())
         drawn += 1
     refused = sum(score is None for score in bona_fide)
-    words = f"Gates alone refuse {refused} of {len(bona_fide)} bona fide presentations: no curve goes below that."
+    words = f"Rings: the policy. Gates alone refuse {refused} of {len(bona_fide)} people: no curve goes below that."
     if behind:
         words += "\nNo curve, for none got past the gates or there is nothing to set it against: " + ", ".join(behind)
     probit_axes(axes, _TICKS)

@@ -72,7 +72,7 @@ def write(
         "machine": machine(),
     }
     _write_rows(out / PRESENTATIONS, presentations, told)
-    det.draw(out / DRAWING, *presentation_tally.scores(rows), note=marked(report))
+    det.draw(out / DRAWING, *presentation_tally.scores(rows), least=head.policy.llr_min, note=marked(report))
     (out / PAGE).write_text(page(head.manifest, report))
     (out / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     return report

@@ -120,7 +120,7 @@ def test_the_best_presentation_of_a_pair_is_its_score() -> None:
 
 @pytest.mark.parametrize("living", [[], [None], [2.0, 3.0, None]])
 def test_anything_can_be_drawn(tmp_path: Path, living: list[float | None]) -> None:
-    draw(tmp_path / "det.png", living, {"mask": [1.0, None, 2.5], "print": [None, None]}, "(SIMULATED)")
+    draw(tmp_path / "det.png", living, {"mask": [1.0, None, 2.5], "print": [None, None]}, 0.0, "(SIMULATED)")
     assert (tmp_path / "det.png").stat().st_size > 1000
 
 
