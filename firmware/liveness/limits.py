@@ -15,6 +15,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     solid_relief_min_mm_at_1m: float
     plane_min_mm: float
     plane_min_mm_at_1m: float
+    nose_min_mm: float
     edges_max_mm: float
     eye_distance_min_mm: float
     eye_distance_max_mm: float

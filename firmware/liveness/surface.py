@@ -11,6 +11,7 @@ fails because it cannot be in every window.
   it, but depth noise does, so its limit grows with distance.
 - `plane`: the best three fifths of the whole face against one plane. Held before a flat print, fingers leave more of it
   flat than any face has; what sheets must allow, bends and creases, a plane need not.
+- `nose`: what infrared shows as a nose must stand out in depth. Fingers before a print are not where its nose is.
 - `edges`: how long the steps in depth are. A face is one surface, and only the far side of a turned nose breaks off;
   things held before paper, or laid on it, break off all round.
 
@@ -119,6 +120,16 @@ def size_px(points_px: NDArray[np.floating]) -> float:
     """
     eyes, mouth = points_px[:2].mean(axis=0), points_px[3:].mean(axis=0)
     return max(float(np.hypot(*(points_px[1] - points_px[0]))), 0.9 * float(np.hypot(*(mouth - eyes))))
+
+
+def nose_mm(points_mm: NDArray[np.floating]) -> float:
+    """How far the nose of (5, 3) points stands before the plane of eyes and mouth corners, mm; NaN where unknown."""
+    around = points_mm[[0, 1, 3, 4]].astype(np.float64)
+    middle = around.mean(axis=0)
+    if not np.isfinite(points_mm).all():
+        return float("nan")
+    normal = np.linalg.svd(around - middle)[2][2]
+    return float((points_mm[2] - middle) @ normal * -np.sign(normal[2]))
 
 
 def edges_mm(surface: FaceSurface) -> float:

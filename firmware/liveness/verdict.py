@@ -22,6 +22,7 @@ GATES: Final = (
     "relief",
     "solid_relief",
     "plane",
+    "nose",
     "edges",
     "eye_distance",
     "exposure",
