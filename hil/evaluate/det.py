@@ -59,7 +59,7 @@ def draw(path: Path, bona_fide: Scores, species: Mapping[str, Scores], least: fl
         axes.plot(*place, "o", markersize=9, fillstyle="none", color=curve.get_color())
         drawn += 1
     refused = sum(score is None for score in bona_fide)
-    words = f"Rings: the policy. Gates alone refuse {refused} of {len(bona_fide)} people: no curve goes below that."
+    words = f"Rings: the policy. Gates alone refuse {refused} of {len(bona_fide)} bona fide: no curve goes below that."
     if behind:
         words += "\nNo curve, for none got past the gates or there is nothing to set it against: " + ", ".join(behind)
     probit_axes(axes, _TICKS)

@@ -211,7 +211,7 @@ class _Seen:
         if self._since is None:
             return None
         interval_ns = (self._last_ns - self._first_ns) / max(self.frames - 1, 1)
-        return (self._last_ns - self._since.timestamp_ns + interval_ns) / 1e9
+        return max(0.0, (self._last_ns - self._since.timestamp_ns + interval_ns) / 1e9)
 
     def judged(self, decision: Decision, reason: str, score: float | None, without: dict[str, bool]) -> Judged:
         """All of it, as it is noted."""

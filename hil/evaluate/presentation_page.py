@@ -109,14 +109,12 @@ def _groups(report: Mapping[str, Any]) -> list[str]:
 
 
 def _ablation(report: Mapping[str, Any]) -> str:
-    species = list(report["species"])
-    return table(
-        ("left out", "BPCER %", *(f"APCER % {name}" for name in species)),
-        [
-            (name, percent(its["bpcer"]), *(percent(its["species"][one]) for one in species))
-            for name, its in report["ablation"].items()
-        ],
-    )
+    left_out = report["ablation"]
+    people = ("BPCER", *(percent(its["bpcer"]) for its in left_out.values()))
+    attacks = [
+        (f"APCER {name}", *(percent(its["species"][name]) for its in left_out.values())) for name in report["species"]
+    ]
+    return table(("%", *(f"without {name}" for name in left_out)), [people, *attacks])
 
 
 def _time(report: Mapping[str, Any]) -> str:
@@ -158,11 +156,13 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     for doubt in report["doubts"]:
         console.print(f"doubt: {doubt}", markup=False)
     console.print(headline(report).replace("**", ""), markup=False, highlight=False)
-    shown = Table("species", "presented", "no response", "pairs", "accepted", "APCER % (95 %)", "claim %")
+    shown = Table("species")
+    for heading in ("pairs", "accepted", "silent", "APCER %", "95 %", "claim %"):
+        shown.add_column(heading, no_wrap=True)
     for name, its in report["species"].items():
         shown.add_row(
-            name, str(its["presented"]), str(its["non_response"]), str(its["pairs"]), str(its["pairs_accepted"]),
-            f"{percent(its['apcer'])} ({between(its['interval'])})", claimed(its["claim"]),
+            name, str(its["pairs"]), str(its["pairs_accepted"]), str(its["non_response"]), percent(its["apcer"]),
+            between(its["interval"]), claimed(its["claim"]),
         )  # fmt: skip
     console.print(shown)
     its = report["bona_fide"]
@@ -171,7 +171,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         f"{its['presented'] - its['non_response']} with a response, {its['people']} people",
         highlight=False,
     )
-    console.print(f"non-responses: {report['non_response']} {counts(report['non_response_by_reason'])}", markup=False)
+    silent = counts(report["non_response_by_reason"]) or "none"
+    console.print(f"non-responses: {silent}", markup=False)
     console.print(_time(report), markup=False, highlight=False)
 
 
