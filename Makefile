@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TFLITE_TESTS := tests/npu $(addprefix tests/vision/test_,known_answers.py align.py detect.py match.py)
 
-.PHONY: demo test test-tflite check long soak evidence-recognition setup setup-dev clean
+.PHONY: demo test test-tflite check long soak evidence-recognition evidence-liveness setup setup-dev clean
 
 demo: setup
 	$(BIN)/tessera demo $(ARGS)
@@ -31,6 +31,10 @@ soak: setup-dev
 # the error rates of docs/recognition-evidence.md; hours from nothing, a minute for a new network; goes on where it stopped
 evidence-recognition: setup-dev
 	nice -n 10 $(BIN)/python -m hil.evaluate.evidence $(ARGS)
+
+# what liveness stops and whom it turns away, docs/liveness-evidence.md; hours from nothing; `ARGS=--sample --out FILE` is small
+evidence-liveness: setup-dev
+	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m hil.evaluate.liveness_evidence $(ARGS)
 
 setup:
 	@tools/setup demo

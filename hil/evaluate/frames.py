@@ -7,8 +7,6 @@ Rules kept here:
 - What failed stays in the file, with the firmware's reason.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +21,7 @@ from firmware.vision.canonical import COLUMNS, MM_PER_CELL, ROWS, Canonical, can
 from firmware.vision.detect import Detector
 from firmware.vision.face import Face
 from firmware.vision.networks import DETECTOR, load_network
+from hil.evaluate import sources
 from hil.evaluate.presentations import TRIES, Look, PeopleSet, looks, who
 from hil.people.actor import NEUTRAL, Actor
 from hil.people.generators import make_actor
@@ -88,7 +87,7 @@ def frames_of(people: PeopleSet, seed: int, root: Path) -> Frames:
     path = folder(root, people) / f"{seed}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _note_sources(path.parent)
+        sources.note(path.parent, SOURCES)
         made = _take(people, seed)
         partial = path.with_suffix(".partial.npz")
         np.savez_compressed(partial, **{name: getattr(made, name) for name in Frames.__dataclass_fields__})
@@ -116,20 +115,7 @@ def restored(relief: NDArray[np.int16]) -> Canonical:
 
 def changed_sources(people: PeopleSet, root: Path) -> list[str]:
     """Files that are not as they were when the set's first frame was taken."""
-    noted: dict[str, str] = json.loads((folder(root, people) / "sources.json").read_text())
-    now = _sources()
-    return sorted(name for name in noted.keys() | now.keys() if noted.get(name) != now.get(name))
-
-
-def _note_sources(where: Path) -> None:
-    note = where / "sources.json"
-    if not note.exists():
-        note.write_text(json.dumps(_sources(), indent=1) + "\n")
-
-
-def _sources() -> dict[str, str]:
-    paths = sorted(path for pattern in SOURCES for path in Path().glob(pattern))
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in paths}
+    return sources.changed(folder(root, people), SOURCES)
 
 
 @cache

@@ -7,16 +7,20 @@ Rules kept here:
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
-from firmware.liveness.policy import POLICIES, load_policy
+from firmware.liveness.policy import PolicyName, load_policy
+from hil.evaluate import sources
 from hil.evaluate.judge import frames_wanted
-from hil.evaluate.protocol import WHOLE
-from hil.evaluate.shots import Shot, about, frames_kept, frames_of
+from hil.evaluate.protocol import WHOLE, Protocol
+from hil.evaluate.shots import SOURCES, Shot, about, frames_kept, frames_of, shelf
 from hil.rig.scenario import BONA_FIDE
 
+FULL: Final[PolicyName] = "payment"
+SHORT: Final[PolicyName] = "door"
 REPORTED_EVERY = 100
 
 
@@ -32,12 +36,18 @@ def film(wanted: Iterable[tuple[Shot, int]], root: Path) -> None:
             sys.stderr.write(f"{number} presentations\n")
 
 
+def ahead(protocol: Protocol) -> Iterator[tuple[Shot, int]]:
+    """What `protocol` has filmed before anything is judged."""
+    return protocol.ahead(frames_wanted(load_policy(FULL)[0]), frames_wanted(load_policy(SHORT)[0]))
+
+
 def main() -> None:
     """Film everything ahead."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, required=True, help="folder to keep the frames in")
     root = parser.parse_args().root
-    film(WHOLE.ahead({name: frames_wanted(load_policy(name)[0]) for name in POLICIES}), root)
+    sources.note(shelf(root), SOURCES)
+    film(ahead(WHOLE), root)
 
 
 if __name__ == "__main__":

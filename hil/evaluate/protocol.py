@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
+from math import ceil
 
 import numpy as np
 
 from firmware.core.session import REFUSE_AFTER
-from firmware.liveness.policy import PolicyName
 from hil.artefacts.instrument import Limit
 from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
@@ -35,6 +35,9 @@ NATURAL = {
 }  # standard deviation and most, of who looks at the terminal
 SUNS = (1.0, 2.0, 5.0)
 MAX_START = 3  # frames that a replayed recording is begun later: longer would leave too few to answer a code
+LIVING_AT_MOST = (
+    6  # frames at a time of a splice: with one more, a living person has answered the short code by himself
+)
 DELAYS = (0, 1, 2)
 
 FLAT = (
@@ -62,13 +65,11 @@ class People:
         name: of the row.
         about: what is particular about them, in words.
         shots: one of each person.
-        policy: that they are judged by: the code of `door` is half as long as that of `payment`, and half as dear.
     """
 
     name: str
     about: str
     shots: tuple[Shot, ...]
-    policy: PolicyName = "door"
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,7 @@ class Protocol:
     def headline(self) -> People:
         """Adults at every distance of `CELLS_MM` alike, half of them speaking."""
         shots = tuple(_living(seed, place) for place, seed in enumerate(self.adults))
-        return People(
-            "headline", "adults, 0.32 to 0.80 m, looking at the terminal, half of them speaking", shots, "payment"
-        )
+        return People("headline", "adults, 0.32 to 0.80 m, looking at the terminal, half of them speaking", shots)
 
     @cached_property
     def groups(self) -> tuple[People, ...]:
@@ -153,12 +152,7 @@ class Protocol:
             People("children", "4 to 17 years", tuple(_living(seed, n) for n, seed in enumerate(self.minors))),
             wearing("glasses", "clear lenses: what their frame costs", "glasses"),
             *(
-                People(
-                    f"sun {sun:g}",
-                    "times the flood at 0.5 m",
-                    tuple(replace(shot, sun=sun) for shot in first),
-                    "payment",
-                )
+                People(f"sun {sun:g}", "times the flood at 0.5 m", tuple(replace(shot, sun=sun) for shot in first))
                 for sun in SUNS
             ),
             *(
@@ -195,24 +189,31 @@ class Protocol:
             for delay in DELAYS
         )
 
-    def ahead(self, wanted: Mapping[PolicyName, int]) -> Iterator[tuple[Shot, int]]:
+    @property
+    def long(self) -> tuple[Attack, ...]:
+        """What is judged under the long code too, as the headline is; all else has time for the short one."""
+        return (*self.flat, *self.streams, *self.relit)
+
+    def ahead(self, long: int, short: int) -> Iterator[tuple[Shot, int]]:
         """Every shot and how many of its frames to film before anything is judged; one person's follow each other.
 
+        What is flat or one plain paint is mostly refused early, and so is a covered face: more is filmed if asked for.
+
         Args:
-            wanted: frames that a decision takes of somebody nothing speaks against; what is flat or one plain paint
-                is mostly refused before, and so is a face that is covered: more of them is filmed when it is asked for.
+            long: frames that a decision takes under the long code, of somebody nothing speaks against.
+            short: the same under the short code.
         """
         for place, shot in enumerate(self.headline.shots):
-            yield shot, wanted[self.headline.policy]
+            yield shot, long
             if place < self.pairs:
                 yield from ((_shot(attack.presented[place]), REFUSE_AFTER) for attack in self.flat)
-        *open_faced, sunglasses, masks = self.groups
+        *open_faced, hats, sunglasses, masks = self.groups
         for people in open_faced:
-            yield from ((shot, wanted[people.policy]) for shot in people.shots)
+            yield from ((shot, short) for shot in people.shots)
         for place in range(self.solid):
-            yield from ((_shot(attack.presented[place]), wanted["payment"]) for attack in self.bodies)
-        for people in (sunglasses, masks):
-            yield from ((shot, REFUSE_AFTER) for shot in people.shots)
+            yield from ((_shot(attack.presented[place]), short) for attack in self.bodies)
+        for people, frames in ((hats, short), (sunglasses, REFUSE_AFTER), (masks, REFUSE_AFTER)):
+            yield from ((shot, frames) for shot in people.shots)
 
     def _attack(self, name: str, pairs: int) -> Attack:
         return Attack(name, name, tuple(self._instrument(name, place) for place in range(pairs)))
@@ -229,16 +230,16 @@ class Protocol:
     def _fed(self, place: int, name: str, delay: int | None = None) -> Fed:
         shots = self.headline.shots
         rng = np.random.default_rng([place, _STREAM, *name.encode()])
-        parameters = {}
-        for key, limit in STREAMS[name].parameters.items():
-            parameters[key] = drawn(limit, rng, (0, MAX_START) if key == "start" else None)
+        parameters = _fed_with(name, rng)
+        while not _mixed(parameters, shots[place].frames):
+            parameters = _fed_with(name, rng)
         if delay is not None:
             parameters["delay_frames"] = float(delay)
         return Fed(shots[place], shots[(place + 1) % self.people], name, tuple(parameters.items()))
 
 
 WHOLE = Protocol()
-SAMPLE = Protocol(people=4, group=1, pairs=2, solid=1, seeds=range(700_000, 701_000))
+SAMPLE = Protocol(people=2, group=1, pairs=1, solid=1, seeds=range(700_000, 701_000))
 """What CI runs: nothing of the evaluation, and no rate follows from it."""
 
 
@@ -264,6 +265,19 @@ def _moved(shot: Shot, parameter: str, low: float, high: float, either: bool) ->
     rng = np.random.default_rng([shot.person, _HOLD, *parameter.encode(), round(low)])
     value = float(rng.uniform(low, high)) * (float(rng.choice([-1, 1])) if either else 1)
     return replace(shot, parameters=tuple({**dict(shot.parameters), parameter: value}.items()))
+
+
+def _fed_with(name: str, rng: np.random.Generator) -> dict[str, float]:
+    limits = STREAMS[name].parameters.items()
+    return {key: drawn(limit, rng, (0, MAX_START) if key == "start" else None) for key, limit in limits}
+
+
+def _mixed(parameters: Mapping[str, float], frames: int) -> bool:
+    """Whether, if they are of a splice, every turn has something recorded in it and little that lives."""
+    if "live_share" not in parameters:
+        return True
+    part = max(1, round(frames / parameters["turns"]))
+    return ceil(parameters["live_share"] * part) <= min(part - 1, LIVING_AT_MOST)
 
 
 def drawn(limit: Limit, rng: np.random.Generator, narrowed: tuple[float, float] | None = None) -> float:

@@ -43,6 +43,7 @@ from hil.sensor.optics import CONE_SR, electrons_per_joule_m2
 from hil.sensor.presets import Preset, preset
 from hil.sensor.scene import Performance
 
+SOURCES = ("hil/artefacts/*.py", "hil/evaluate/shots.py", "hil/people/*.py", "hil/sensor/*.py")
 VERSION = 1  # raised whenever a frame would come out otherwise
 START_NS = 1_000_000_000
 MARGIN_PX = 32  # about what has depth
@@ -149,7 +150,12 @@ def about(shot: Shot, root: Path) -> About:
 
 def folder(shot: Shot, root: Path) -> Path:
     """Where the frames of `shot` lie."""
-    return root / f"shots-{VERSION}" / shot.digest[:2] / shot.digest
+    return shelf(root) / shot.digest[:2] / shot.digest
+
+
+def shelf(root: Path) -> Path:
+    """Where everything filmed by this version lies."""
+    return root / f"shots-{VERSION}"
 
 
 def sensor_of(shot: Shot) -> Preset:
