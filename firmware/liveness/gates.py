@@ -35,7 +35,7 @@ def geometry_gates(frames: FrameSet, face: Face, limits: Limits) -> tuple[Gate, 
         within("relief", found.whole_mm, limits.relief_min_mm, math.inf, "mm", "flat"),
         _over_noise("solid_relief", found.solid_mm, limits.solid_relief_min_mm, limits.solid_relief_min_mm_at_1m * far),
         _over_noise("plane", found.plane_mm, limits.plane_min_mm, limits.plane_min_mm_at_1m * far),
-        within("nose", nose_mm(face.points_mm), limits.nose_min_mm, math.inf, "mm", "covered"),
+        within("nose", nose_mm(frames, face), limits.nose_min_mm, math.inf, "mm", "covered"),
         within("edges", edges_mm(surface), 0, limits.edges_max_mm, "mm", "covered"),
         within("eye_distance", face.ipd_mm, *size, "mm", "wrong_size"),
     )

@@ -45,6 +45,8 @@ SOLID_SHARE = 0.75
 FACE_SHARE, FACE_EVERY = 0.5, 2
 REFITS, LIKELY = 2, 4
 PLANE_SHARE, PLANE_FITS = 0.6, 4
+# Half the side of the square about the nose, in units of the face's size: 9 mm on an adult.
+NOSE_REACH, NOSE_PIXELS, NOSE_QUANTILE = 0.15, 9, 0.25
 # An ellipse over eyes, nose and mouth, in the same units, centred between the eyes and the mouth: wide enough to hold
 # the cheeks, narrow enough that hair, ears and the background stay out.
 HALF_WIDTH, HALF_HEIGHT = 0.95, 1.25
@@ -122,14 +124,26 @@ def size_px(points_px: NDArray[np.floating]) -> float:
     return max(float(np.hypot(*(points_px[1] - points_px[0]))), 0.9 * float(np.hypot(*(mouth - eyes))))
 
 
-def nose_mm(points_mm: NDArray[np.floating]) -> float:
-    """How far the nose of (5, 3) points stands before the plane of eyes and mouth corners, mm; NaN where unknown."""
-    around = points_mm[[0, 1, 3, 4]].astype(np.float64)
-    middle = around.mean(axis=0)
-    if not np.isfinite(points_mm).all():
+def nose_mm(frames: FrameSet, face: Face) -> float:
+    """How far what infrared shows as the nose stands before the plane of eyes and mouth corners, mm; NaN if unknown.
+
+    The nearer quarter of the depth about it counts: of a turned nose, half of that is the cheek behind.
+    """
+    k, (u, v) = frames.intrinsics, face.points_px[2].astype(np.float64)
+    around = face.points_mm[[0, 1, 3, 4]].astype(np.float64)
+    reach = NOSE_REACH * size_px(face.points_px)
+    if not (np.isfinite(around).all() and np.isfinite([u, v, reach]).all()):
         return float("nan")
+    left, top = max(round(u - reach), 0), max(round(v - reach), 0)
+    depth = frames.depth_mm[top : max(round(v + reach) + 1, 0), left : max(round(u + reach) + 1, 0)]
+    depth = depth[np.abs(depth - face.distance_mm) < REACH_MM]
+    if len(depth) < NOSE_PIXELS:
+        return float("nan")
+    z = float(np.quantile(depth, NOSE_QUANTILE))
+    middle = around.mean(axis=0)
     normal = np.linalg.svd(around - middle)[2][2]
-    return float((points_mm[2] - middle) @ normal * -np.sign(normal[2]))
+    tip = np.array([(u - k.cx) / k.fx * z, (v - k.cy) / k.fy * z, z])
+    return float((tip - middle) @ normal * -np.sign(normal[2]))
 
 
 def edges_mm(surface: FaceSurface) -> float:

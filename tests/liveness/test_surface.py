@@ -136,7 +136,7 @@ def test_face_without_depth_is_refused_not_guessed() -> None:
         "relief": (False, "gate_unknown"),
         "solid_relief": (False, "gate_unknown"),
         "plane": (False, "gate_unknown"),
-        "nose": (True, ""),
+        "nose": (False, "gate_unknown"),
         "edges": (False, "gate_unknown"),
         "eye_distance": (True, ""),
     }
