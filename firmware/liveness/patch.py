@@ -98,7 +98,7 @@ def patch(frames: FrameSet, face: Face) -> Patch | None:
     eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
     centre, down = (eyes + mouth) / 2, mouth - eyes
     size = size_px(points)
-    if not (np.isfinite(size) and size > 0 and face.distance_mm > 0):
+    if not (np.isfinite(points).all() and size > 0 and face.distance_mm > 0):
         return None
     reach = int(np.ceil(size * HALF_HEIGHT)) + 1
     x0, x1 = (min(max(int(centre[0]) + side, 0), k.width) for side in (-reach, reach + 1))

@@ -62,7 +62,7 @@ class FaceSurface:
 
     Attributes:
         points_mm: (N, 3) float32, cell medians in camera coordinates, x right, y down, z away.
-        coverage: fraction of the ellipse's pixels that have depth, 0..1.
+        coverage: fraction of the ellipse's pixels that have depth, 0..1; NaN where no face is in the picture.
     """
 
     points_mm: NDArray[np.float32]
@@ -75,6 +75,8 @@ def face_surface(frames: FrameSet, face: Face) -> FaceSurface:
     eyes, mouth = face.points_px[:2].mean(axis=0), face.points_px[3:].mean(axis=0)
     centre, down = (eyes + mouth) / 2, mouth - eyes
     size = size_px(face.points_px)
+    if not (np.isfinite(face.points_px).all() and size > 0 and face.distance_mm > 0):
+        return FaceSurface(np.empty((0, 3), np.float32), float("nan"))
     reach = int(np.ceil(size * HALF_HEIGHT)) + 1
     x0, x1 = (min(max(int(centre[0]) + side, 0), k.width) for side in (-reach, reach + 1))
     y0, y1 = (min(max(int(centre[1]) + side, 0), k.height) for side in (-reach, reach + 1))
@@ -92,7 +94,7 @@ def face_surface(frames: FrameSet, face: Face) -> FaceSurface:
     valid = inside & (np.abs(depth - face.distance_mm) < REACH_MM)
     z = depth[valid]
     points = np.stack([(u[valid] - k.cx) / k.fx * z, (v[valid] - k.cy) / k.fy * z, z], axis=1)
-    return FaceSurface(_cell_medians(points, face.distance_mm), len(z) / total if total else 0.0)
+    return FaceSurface(_cell_medians(points, face.distance_mm), len(z) / total if total else float("nan"))
 
 
 def _cell_medians(points: NDArray[np.float32], middle_mm: float) -> NDArray[np.float32]:
