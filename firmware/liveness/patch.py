@@ -75,6 +75,7 @@ class Patch:
         inner[..., 0], inner[..., 1], inner[..., 2] = dy * az - dz * ay, dz * ax - dx * az, dx * ay - dy * ax
         with np.errstate(invalid="ignore", divide="ignore"):
             inner /= np.sqrt(np.einsum("ijk,ijk->ij", inner, inner))[..., None]
+        across[~np.isfinite(z)] = np.nan  # a hole of one pixel has neighbours, and still no depth
         return across
 
     @cached_property

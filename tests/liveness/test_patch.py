@@ -58,6 +58,17 @@ def test_missing_depth_stays_missing() -> None:
     assert np.isfinite(seen.depth_mm[:, :10]).all()
 
 
+def test_pixel_without_depth_has_no_normal_though_its_neighbours_have_depth() -> None:
+    relief = tilted(0.2, 0)
+    relief[np.random.default_rng(0).random(relief.shape) < 0.75] = np.nan
+    seen = patch(frames_of(relief), face_at_centre())
+    assert seen is not None
+    hole = ~np.isfinite(seen.depth_mm)
+    assert hole[1:-1, 1:-1].any()
+    assert np.isnan(seen.incidence[hole]).all()
+    assert np.isfinite(seen.expected[np.isfinite(seen.incidence)]).all()
+
+
 @pytest.mark.parametrize("distance_mm", [math.nan, 0.0, -1.0])
 def test_face_at_no_distance_has_none(distance_mm: float) -> None:
     face = dataclasses.replace(face_at_centre(), distance_mm=distance_mm)
