@@ -55,12 +55,10 @@ def measure(protocol: Protocol, root: Path, pool: Executor, console: Console) ->
     known = {shot.person: about(shot, root) for shot in protocol.headline.shots}
     long: list[Row] = []
     short: list[Row] = []
-    for trials in (bona_fide(protocol.headline, _grouping(known)), *map(attacks, protocol.long)):
+    for trials in (bona_fide(protocol.headline, _grouping(known)), *map(attacks, protocol.attacks)):
         judged = list(decided(_told(trials, console), FULL, root, pool))
         long += _rows(trials, judged)
         short += _rows(trials, _by_short_code(trials, judged, root, pool))
-    for trials in map(attacks, protocol.bodies):
-        short += _rows(trials, decided(_told(trials, console), SHORT, root, pool))
     groups = []
     for people in protocol.groups:
         trials = _told(bona_fide(people), console)

@@ -40,8 +40,8 @@ class Found:
 
     Attributes:
         protocol: that was followed.
-        long: the headline, and attacks but heads and masks, under the long code.
-        short: the headline and every attack, under the short code.
+        long: the headline and every attack, under the long code.
+        short: the same, under the short code.
         groups: every other set of people.
         left_out: by species.
         cost_ms: CPU of gates, code and cues, one a frame.
@@ -126,12 +126,12 @@ def _species(long: dict[str, Any], short: dict[str, Any]) -> str:
 
     rows = []
     for name in sorted(short["species"], key=worst, reverse=True):
-        its, by_long = short["species"][name], long["species"].get(name)
+        its, by_long = short["species"][name], long["species"][name]
         rows.append(
             (
                 name, str(its["presented"]), str(its["identities"]), str(its["non_response"]), f"**{its['accepted']}**",
                 percent(its["apcer"]), between(its["interval"]), between(its["bootstrap"]), claimed(its["claim"]),
-                "-" if by_long is None else str(by_long["accepted"]),
+                str(by_long["accepted"]),
             )
         )  # fmt: skip
     heads = (

@@ -190,9 +190,9 @@ class Protocol:
         )
 
     @property
-    def long(self) -> tuple[Attack, ...]:
-        """What is judged under the long code too, as the headline is; all else has time for the short one."""
-        return (*self.flat, *self.streams, *self.relit)
+    def attacks(self) -> tuple[Attack, ...]:
+        """All of them."""
+        return (*self.flat, *self.bodies, *self.streams, *self.relit)
 
     def ahead(self, long: int, short: int) -> Iterator[tuple[Shot, int]]:
         """Every shot and how many of its frames to film before anything is judged; one person's follow each other.
@@ -211,7 +211,7 @@ class Protocol:
         for people in open_faced:
             yield from ((shot, short) for shot in people.shots)
         for place in range(self.solid):
-            yield from ((_shot(attack.presented[place]), short) for attack in self.bodies)
+            yield from ((_shot(attack.presented[place]), long) for attack in self.bodies)
         for people, frames in ((hats, short), (sunglasses, REFUSE_AFTER), (masks, REFUSE_AFTER)):
             yield from ((shot, frames) for shot in people.shots)
 

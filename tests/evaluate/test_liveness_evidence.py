@@ -48,7 +48,7 @@ def test_the_sample_goes_from_nothing_to_a_page_that_calls_everything_simulated(
     assert main() == 0
     text = out.read_text()
     assert "not\ncertification" in text
-    for name in [attack.name for attack in (*SAMPLE.long, *SAMPLE.bodies)]:
+    for name in [attack.name for attack in SAMPLE.attacks]:
         assert f"| {name} | 1 | " in text
     for heading in [line for line in text.splitlines() if line.startswith("## ")][:4]:
         assert "simulated" in heading
