@@ -27,8 +27,8 @@ from firmware.liveness.patch import patch
 from firmware.vision.detect import Detector
 from firmware.vision.face import NoFace
 from firmware.vision.networks import DETECTOR, load_network
-from hil.artefacts.instrument import Limit
 from hil.artefacts.species import SPECIES
+from hil.evaluate.protocol import drawn
 from hil.evaluate.shots import Shot, emitted, frames_of
 from hil.rig.scenario import BONA_FIDE
 
@@ -37,7 +37,7 @@ WEARER = 50_000  # seeds further on
 DISTANCES_MM = (350.0, 500.0, 650.0, 790.0, 950.0)
 YAW_DEG, PITCH_DEG = (-12.0, 12.0), (-8.0, 8.0)
 SHOWN = (BONA_FIDE, "flat_print_toner", "bent_print", "folded_print", "touched_print", "cutout_print", "glossy_print")
-SCALE = Limit(0.85, 1.15, 1.0)  # much smaller or larger, and size alone decides
+NARROWED = {"scale": (0.85, 1.15)}  # much smaller or larger, and size alone decides
 
 
 def main(people: Annotated[int, typer.Option(min=1, help="How many people.")] = 12) -> None:
@@ -68,7 +68,8 @@ def main(people: Annotated[int, typer.Option(min=1, help="How many people.")] = 
 def held(name: str, person: int, rng: np.random.Generator, distance_mm: float, frames: int) -> Shot:
     """Somebody, or an instrument made of them and drawn within its physical limits, turned a little."""
     species = SPECIES.get(name)
-    parameters = {} if species is None else {key: _drawn(key, limit, rng) for key, limit in species.shape.items()}
+    shape = {} if species is None else species.shape
+    parameters = {key: drawn(limit, rng, NARROWED.get(key)) for key, limit in shape.items()}
     parameters |= {
         "distance_mm": distance_mm,
         "yaw_deg": float(rng.uniform(*YAW_DEG)),
@@ -103,14 +104,6 @@ def judged(shot: Shot, detector: Detector, limits: Limits, root: Path) -> Iterat
             albedo_gate(seen, frames, code.level(frames.sequence), limits),
             coherence.check(frames, face, seen),
         )
-
-
-def _drawn(key: str, limit: Limit, rng: np.random.Generator) -> float:
-    if limit.whole:
-        return float(rng.integers(int(limit.low), int(limit.high) + 1))
-    if key == "scale":
-        limit = SCALE
-    return float(rng.uniform(limit.low, limit.high))
 
 
 def _range(values: list[float]) -> str:
