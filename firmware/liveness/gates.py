@@ -1,12 +1,11 @@
-"""The first gates: what must hold before anything is weighed.
+"""Gates of one frame's shape and freshness: what must hold before anything is weighed.
 
 Rules kept here:
 - Every gate is mandatory and says its value, its limit and, where it failed, a reason code.
 - A gate that cannot be computed refuses: missing evidence means no.
 - No gate looks at who it is, and no weighing can undo a gate.
-These gates stop flat and bent sheets, wrong sizes and stale or repeated frames. They do not tell a printed
-head from a living one: that needs dynamic evidence, and an authorization that rests on them alone says
-assurance `geometry`.
+These gates stop flat, bent, folded and touched sheets, wrong sizes and stale or repeated frames. They do not tell a
+printed head from a living one.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ FOCAL_PX = 600.0
 
 
 def geometry_gates(frames: FrameSet, face: Face, limits: Limits) -> tuple[Gate, ...]:
-    """Depth coverage, relief and metric size of one face in one frame."""
+    """Depth coverage, relief and metric size of one face in one frame, in the order of `verdict.GATES`."""
     surface = face_surface(frames, face)
     found = relief(surface, frames, face)
     size = limits.eye_distance_min_mm, limits.eye_distance_max_mm

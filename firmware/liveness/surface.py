@@ -7,8 +7,8 @@ or creased, because each window by itself is nearly a cylinder, and something st
 fails because it cannot be in every window.
 
 - `relief`: RMS distance of all points of a window. Noise and a finger before the paper raise it.
-- `solid relief`: the same over the best three quarters of the points. A finger, an edge or wild pixels do not raise
-  it, but depth noise does, so its limit grows with distance.
+- `solid relief`: the same over the best three quarters of the points, or over the best half of the whole face if that
+  is less. A finger, an edge or wild pixels do not raise it, but depth noise does, so its limit grows with distance.
 - `plane`: the best three fifths of the whole face against one plane. Held before a flat print, fingers leave more of it
   flat than any face has; what sheets must allow, bends and creases, a plane need not.
 - `nose`: what infrared shows as a nose must stand out in depth. Fingers before a print are not where its nose is.
@@ -41,7 +41,7 @@ WINDOW = 0.7
 # Less of a window than this is no evidence.
 MIN_FILLED = 0.5
 SOLID_SHARE = 0.75
-# Of the whole face half will do: on paper more than half is still paper, whatever is held before it.
+# Of the whole face half will do: with two fingers before it more than half of a print is still print.
 FACE_SHARE, FACE_EVERY = 0.5, 2
 REFITS, LIKELY = 2, 4
 PLANE_SHARE, PLANE_FITS = 0.6, 4
