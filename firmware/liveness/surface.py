@@ -7,8 +7,9 @@ or creased, because each window by itself is nearly a cylinder, and something st
 fails because it cannot be in every window.
 
 - `relief`: RMS distance of all points of a window. Noise and a finger before the paper raise it.
-- `solid relief`: the same over the best three quarters of the points, or over the best half of the whole face if that
-  is less. A finger, an edge or wild pixels do not raise it, but depth noise does, so its limit grows with distance.
+- `solid relief`: the same over the best three quarters of the points, over the best half of the whole face, and all of
+  these together; the least counts. A finger, an edge or wild pixels do not raise it, but depth noise does, so its limit
+  grows with distance.
 - `plane`: the best three fifths of the whole face against one plane. Held before a flat print, fingers leave more of it
   flat than any face has; what sheets must allow, bends and creases, a plane need not.
 - `nose`: what infrared shows as a nose must stand out in depth. Fingers before a print are not where its nose is.
@@ -43,6 +44,8 @@ MIN_FILLED = 0.5
 SOLID_SHARE = 0.75
 # Of the whole face half will do: with two fingers before it more than half of a print is still print.
 FACE_SHARE, FACE_EVERY = 0.5, 2
+# What brings them to the scale of the windows' best three quarters, on the flattest of faces.
+FACE_WEIGHT, TOGETHER_WEIGHT = 1.5, 0.7
 REFITS, LIKELY = 2, 4
 PLANE_SHARE, PLANE_FITS = 0.6, 4
 # Half the side of the square about the nose, in units of the face's size: 9 mm on an adult.
@@ -177,7 +180,9 @@ class Relief:
 
     Attributes:
         whole_mm: RMS distance from the nearest sheet, of the flattest of five windows.
-        solid_mm: the same over the best three quarters of each window, or over the best half of the whole face.
+        solid_mm: the least of three: the same over the best three quarters of each window; that over the best half of
+            the whole face; and the geometric mean of these two and `whole_mm`. A tight fold comes near one of them at
+            a time, never near all; the flattest of faces are flat in one way only. The weights make one scale of them.
         plane_mm: RMS distance from the nearest plane over the best three fifths of the whole face.
     """
 
@@ -203,7 +208,9 @@ def relief(surface: FaceSurface, frames: FrameSet, face: Face) -> Relief:
     whole, solid = _from_sheets_mm(windows, known, SOLID_SHARE)
     face_points = surface.points_mm[None, ::FACE_EVERY]
     _, half = _from_sheets_mm(face_points, np.ones(face_points.shape[:2], np.bool_), FACE_SHARE)
-    return Relief(float(whole.min()), float(min(solid.min(), half.min())), _from_plane_mm(face_points[0]))
+    all_three = float(np.cbrt(whole.min() * solid.min() * half.min()))
+    solid_mm = min(float(solid.min()), FACE_WEIGHT * float(half.min()), TOGETHER_WEIGHT * all_three)
+    return Relief(float(whole.min()), solid_mm, _from_plane_mm(face_points[0]))
 
 
 def _from_plane_mm(points_mm: F32) -> float:
