@@ -132,6 +132,11 @@ NEAREST = MappingProxyType(
             "cutout_print",
             {"k": 0.7, "scale": 0.93, "eye_hole_mm": 17.7, "radius_mm": 161.0, "distance_mm": 870},
         ),
+        "folded tight": (
+            "folded_print",
+            {"k": 0.79, "scale": 1.07, "across_mm": 22.1, "tilt_deg": 10.4, "fold_deg": 52.0, "distance_mm": 358,
+             "yaw_deg": 7.0, "pitch_deg": 6.7},
+        ),
         "folded, far": (
             "folded_print",
             {"k": 0.78, "scale": 1.02, "across_mm": 43.3, "tilt_deg": 4.8, "fold_deg": 43.1, "distance_mm": 920},
