@@ -45,7 +45,8 @@ SOLID_SHARE = 0.75
 # Of the whole face half will do: with two fingers before it more than half of a print is still print.
 FACE_SHARE, FACE_EVERY = 0.5, 2
 # What brings them to the scale of the windows' best three quarters, on the flattest of faces.
-FACE_WEIGHT, TOGETHER_WEIGHT = 1.5, 0.7
+FACE_WEIGHT, TOGETHER_WEIGHT = 1.5, 0.63
+ADULT_MM = 63.0
 REFITS, LIKELY = 2, 4
 PLANE_SHARE, PLANE_FITS = 0.6, 4
 # Half the side of the square about the nose, in units of the face's size: 9 mm on an adult.
@@ -181,8 +182,9 @@ class Relief:
     Attributes:
         whole_mm: RMS distance from the nearest sheet, of the flattest of five windows.
         solid_mm: the least of three: the same over the best three quarters of each window; that over the best half of
-            the whole face; and the geometric mean of these two and `whole_mm`. A tight fold comes near one of them at
-            a time, never near all; the flattest of faces are flat in one way only. The weights make one scale of them.
+            the whole face; and the geometric mean of these two and `whole_mm`, relative to the face's size. A tight
+            fold comes near one of them at a time, never near all; the flattest of faces are flat in one way only. The
+            weights make one scale of them.
         plane_mm: RMS distance from the nearest plane over the best three fifths of the whole face.
     """
 
@@ -208,7 +210,8 @@ def relief(surface: FaceSurface, frames: FrameSet, face: Face) -> Relief:
     whole, solid = _from_sheets_mm(windows, known, SOLID_SHARE)
     face_points = surface.points_mm[None, ::FACE_EVERY]
     _, half = _from_sheets_mm(face_points, np.ones(face_points.shape[:2], np.bool_), FACE_SHARE)
-    all_three = float(np.cbrt(whole.min() * solid.min() * half.min()))
+    # of an adult as large: a child's face is flatter in mm for being smaller, a fold is not
+    all_three = float(np.cbrt(whole.min() * solid.min() * half.min())) * ADULT_MM * WINDOW / radius_mm
     solid_mm = min(float(solid.min()), FACE_WEIGHT * float(half.min()), TOGETHER_WEIGHT * all_three)
     return Relief(float(whole.min()), solid_mm, _from_plane_mm(face_points[0]))
 
