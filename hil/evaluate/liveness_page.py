@@ -17,7 +17,7 @@ from hil.evaluate.presentation_manifest import BONA_FIDE
 from hil.evaluate.presentation_page import between, claimed, counts, headline, percent
 from hil.evaluate.presentation_rates import LEAST_CELL, ErrorRate, bpcer
 from hil.evaluate.presentation_tally import Row, tally
-from hil.evaluate.protocol import HELD, NARROWED, RELIT, People, Protocol
+from hil.evaluate.protocol import HELD, NARROWED, RELIT, STREAMED, People, Protocol
 from hil.evaluate.sources import digest, digests
 from hil.machine import machine
 
@@ -75,6 +75,8 @@ def page(found: Found) -> str:
             short_bits=basis_of(SHORT).policy.code_bits,
             held=_ranges(HELD),
             narrowed=_ranges(NARROWED),
+            frames=protocol.headline.shots[0].frames,
+            streamed=STREAMED,
             given_up=GIVEN_UP_AFTER,
             least=LEAST_CELL,
             required=_required(found, long, short),

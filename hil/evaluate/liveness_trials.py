@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -30,7 +31,7 @@ from hil.artefacts.streams import STREAMS
 from hil.evaluate import sources
 from hil.evaluate.judge import Judged, frames_wanted, judge
 from hil.evaluate.presentation_manifest import Presentation
-from hil.evaluate.protocol import FLAT, Attack, Fed, People
+from hil.evaluate.protocol import FLAT, STREAMED, Attack, Fed, People
 from hil.evaluate.shots import VERSION, Shot, emitted, frames_of
 
 JUDGING = (
@@ -126,16 +127,16 @@ class _Watched(Detector):
 
 def _until_given_up(frames: Iterable[FrameSet], detector: _Watched) -> Iterator[FrameSet]:
     """An instrument that nobody takes for a face is put away."""
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(frames, start=1):
+        yield frame
         if number == GIVEN_UP_AFTER and not detector.found:
             return
-        yield frame
 
 
 def _shown(presented: Shot | Fed, root: Path) -> tuple[Iterable[FrameSet], Emitted]:
     if isinstance(presented, Shot):
         return frames_of(presented, root), emitted(presented)
-    past, live = list(frames_of(presented.past, root)), list(frames_of(presented.live, root))
+    past, live = (list(islice(frames_of(one, root), STREAMED)) for one in (presented.past, presented.live))
     return STREAMS[presented.stream].inject(past, live, **dict(presented.parameters)), emitted(presented.live)
 
 

@@ -39,6 +39,8 @@ LIVING_AT_MOST = (
     6  # frames at a time of a splice: with one more, a living person has answered the short code by himself
 )
 DELAYS = (0, 1, 2)
+STREAMED = 20
+"""Frames of a session that are recorded, and fed into another."""
 
 FLAT = (
     "flat_print_toner", "flat_print_dye", "bent_print", "folded_print", "touched_print",
@@ -231,7 +233,7 @@ class Protocol:
         shots = self.headline.shots
         rng = np.random.default_rng([place, _STREAM, *name.encode()])
         parameters = _fed_with(name, rng)
-        while not _mixed(parameters, shots[place].frames):
+        while not _mixed(parameters):
             parameters = _fed_with(name, rng)
         if delay is not None:
             parameters["delay_frames"] = float(delay)
@@ -272,11 +274,11 @@ def _fed_with(name: str, rng: np.random.Generator) -> dict[str, float]:
     return {key: drawn(limit, rng, (0, MAX_START) if key == "start" else None) for key, limit in limits}
 
 
-def _mixed(parameters: Mapping[str, float], frames: int) -> bool:
+def _mixed(parameters: Mapping[str, float]) -> bool:
     """Whether, if they are of a splice, every turn has something recorded in it and little that lives."""
     if "live_share" not in parameters:
         return True
-    part = max(1, round(frames / parameters["turns"]))
+    part = max(1, round(STREAMED / parameters["turns"]))
     return ceil(parameters["live_share"] * part) <= min(part - 1, LIVING_AT_MOST)
 
 

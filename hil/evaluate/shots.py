@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -86,13 +86,13 @@ class Shot:
     sensor: str = "held-out"
     varied: bool = True
     sun: float = 0.0
-    frames: int = 16
+    frames: int = 24
     fps: float = 15.0
 
     @property
     def digest(self) -> str:
-        """Names its frames on disk."""
-        return hashlib.sha256(msgspec.json.encode((VERSION, self))).hexdigest()[:24]
+        """Names its frames on disk. How many there are changes none of them, so that is left out."""
+        return hashlib.sha256(msgspec.json.encode((VERSION, asdict(self) | {"frames": 0}))).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def test_a_print_that_nobody_takes_for_a_face_is_put_away(tmp_path: Path, pool: 
     assert (judged.decision, judged.frames) == ("non_response", liveness_trials.GIVEN_UP_AFTER)
     (shot,) = screen.presented
     assert isinstance(shot, Shot)
-    assert frames_kept(shot, tmp_path) == liveness_trials.GIVEN_UP_AFTER + 1
+    assert frames_kept(shot, tmp_path) == liveness_trials.GIVEN_UP_AFTER
 
 
 def test_frames_are_filmed_ahead_once(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hil.evaluate.protocol import (
     RELIT,
     SAMPLE,
     SOLID,
+    STREAMED,
     WHOLE,
     Attack,
     Fed,
@@ -90,7 +91,7 @@ def test_no_splice_lives_long_enough_to_answer_a_code_by_itself() -> None:
     (splices,) = (fed(attack) for attack in WHOLE.streams if attack.name == "spliced")
     for one in splices:
         parameters = dict(one.parameters)
-        part = max(1, round(one.live.frames / parameters["turns"]))
+        part = max(1, round(STREAMED / parameters["turns"]))
         assert ceil(parameters["live_share"] * part) <= min(LIVING_AT_MOST, part - 1)
         assert one.past.person != one.live.person
 

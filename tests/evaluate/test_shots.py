@@ -65,6 +65,13 @@ def test_frames_are_lit_by_the_code_of_their_shot_and_no_other_has_it(tmp_path: 
     assert emitted(shot).level(-1) is None
 
 
+def test_a_longer_presentation_begins_as_the_shorter_one(tmp_path: Path) -> None:
+    longer = replace(PRINT, frames=24)
+    assert emitted(longer).levels[:2] == emitted(PRINT).levels
+    list(frames_of(PRINT, tmp_path))
+    assert frames_kept(longer, tmp_path) == 2
+
+
 def test_what_cannot_be_made_says_so(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError):
         next(frames_of(replace(PRINT, parameters=(("k", 2.0),)), tmp_path))
