@@ -8,7 +8,8 @@ Rules kept here:
 - Densities are Gaussian kernel estimates, each mixed with an even one worth a single presentation, so that a place
   where nothing fell is never worth more than the counts support; the ratio is bounded besides.
 - Where physics says that a cue can only rise or fall with life, the table does: dots' halo rises, edges fall. The
-  others may speak at both ends.
+  others speak at both ends: they rise to one best value and fall beyond it.
+- Who hides a cue gains nothing: unknown is worth what the cue says of artefacts on the mean, if that is against life.
 - Beyond anything that living people showed, nothing speaks for life.
 """
 
@@ -79,13 +80,23 @@ def _table(name: CueName, values: Values, species: Sequence[str]) -> Table:
     density = _density(alive, grid)
     against = np.mean([_density(one, grid) for one in counted], axis=0)
     ratio = np.log(density) - np.log(against)
-    if name in TREND:
-        ratio = isotonic_regression(ratio, weights=density + against, increasing=TREND[name] == "rising").x
+    ratio = _shaped(ratio, density + against, TREND.get(name))
     bound = min(BOUND, math.log(len(alive) / 3), math.log(sum(map(len, counted)) / 3))
     ratio = np.clip(ratio, -bound, bound)
     beyond = (grid > alive.max() + 2 * width) | (grid < alive.min() - 2 * width)
     ratio[beyond] = np.minimum(ratio[beyond], 0)
-    return Table(_rounded(grid), _rounded(ratio), round(_unknown(name, values, species, bound), 3))
+    hidden = float(np.mean([np.interp(one, grid, ratio).mean() for one in counted]))
+    return Table(_rounded(grid), _rounded(ratio), round(min(hidden, 0.0), 4))
+
+
+def _shaped(ratio: F64, weights: F64, trend: str | None) -> F64:
+    """The nearest that only rises or falls, or has one top, in least squares."""
+    if trend is not None:
+        return np.asarray(isotonic_regression(ratio, weights=weights, increasing=trend == "rising").x, np.float64)
+    top = int(np.argmax(ratio))
+    rising = isotonic_regression(ratio[: top + 1], weights=weights[: top + 1]).x
+    falling = isotonic_regression(ratio[top:], weights=weights[top:], increasing=False).x
+    return np.asarray(np.concatenate([rising, falling[1:]]), np.float64)
 
 
 def _known(measured: Sequence[Measured], name: CueName) -> F64:
@@ -106,17 +117,6 @@ def _density(own: F64, grid: F64) -> F64:
     kernels = np.exp(-np.square((grid[:, None] - own) / width) / 2).mean(axis=1) / (width * math.sqrt(2 * math.pi))
     even = 1 / (len(own) + 1)
     return np.asarray((1 - even) * kernels + even / (grid[-1] - grid[0]), np.float64)
-
-
-def _unknown(name: CueName, values: Values, species: Sequence[str], bound: float) -> float:
-    """What it is worth that a cue was never measured: by how often that happens, and never for life."""
-
-    def share(measured: Sequence[Measured]) -> float:
-        missing = sum(not math.isfinite(one.get(name, math.nan)) for one in measured)
-        return (missing + 0.5) / (len(measured) + 1)
-
-    against = float(np.mean([share(values[one]) for one in species]))
-    return max(min(math.log(share(values[LIVING])) - math.log(against), 0.0), -bound)
 
 
 def _rounded(numbers: F64) -> tuple[float, ...]:

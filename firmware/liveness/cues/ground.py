@@ -58,20 +58,24 @@ class Ground:
             np.asarray((du * down[0] + dv * down[1]) * mm, np.float32),
         )
 
-    def without_mean(self, values: tuple[F32, ...], known: NDArray[np.bool_], sigma_mm: float) -> tuple[F32, ...]:
-        """Each of `values` (h, w) less its mean around, weighed about as a Gaussian would; over `known` cells only.
+    def between(self, values: F32, known: NDArray[np.bool_], fine_mm: float, coarse_mm: float) -> F32:
+        """`values` (h, w) averaged over `fine_mm` less their mean over `coarse_mm`, of the cells `known` only.
 
-        Two box means are as good as a Gaussian here and cost the same however wide.
+        Each mean is about a Gaussian's of that sigma: two box means are as good here, and cost the same however wide.
         """
-        side = 2 * max(round(math.sqrt(1.5) * sigma_mm / self.cell_mm), 1) + 1
+        fine, coarse = (_mean(values, known, sigma / self.cell_mm) for sigma in (fine_mm, coarse_mm))
+        return np.asarray(fine - coarse, np.float32)
 
-        def summed(image: F32) -> F32:
-            once = cv2.blur(image, (side, side), borderType=cv2.BORDER_CONSTANT)
-            return np.asarray(cv2.blur(once, (side, side), borderType=cv2.BORDER_CONSTANT), np.float32)
 
-        weight = np.maximum(summed(known.astype(np.float32)), np.float32(1e-3))
-        means = (summed(np.where(known, one, np.float32(0))) / weight for one in values)
-        return tuple(np.asarray(one - mean, np.float32) for one, mean in zip(values, means, strict=True))
+def _mean(values: F32, known: NDArray[np.bool_], sigma: float) -> F32:
+    side = 2 * max(round(math.sqrt(1.5) * sigma), 1) + 1
+    total, weight = (
+        cv2.blur(
+            cv2.blur(image, (side, side), borderType=cv2.BORDER_CONSTANT), (side, side), borderType=cv2.BORDER_CONSTANT
+        )
+        for image in (np.where(known, values, np.float32(0)), known.astype(np.float32))
+    )
+    return np.asarray(total / np.maximum(weight, np.float32(1e-3)), np.float32)
 
 
 def ground(frames: FrameSet, face: Face, patch: Patch) -> Ground:

@@ -1,37 +1,32 @@
-"""Cue `photometric`: how much of the light is explained by the shape, times a reflectance that varies smoothly.
+"""Cue `photometric`: how much of the light is left when the shape is taken for its cause, and reflectance for smooth.
 
-    value = 1 - (spread of what is left / spread of the light)^2
+    value = spread of log(light / light expected of the shape), between 4 and 30 mm
 
-Both are the logarithm of the light with its mean over 30 mm taken away; what is left has the shape's own light divided
-out first. Spread is the 60th percentile about the median, so that highlights and eyes do not decide.
+Spread is the 60th percentile about the median: a relative amount, 0.1 is ten percent, and highlights do not decide.
 
-A head of one colour is explained too well: all that varies is its shading. A print is explained badly: its shading was
-printed. Living skin lies between. Depth noise makes shading of its own, which lowers every value with distance.
-Source: shape from shading read backwards (Horn, Robot Vision, chapter 11), with the shape measured.
+A head of one colour is explained too well: once its shading is divided out, little varies. Living skin has brows, lips,
+lids and patches. What is explained worse than any face, a shape that does not belong to its light, speaks against life
+too. A print is not told from a face here: its picture is left over, as a face's features are; its flatness is a gate's.
+Depth noise makes shading of its own and raises every value with distance; below 4 mm it is averaged away.
+Source: shape from shading (Horn, Robot Vision, chapter 11) read backwards, the shape being measured.
 """
 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from firmware.liveness.cues.ground import F32, Ground
+from firmware.liveness.cues.ground import Ground
 
-SMOOTH_MM = 30.0
+FINE_MM, SMOOTH_MM = 4.0, 30.0
 SPREAD = 60.0  # percentile
 LEAST_CELLS = 200
 
 
 def photometric(ground: Ground) -> float:
-    """The explained share, at most 1; NaN without a dark exposure, without depth, or on too small a face."""
+    """The spread left, nats; NaN without a dark exposure, without depth, or on too small a face."""
     reflectance = ground.reflectance
     known = ground.patch.inside & np.isfinite(reflectance)
-    if int(known.sum()) < LEAST_CELLS:
+    if int(np.count_nonzero(known)) < LEAST_CELLS:
         return math.nan
-    left, light = (_spread(one, known) for one in ground.without_mean((reflectance, ground.light), known, SMOOTH_MM))
-    return 1 - (left / light) ** 2 if light > 0 else math.nan
-
-
-def _spread(values: F32, known: NDArray[np.bool_]) -> float:
-    own = values[known]
-    return float(np.percentile(np.abs(own - np.median(own)), SPREAD))
+    left = ground.between(reflectance, known, FINE_MM, SMOOTH_MM)[known]
+    return float(np.percentile(np.abs(left - np.median(left)), SPREAD))
