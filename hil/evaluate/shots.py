@@ -13,6 +13,8 @@ Outside the box of what has depth, `ambient` and `dots` are blank: nothing looks
 import hashlib
 import json
 import math
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -287,10 +289,11 @@ def _within(image: NDArray[np.uint8], box: tuple[slice, slice]) -> NDArray[np.ui
 
 
 def _keep(path: Path, raw: bytes) -> None:
+    """Whole or not at all, also where two processes film the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(raw)
-    partial.replace(path)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as aside:
+        aside.write(raw)
+    os.replace(aside.name, path)
 
 
 def _packed(taken: Cycle) -> bytes:
