@@ -2,7 +2,7 @@
 
 Rules kept here:
 - Everything follows from species and number. People are ICT's, of seeds 2,000,000 to 2,999,999; the sensor is a unit of
-  preset `structured-light`, each presentation's own. MakeHuman's people and the preset `held-out` are evaluation's.
+  preset `structured-light`, each presentation's own. Other generators and other makers' sensors are evaluation's.
 - Materials are those of `hil.sensor.material` within a seventh, evaluation's are a sixth and more away. Skins vary
   more.
 - What was rendered is kept: a run that was cut short goes on where it stopped.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drivers.camera import CameraInfo, FrameSet
-from firmware.liveness.cues import measure
+from firmware.liveness.cues import load_cues, measure
 from firmware.liveness.cues.dot_halo import SKIN
 from firmware.liveness.patch import patch
 from firmware.liveness.policy import CueName
@@ -21,9 +21,10 @@ from hil.artefacts.instrument import Attacker
 from hil.artefacts.species import SPECIES
 from hil.people.generators import make_actor
 from hil.rig.render import living
+from hil.sensor.capture import capture
 from hil.sensor.cycle import take
 from hil.sensor.presets import preset
-from hil.sensor.scene import Performance
+from hil.sensor.scene import INTRINSICS, Performance, Scene
 from tests.liveness import cue_frames
 
 CUES: tuple[CueName, ...] = ("photometric", "dot_halo", "eyes", "mask_edges")
@@ -163,6 +164,30 @@ def test_simulated_faces_differ_as_the_cues_say(data_dir: Path, models_dir: Path
     assert alive["eyes"] < plaster["eyes"] - 0.15
     assert alive["photometric"] > plaster["photometric"]
     assert cutout["mask_edges"] > alive["mask_edges"] + 0.3
+
+
+def test_on_the_plain_sensor_three_cues_still_tell_a_person_from_plaster(data_dir: Path, models_dir: Path) -> None:
+    del models_dir
+    person, (tables, _), sums = make_actor("ict", 2_900_001, data_dir=data_dir), load_cues(), []
+    for performance in (living(person, Attacker(1)).performance, SPECIES["mannequin"].perform(person, Attacker(1))):
+        taken = capture(Scene(performance(0.5)), np.random.default_rng(5))
+        frames = FrameSet(
+            sequence=0,
+            timestamp_ns=1,
+            ir=taken.ir,
+            depth_mm=taken.depth_mm,
+            intrinsics=INTRINSICS,
+            emitter=cue_frames.FULL,
+            exposure_us=taken.exposure_us,
+            gain=taken.gain,
+            camera=CameraInfo("SIMULATED", "simulated", "0" * 64, True),
+            ambient=taken.ambient,
+        )
+        face = Detector(load_network(DETECTOR)).find(frames)
+        assert isinstance(face, Face)
+        cues = tables.weigh(_measured(frames, face), ("photometric", "eyes", "mask_edges"))
+        sums.append(sum(cue.llr for cue in cues))
+    assert sums[0] > -1 > -4 > sums[1]
 
 
 def test_all_cues_of_a_frame_cost_no_more_than_seven_milliseconds(data_dir: Path, models_dir: Path) -> None:
