@@ -14,10 +14,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from drivers.camera.faults import Cause
@@ -90,6 +91,10 @@ def commanded(levels: Sequence[Emitter], sequence: int) -> Emitter:
     return Emitter(level.flood, level.dots, sequence)
 
 
+FloodResponse = Annotated[float, Meta(gt=0, le=1000)]
+DotSigma = Annotated[float, Meta(gt=0, le=20)]
+
+
 class CameraInfo(msgspec.Struct, frozen=True):
     """Who the camera says it is. A misconfiguration check, not authentication.
 
@@ -98,16 +103,17 @@ class CameraInfo(msgspec.Struct, frozen=True):
     Attributes:
         flood_response: of full scale, per millisecond at gain 1, what a white matt surface square to the axis 1 m away
             returns of the flood at level 1: how bright skin must look. None where nobody has measured it.
-        dot_sigma_px: Gaussian sigma of one dot in `FrameSet.dots` on a surface that does not scatter, pixels: what
-            skin adds to it is told against this. None where nobody has measured it.
+        dot_sigma_px: Gaussian sigma of one dot on a surface that does not scatter, pixels, as projector and lens make
+            it (rectifying adds a little in `FrameSet.dots`): what skin adds is told against this. None where nobody
+            has measured it.
     """
 
     serial: str
     firmware: str
     calibration_digest: str
     flood: bool
-    flood_response: float | None = None
-    dot_sigma_px: float | None = None
+    flood_response: FloodResponse | None = None
+    dot_sigma_px: DotSigma | None = None
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from drivers.camera import CameraError
+from drivers.camera.flood import WHITE
 from drivers.camera.structured_light import ExposureSource, load_lens, save_module
 from drivers.camera.structured_light.calibrate import Calibrated
 from drivers.camera.structured_light.calibrate import calibrate as calibrate_module
@@ -24,6 +25,7 @@ from firmware.commands.camera_choice import (
     Choice,
     ConfigChoice,
     OptionChoice,
+    ReflectanceChoice,
     SourceChoice,
     choose,
     opened_exposures,
@@ -47,6 +49,7 @@ def calibrate(
         list[float] | None,
         typer.Option(min=100, max=3000, metavar="MM", help="Of the target from the lens; three or more; repeatable."),
     ] = None,
+    reflectance: ReflectanceChoice = WHITE,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: something else moves the target.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Write over an existing calibration.")] = False,
 ) -> None:
@@ -62,7 +65,9 @@ def calibrate(
             stacks = [_stack(sensor, at_mm, yes, console) for at_mm in distances]
             serial = sensor.serial
         with Progress(console=console, transient=True) as progress:
-            made = calibrate_module(stacks, maker, serial, progress=_bar(progress, "calibrating"))
+            made = calibrate_module(
+                stacks, maker, serial, progress=_bar(progress, "calibrating"), reflectance=reflectance
+            )
         console.print(table_of(made))
         if made.refusals:
             for refusal in made.refusals:
@@ -133,7 +138,9 @@ def table_of(made: Calibrated) -> Table:
     found = made.module.calibration
     table.caption = (
         f"baseline {found.baseline_mm:.2f} mm, lens turned {made.roll_deg:+.2f} and {made.yaw_deg:+.2f} degrees "
-        f"against the projector; it will measure {found.range_mm[0]:.0f} to {found.range_mm[1]:.0f} mm"
+        f"against the projector; it will measure {found.range_mm[0]:.0f} to {found.range_mm[1]:.0f} mm; "
+        f"white at 1 m returns {made.module.flood_response:.1%} of full scale per millisecond of flood, if the target "
+        f"returns {made.module.target_reflectance:.0%}; a dot's sigma is {made.module.dot_sigma_px:.2f} px"
     )
     return table
 

@@ -39,6 +39,10 @@ OptionChoice = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="An option of that plug-in, such as path=a.mcap; repeatable."),
 ]
+ReflectanceChoice = Annotated[
+    float,
+    typer.Option(min=0.05, max=1.0, metavar="SHARE", help="Of the flat target, at the flood's wavelength."),
+]
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from drivers.camera import FAULTS, CameraInfo, Health
+from drivers.camera import FAULTS, CameraInfo, FrameSet, Health
+from drivers.camera.flood import measured
 from drivers.camera.meter import Figures
 from drivers.camera.plane import Plane
 from drivers.camera.structured_light.check import Checked
+from drivers.camera.structured_light.dot_size import dot_sigma_px
 from firmware.commands.camera_choice import Choice
 from firmware.commands.findings import Finding
 
@@ -19,6 +21,7 @@ MAX_TAIL = 2.5  # 99th percentile of the intervals, in medians
 MAX_LATENCY_MS = 250.0  # half of what the profiles call stale
 MIN_VALID, MAX_WILD = 0.8, 0.1
 MAX_TILT_DEG = 30.0
+MAX_LIGHT_OFF = 0.2  # as for a module (`structured_light.check`)
 MAX_RMS = 0.005  # of the distance: 2.5 mm at 0.5 m, half the height of a nose wing
 
 
@@ -109,7 +112,38 @@ def module(checked: Checked) -> list[Finding]:
     """Whether a structured-light module still is as it was calibrated."""
     dots = f", dots at {checked.dots:.0%} of their light" if checked.dots is not None else ""
     told = f"rows {checked.rows_px:+.2f} px from the reference{dots}"
-    return [Finding("module", not checked.refusals, "; ".join([told, *checked.refusals]))]
+    flood = f"{checked.flood:.0%} of its light when calibrated" if checked.flood is not None else "cannot be measured"
+    return [
+        Finding("module", not checked.refusals, "; ".join([told, *checked.refusals])),
+        Finding("module flood", None, flood),
+    ]
+
+
+def light(frames: Sequence[FrameSet], reflectance: float) -> list[Finding]:
+    """What flood and dots look like on a flat target of `reflectance`: the two constants that liveness needs."""
+    info = frames[-1].camera if frames else None
+    if info is None or not (info.flood or any(one.dots is not None for one in frames)):
+        return []
+    responses = [found for one in frames if (found := measured(one, reflectance)) is not None]
+    response = float(np.median(responses)) if len(responses) > len(frames) // 2 else None
+    dots = [one.dots for one in frames if one.dots is not None]
+    # the mean of all: nothing moves, and noise would make dots look smaller or larger
+    sigma_px = dot_sigma_px(np.rint(np.mean(dots, axis=0)).astype(dots[0].dtype)) if dots else None
+    on = f"on a target that returns {reflectance:.0%}"
+    return [
+        _constant("flood_response", response, info.flood_response, on, "is there a dark exposure, and light of ours?"),
+        _constant("dot_sigma_px", sigma_px, info.dot_sigma_px, "there", "no single dots are made out"),
+    ]
+
+
+def _constant(name: str, found: float | None, known: float | None, where: str, why_not: str) -> Finding:
+    if found is None:
+        return Finding(name, None, f"cannot be measured: {why_not}")
+    if known is None:
+        return Finding(name, None, f"{found:.4g} {where}; the camera has none")
+    off = found / known - 1
+    told = f"{found:.4g} {where}; the camera has {known:.4g}, {off:+.0%} off (limit {MAX_LIGHT_OFF:.0%})"
+    return Finding(name, abs(off) <= MAX_LIGHT_OFF, told)
 
 
 def flatness(planes: Sequence[Plane | None]) -> list[Finding]:

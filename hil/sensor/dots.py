@@ -12,7 +12,7 @@ light between surfaces; higher orders of the projector's diffraction.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import pi
+from math import hypot, pi
 
 import cv2
 import msgspec
@@ -112,6 +112,11 @@ def reference(preset: Preset) -> NDArray[np.uint8]:
     image: NDArray[np.uint8] = np.rint(np.mean(frames, axis=0)).astype(np.uint8)
     image.flags.writeable = False
     return image
+
+
+def dot_sigma_px(preset: Preset) -> float:
+    """`CameraInfo.dot_sigma_px` of this sensor: the projector's own, and the lens's blur."""
+    return hypot(preset.projector.sigma_px, preset.lens.psf_px)
 
 
 def _electrons(preset: Preset) -> float:

@@ -35,6 +35,9 @@ GAIN = (1.0, 2.0)
 TARGET_DN = 185.0
 TARGET_PERCENTILE = 93.0
 
+FLOOD_RESPONSE = ELECTRONS_PER_W_MS * FLOOD_W / 1e6 / FULL_WELL_E
+"""`CameraInfo.flood_response` of this sensor."""
+
 _BANK = 1 << 21
 
 

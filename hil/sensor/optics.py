@@ -57,6 +57,12 @@ def electrons_per_joule(preset: Preset) -> float:
     return preset.lens.transmission * preset.pixel.quantum_efficiency * preset.wavelength_nm * 1e-9 / HC_J_M
 
 
+def flood_response(preset: Preset) -> float | None:
+    """`CameraInfo.flood_response` of this sensor; None where it has no flood."""
+    at_1m = preset.flood_w / CONE_SR * electrons_per_joule_m2(preset) * 1e-3
+    return at_1m / preset.pixel.full_well_e if preset.flood_w > 0 else None
+
+
 def light(view: View, preset: Preset) -> Light:
     """What each source contributes to every pixel of `view`."""
     shape = view.albedo.shape

@@ -35,6 +35,9 @@ from hil.people import PeopleError
 from hil.sensor.camera_faults import before_frame, spoiled
 from hil.sensor.capture import Capture, capture, render
 from hil.sensor.cycle import Cycle, take
+from hil.sensor.dots import dot_sigma_px
+from hil.sensor.flood import FLOOD_RESPONSE
+from hil.sensor.optics import flood_response
 from hil.sensor.presets import preset
 from hil.sensor.scene import INTRINSICS, Scene
 from hil.sensor.stage import Stage, StageError, read_stage
@@ -171,7 +174,15 @@ class VirtualCamera(Camera):
 
     def _plugged_in(self, stage: Stage) -> CameraInfo:
         digest = stage.calibration_digest or self._digest
-        return CameraInfo(stage.serial or SERIAL, firmware="simulated", calibration_digest=digest, flood=True)
+        sensor = self._preset
+        return CameraInfo(
+            stage.serial or SERIAL,
+            firmware="simulated",
+            calibration_digest=digest,
+            flood=True,
+            flood_response=FLOOD_RESPONSE if sensor is None else flood_response(sensor),
+            dot_sigma_px=None if sensor is None else dot_sigma_px(sensor),
+        )
 
     def _look_at_stage(self) -> None:
         try:

@@ -32,9 +32,10 @@ from hil.emitter.light import Light, LightError, read_light
 from hil.people import PeopleError
 from hil.sensor.bench import Bench, BenchError, Target, read_bench
 from hil.sensor.cycle import Exposed, Lights, expose
-from hil.sensor.dots import calibration, reference
+from hil.sensor.dots import calibration, dot_sigma_px, reference
 from hil.sensor.lens import Glass, glass
 from hil.sensor.material import PAINT
+from hil.sensor.optics import flood_response
 from hil.sensor.presets import Preset, preset
 from hil.sensor.scene import Placed, Pose
 from hil.sensor.stage import StageError
@@ -259,6 +260,8 @@ def makers_module(options: VirtualExposuresOptions) -> Module:
     """What the maker of this module would ship with it: its true geometry."""
     sensor = options.sensor
     one, two, three, four = sensor.lens.distortion
+    response = flood_response(sensor)
+    assert response is not None
     return make_module(
         serial=options.serial,
         lens=Lens(sensor.intrinsics, (one, two, three, four, 0.0)),
@@ -266,6 +269,9 @@ def makers_module(options: VirtualExposuresOptions) -> Module:
         calibration=calibration(sensor),
         reference=reference(sensor),
         dots_per_flood=_dots_per_flood(sensor),
+        flood_response=response,
+        dot_sigma_px=dot_sigma_px(sensor),
+        target_reflectance=TARGET_ALBEDO,
     )
 
 

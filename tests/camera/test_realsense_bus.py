@@ -1,11 +1,13 @@
 """A RealSense on the bus: settings read back, USB 2 named, unplugged and plugged in again."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from drivers.camera import Camera, CameraLostError, CameraNotFoundError, FrameSet, FrameTimeoutError
@@ -201,6 +203,22 @@ def test_a_live_camera_alternates_and_a_file_does_not_unless_told() -> None:
         open_camera({"serial": "none", "flood_board": True})
     with pytest.raises(ValueError, match="needs `alternate`"):
         Options(alternate=False, flood_board=True)
+
+
+def test_the_constants_of_liveness_are_options_of_who_measured_them() -> None:
+    made = msgspec.convert({"flood_board": True, "flood_response": 0.2, "dot_sigma_px": 1.3}, Options)
+    assert (made.flood_response, made.dot_sigma_px) == (0.2, 1.3)
+    for wrong in (
+        {"flood_response": 0.2},
+        {"flood_board": True, "flood_response": 0},
+        {"flood_board": True, "flood_response": -1.0},
+        {"flood_board": True, "flood_response": math.nan},
+        {"flood_board": True, "flood_response": math.inf},
+        {"flood_board": True, "dot_sigma_px": math.nan},
+        {"alternate": False, "dot_sigma_px": 1.3},
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(wrong, Options)
 
 
 def test_nearest_distances_are_those_of_the_tuning_guide() -> None:

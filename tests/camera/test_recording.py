@@ -83,9 +83,9 @@ def frame_lists(draw: st.DrawFn) -> list[FrameSet]:
     # every bit pattern, signalling NaNs too
     depth = hnp.arrays(np.uint32, (height, width)).map(lambda bits: bits.view(np.float32))
     intrinsics = Intrinsics(width, height, draw(FOCAL_PX), draw(FOCAL_PX), draw(FLOATS), draw(FLOATS))
-    camera = CameraInfo(
-        draw(st.text(max_size=9)), draw(st.text(max_size=9)), draw(st.text(max_size=9)), draw(st.booleans())
-    )
+    serial, firmware, digest = (draw(st.text(max_size=9)) for _ in range(3))
+    measured = st.none() | st.floats(0, 20, exclude_min=True)
+    camera = CameraInfo(serial, firmware, digest, draw(st.booleans()), draw(measured), draw(measured))
     return [
         FrameSet(
             sequence=draw(st.integers(0, 2**40)),
@@ -114,6 +114,16 @@ def test_every_bit_comes_back(tmp_path: Path, frames: list[FrameSet]) -> None:
     assert len(again) == len(frames)
     for a, b in zip(frames, again, strict=True):
         assert_same(a, b)
+
+
+def test_a_recording_older_than_the_constants_of_liveness_has_none() -> None:
+    told = b'{"sequence":0,"timestamp_ns":5,"emitter":{"flood":1.0,"dots":1.0,"code_index":null},"exposure_us":1,'
+    told += b'"gain":1.0,"camera":{"serial":"s","firmware":"f","calibration_digest":"d","flood":true},"images":[]}'
+    camera = msgspec.json.decode(told, type=layout.FrameRecord).camera
+    assert (camera.flood_response, camera.dot_sigma_px) == (None, None)
+    for lie in (b'"flood_response":-1', b'"flood_response":0', b'"flood_response":1e9', b'"dot_sigma_px":-1'):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(told.replace(b'"flood":true', b'"flood":true,' + lie), type=layout.FrameRecord)
 
 
 def test_a_plain_mcap_reader_finds_foxglove_messages_and_the_consent(tmp_path: Path, synthetic_frames: Make) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from drivers.camera.structured_light import CalibrationError, Lens, Module, load
 from drivers.camera.structured_light.calibrate import Calibrated, calibrate
 from drivers.camera.structured_light.check import check
 from drivers.camera.structured_light.flat_target import Stack, take_stack
+from drivers.camera.structured_light.sorter import Seen
 from hil.emitter.light import Light, write_light
 from hil.sensor.bench import Bench, Target, write_bench
 from hil.sensor.virtual_exposures import VirtualExposures, VirtualExposuresOptions, makers_module
@@ -74,6 +76,8 @@ def test_the_true_geometry_is_recovered(made: Calibrated, true_module: Module) -
     between = made.module.turn @ true_module.turn.T
     assert np.degrees(np.abs(between - np.eye(3)).max()) < 0.05
     assert made.module.dots_per_flood == pytest.approx(true_module.dots_per_flood, rel=0.05)
+    assert made.module.flood_response == pytest.approx(true_module.flood_response, rel=0.02)
+    assert made.module.dot_sigma_px == pytest.approx(true_module.dot_sigma_px, rel=0.08)
 
 
 def test_every_distance_is_reported_as_it_will_be_in_service(made: Calibrated) -> None:
@@ -83,6 +87,39 @@ def test_every_distance_is_reported_as_it_will_be_in_service(made: Calibrated) -
         assert 0 < plane.rms_mm < 0.0015 * plane.distance_mm
         assert plane.valid > 0.98
         assert plane.rows_px < 0.05
+        assert plane.flood_response == pytest.approx(made.module.flood_response, rel=0.02)
+
+
+def test_the_response_is_as_right_as_the_targets_reflectance(
+    stacks: list[Stack], true_module: Module, made: Calibrated
+) -> None:
+    grey = calibrate(stacks, true_module.lens, OPTIONS.serial, reflectance=0.4).module
+    assert grey.target_reflectance == 0.4
+    assert grey.flood_response == pytest.approx(2 * made.module.flood_response, rel=1e-4)
+    assert grey.digest != made.module.digest
+
+
+def _lit(stack: Stack, level: float) -> Stack:
+    """The same, its flood at `level`."""
+    dark, flood = stack.cycle.dark, stack.cycle.flood
+    image = np.clip(dark.image + level * (flood.image.astype(float) - dark.image), 0, 255).astype(np.uint8)
+    return replace(stack, cycle=replace(stack.cycle, flood=Seen(flood.exposure, image, flood.look)))
+
+
+def test_a_flood_that_is_not_the_same_at_every_distance_is_refused(stacks: list[Stack], true_module: Module) -> None:
+    wrong = calibrate([stacks[0], stacks[1], _lit(stacks[2], 0.7)], true_module.lens, OPTIONS.serial)
+    assert any("at 700 mm the flood is" in said for said in wrong.refusals)
+
+
+def test_a_distance_at_which_the_picture_is_full_says_nothing_of_the_flood(
+    stacks: list[Stack], true_module: Module
+) -> None:
+    full = calibrate([_lit(stacks[0], 9), *stacks[1:]], true_module.lens, OPTIONS.serial)
+    assert full.module.planes[0].flood_response is None
+    assert full.module.flood_response == pytest.approx(true_module.flood_response, rel=0.02)
+    assert not full.refusals
+    with pytest.raises(CalibrationError, match="too bright or too dim"):
+        calibrate([_lit(one, 9) for one in stacks], true_module.lens, OPTIONS.serial)
 
 
 def test_a_tape_read_wrong_is_refused(take: Take, stacks: list[Stack], true_module: Module) -> None:
@@ -136,6 +173,14 @@ def test_a_good_module_passes_the_check_wherever_the_target_stands(
     assert checked.distance_mm == pytest.approx(580, rel=0.01)
     assert abs(checked.rows_px) < 0.05
     assert checked.dots == pytest.approx(1.0, abs=0.1)
+    assert checked.flood == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_flood_that_has_faded_fails_the_check(made: Calibrated, bench: Callable[[Bench], VirtualExposures]) -> None:
+    bright = msgspec.structs.replace(made.module, flood_response=made.module.flood_response / 0.7)
+    checked = check(bench(Bench(target=Target(500))), bright, cycles=4)
+    assert checked.flood == pytest.approx(0.7, abs=0.03)
+    assert any("the flood has 7" in said for said in checked.refusals)
 
 
 @pytest.mark.parametrize("rows_off", [0.5, 1.0, 2.0])
@@ -178,6 +223,9 @@ ATTACKS: dict[str, Callable[[bytes], bytes]] = {
     "an unknown field": lambda raw: _altered(raw, b'{\n  "serial"', b'{\n  "extra": 1,\n  "serial"'),
     "a missing field": lambda raw: _altered(raw, b'"dots_per_flood"', b'"dots_per_flod"'),
     "not a number": lambda raw: _altered(raw, b'"fx": 600', b'"fx": "600"'),
+    "no reflectance": lambda raw: _altered(raw, b'"target_reflectance": 0.8', b'"target_reflectance": 0.0'),
+    "a response below zero": lambda raw: _altered(raw, b'"flood_response": ', b'"flood_response": -'),
+    "an older format": lambda raw: _altered(raw, b"structured-light-2", b"structured-light-1"),
     "no rotation": lambda raw: _altered(raw, b'"rotation": [\n    0', b'"rotation": [\n    5'),
     "digest cut off": lambda raw: _altered(raw, b'"digest": "', b'"digest": "0'),
     "nested without end": lambda raw: b"[" * 100_000,

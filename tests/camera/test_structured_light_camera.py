@@ -246,7 +246,7 @@ def test_a_person_passes_the_gates_through_the_driver_and_a_print_does_not(
     face = detector.find(frames)
     assert isinstance(face, Face)
     failed = {gate.name for gate in geometry_gates(frames, face, load_limits()[0]) if not gate.passed}
-    assert failed == (set() if passes else {"relief", "solid_relief"})
+    assert not failed if passes else failed >= {"relief", "solid_relief"}
     if passes:
         embedder, calibration = Embedder(load_network(EMBEDDER, models_dir)), load_calibration("virtual")
         write_stage(rig.folder / "stage.json", Stage(subject=Person(3), distance_mm=420))

@@ -80,6 +80,8 @@ def test_the_wizard_asks_for_each_distance_and_writes_what_holds(calibrated: tup
     for plane in module.planes:
         assert f"{plane.measured_mm:.1f}" in told
     assert "baseline 50." in told
+    assert module.target_reflectance == 0.8
+    assert f"returns {module.flood_response:.1%} of full scale" in told
     assert f'serial = "VIRTUAL-SL-0001" calibration_digest = "{module.digest}" [camera.options]' in told
     assert f'calibration = "{desk.folder / "module.json"}"' in told
     assert "roll_deg = 1" in told
@@ -108,6 +110,12 @@ def test_check_finds_the_module_as_it_was_calibrated(calibrated: tuple[Desk, Any
     assert re.search(
         r"ok │ module +│ rows [+-]0\.0\d px from the reference, dots at \d+% of their light", result.output
     )
+    assert re.search(r"module flood +│ (9[89]|10[012])% of its light", result.output), result.output
+    known = load_module(desk.folder / "module.json")
+    assert re.search(
+        rf"ok │ flood_response +│ 0\.1\d+ on a target that returns 80%; the camera has {known.flood_response:.4g}", told
+    )
+    assert re.search(rf"ok │ dot_sigma_px +│ 1\.\d+ there; the camera has {known.dot_sigma_px:.4g}", told)
     assert f'calibration_digest = "{load_module(desk.folder / "module.json").digest}"' in told
 
 

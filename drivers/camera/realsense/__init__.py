@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from drivers.camera.interface import Camera, CameraNotFoundError, Found
+from drivers.camera.interface import Camera, CameraNotFoundError, DotSigma, FloodResponse, Found
 from drivers.camera.realsense.presets import settings
 
 __all__ = ["MODES", "Options", "list_cameras", "open_camera", "open_recording_camera"]
@@ -44,6 +44,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fps: frames per second, of which two make a FrameSet; with our board six bring one.
         alternate: every second frame without dots. True unless said otherwise, but False for a file.
         flood_board: our flood board lights every third frame; the terminal then needs `[emitter]`.
+        flood_response: `CameraInfo.flood_response` with that board: `tessera camera check --plane` measures it.
+        dot_sigma_px: `CameraInfo.dot_sigma_px`, measured likewise.
     """
 
     serial: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
@@ -53,6 +55,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fps: int | None = None
     alternate: bool | None = None
     flood_board: bool = False
+    flood_response: FloodResponse | None = None
+    dot_sigma_px: DotSigma | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations; inside `msgspec.convert` that is a ValidationError."""
@@ -60,6 +64,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`file` knows its own serial, width, height and fps")
         if self.flood_board and not self.alternates:
             raise ValueError("`flood_board` lights frames without dots: it needs `alternate`")
+        if self.flood_response is not None and not self.flood_board:
+            raise ValueError("`flood_response` is that of our flood board: it needs `flood_board`")
+        if self.dot_sigma_px is not None and not self.alternates:
+            raise ValueError("`dot_sigma_px` is of frames with dots beside others without: it needs `alternate`")
         width, height, fps = self.mode
         if fps not in MODES.get((width, height), ()):
             known = "; ".join(f"{w}x{h} at {', '.join(map(str, rates))}" for (w, h), rates in MODES.items())
@@ -117,7 +125,14 @@ def _open(chosen: Options, record_to: Path | None) -> Camera:
         source = File(chosen.file)
     else:
         source = Bus(chosen.serial, chosen.mode, settings(chosen.alternates, chosen.flood_board))
-    return RealSenseCamera(source, alternate=chosen.alternates, flood_board=chosen.flood_board, record_to=record_to)
+    return RealSenseCamera(
+        source,
+        alternate=chosen.alternates,
+        flood_board=chosen.flood_board,
+        flood_response=chosen.flood_response,
+        dot_sigma_px=chosen.dot_sigma_px,
+        record_to=record_to,
+    )
 
 
 def list_cameras() -> list[Found]:

@@ -17,9 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 import pyrealsense2 as rs
+from numpy.typing import NDArray
 
 from drivers.camera.interface import (
     FULL_LEVELS,
@@ -57,6 +59,8 @@ class RealSenseCamera(Camera):
         *,
         alternate: bool = False,
         flood_board: bool = False,
+        flood_response: float | None = None,
+        dot_sigma_px: float | None = None,
         record_to: Path | None = None,
     ) -> None:
         """Find the device and read its geometry.
@@ -66,6 +70,8 @@ class RealSenseCamera(Camera):
             clock_ns: the terminal's monotonic clock.
             alternate: every second frame comes without dots, and two make a FrameSet.
             flood_board: our board lights every third frame, and six bring a FrameSet; needs `alternate`.
+            flood_response: of camera and board together, for `info`.
+            dot_sigma_px: of the camera's dots, for `info`.
             record_to: a `.db3` that librealsense's own recorder writes from each `start` on.
 
         Raises:
@@ -86,6 +92,8 @@ class RealSenseCamera(Camera):
             firmware=told(device, rs.camera_info.firmware_version),
             calibration_digest=hashlib.sha256(msgspec.json.encode((self._intrinsics, unit_um))).hexdigest(),
             flood=flood_board,
+            flood_response=flood_response,
+            dot_sigma_px=dot_sigma_px,
         )
         self._dropped = 0
         self._levels: Sequence[Emitter] = FULL_LEVELS
@@ -230,7 +238,7 @@ class RealSenseCamera(Camera):
             exposure_us=cycle.ir.exposure_us,
             gain=cycle.ir.gain,
             camera=self._info,
-            ambient=cycle.ambient.ir if cycle.ambient is not None else None,
+            ambient=_as_long(cycle.ambient, cycle.ir) if cycle.ambient is not None else None,
             dots=cycle.dots.ir if self._alternate else None,
         )
 
@@ -262,6 +270,14 @@ def _streams(device: Any, source: Source, alternate: bool) -> tuple[Stream, Stre
     if infrared is not None and infrared.intrinsics != depth.intrinsics:
         raise CameraNotFoundError(f"RealSense {source.name}: depth is not aligned to infrared 1, as on a D4xx")
     return depth, infrared
+
+
+def _as_long(dark: Taken, lit: Taken) -> NDArray[np.uint8]:
+    """The dark frame as if exposed as the lit one was: the camera's own control may have moved between the two."""
+    gathered, wanted = (one.exposure_us * one.gain for one in (dark, lit))
+    if gathered == wanted or min(gathered, wanted) <= 0:
+        return dark.ir
+    return np.asarray(cv2.convertScaleAbs(dark.ir, alpha=wanted / gathered), np.uint8)
 
 
 def _advice(sensor: Any, focal_px: float, lacking: tuple[str, ...]) -> str:

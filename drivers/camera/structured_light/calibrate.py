@@ -6,11 +6,14 @@
     3. The picture nearest the reference distance, rectified, and carried from the target's plane, square to the raw
        lens, to one square to the rectified one, is the reference.
     4. With these every distance is decoded, as it will be in service, and its plane measured.
+    5. How bright the target is at each distance, and what it is said to send back, make the flood's response; its
+       dots, before rectification, tell how large one is.
 
 Rules kept here:
 - Distances are from the lens, along its axis, and the target is square to that axis: what it is off by, the module
   will measure wrong for good. Tilts that differ between distances show and are refused; one common to all does not.
 - The lens itself (focal length, distortion) is its maker's file.
+- Nobody here knows the target's reflectance: what it is said to be is believed, and kept in the file.
 - Beyond a limit it is refused, with the figure, the limit and what to look for; a module is made all the same, so that
   the figures can be looked at, but is not to be used.
 """
@@ -19,12 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
+import msgspec
 import numpy as np
 
+from drivers.camera.flood import WHITE, lit_of, response_of
 from drivers.camera.interface import Intrinsics
 from drivers.camera.plane import fit_plane
 from drivers.camera.structured_light.calibration import Calibration, CalibrationError
 from drivers.camera.structured_light.decoder import Decoder
+from drivers.camera.structured_light.dot_size import dot_sigma_px
 from drivers.camera.structured_light.drift import dots_per_flood
 from drivers.camera.structured_light.flat_target import F64, U8, Moves, Progress, Stack, moves, nothing
 from drivers.camera.structured_light.module_file import Lens, MeasuredPlane, Module, make_module
@@ -41,6 +47,7 @@ MAX_ROWS_PX = 0.25  # left after rectification: half of what begins to cost dept
 MAX_OFF = 0.01  # of the distance, decoded against set up: a tape is better
 MAX_RMS = 0.003  # of the distance: 1.5 mm at 0.5 m, five times what the simulated module has
 MIN_VALID = 0.9
+MAX_RESPONSE_OFF = 0.15  # of the flood between one distance and all: a light beside the lens is not one in it
 MAX_TILT_DEG = 1.0  # of the decoded plane against square: 0.5 m of it is 9 mm nearer on one side
 
 
@@ -69,6 +76,7 @@ def calibrate(
     serial: str,
     reference_mm: float = REFERENCE_MM,
     progress: Progress = nothing,
+    reflectance: float = WHITE,
 ) -> Calibrated:
     """Calibrate one module.
 
@@ -78,6 +86,7 @@ def calibrate(
         serial: of the sensor.
         reference_mm: the stack nearest to this becomes the reference.
         progress: told of stacks done, of how many.
+        reflectance: of the target at the flood's wavelength, 0..1.
 
     Raises:
         CalibrationError: nothing can be made of these: too few distances, too alike, or no dots found again.
@@ -100,13 +109,31 @@ def calibrate(
     planes, tilts = [], []
     for done, stack in enumerate(stacks):
         plane, tilt_deg = _measured(stack, rectify, decoder, reference, calibration, turn)
+        plane = msgspec.structs.replace(plane, flood_response=_response(stack, lens.intrinsics, reflectance))
         planes.append(plane)
         tilts.append(tilt_deg)
         progress(done + 1, len(stacks))
     strength = dots_per_flood(base.cycle)
     if strength is None:
         raise CalibrationError("calibration: the flood is not seen on the target")
-    module = make_module(serial, lens, turn, calibration, reference, strength, tuple(planes))
+    responses = [plane.flood_response for plane in planes if plane.flood_response is not None]
+    sigma_px = dot_sigma_px(base.cycle.dots.image)
+    if not responses:
+        raise CalibrationError("calibration: the flood is too bright or too dim on the target; change `exposure_us`")
+    if sigma_px is None:
+        raise CalibrationError("calibration: single dots cannot be made out; is the lens in focus?")
+    module = make_module(
+        serial=serial,
+        lens=lens,
+        turn=turn,
+        calibration=calibration,
+        reference=reference,
+        dots_per_flood=strength,
+        flood_response=round(float(np.median(responses)), 6),
+        dot_sigma_px=round(sigma_px, 4),
+        target_reflectance=reflectance,
+        planes=tuple(planes),
+    )
     roll_deg, yaw_deg = (float(np.degrees(np.arctan2(turn[k, 0], turn[0, 0]))) for k in (1, 2))
     refusals = tuple(_refusals(module, roll_deg, yaw_deg, tilts))
     return Calibrated(module, roll_deg, yaw_deg, tuple(tilts), refusals)
@@ -238,6 +265,15 @@ def _measured(
     ), abs(plane.tilt_deg - leaning)
 
 
+def _response(stack: Stack, camera: Intrinsics, reflectance: float) -> float | None:
+    """The flood's response as this distance has it; the lens bends the picture's middle too little to matter."""
+    flood, dark = stack.cycle.flood, stack.cycle.dark
+    without = dark.image * (dark.light / flood.light)
+    lit = lit_of(flood.image / 255, without / 255, 1 / flood.light)
+    found = response_of(lit, camera, stack.distance_mm, reflectance)
+    return round(found, 6) if found is not None else None
+
+
 def _refusals(module: Module, roll_deg: float, yaw_deg: float, tilts: list[float]) -> list[str]:
     """Every limit that is passed."""
     said = []
@@ -257,6 +293,13 @@ def _refusals(module: Module, roll_deg: float, yaw_deg: float, tilts: list[float
             said.append(f"{at} rows are {plane.rows_px:.2f} px off, at most {MAX_ROWS_PX}: is the lens file right?")
         if plane.valid < MIN_VALID:
             said.append(f"{at} {plane.valid:.0%} is decoded, at least {MIN_VALID:.0%}: does the target fill the view?")
+        if plane.flood_response is not None:
+            off = plane.flood_response / module.flood_response - 1
+            if abs(off) > MAX_RESPONSE_OFF:
+                said.append(
+                    f"{at} the flood is {off:+.0%} off what all distances say, at most {MAX_RESPONSE_OFF:.0%}: "
+                    "is the target matt, does it fill the view, does the exposure stay?"
+                )
         if tilt_deg > MAX_TILT_DEG:
             said.append(f"{at} the target is tilted by {tilt_deg:.1f} degrees, at most {MAX_TILT_DEG:g}: set it square")
     return said

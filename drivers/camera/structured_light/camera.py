@@ -66,7 +66,14 @@ class StructuredLightCamera(Camera):
         self._rectify = Rectifier(module.lens, module.turn, module.calibration.intrinsics)
         self._decoder = Decoder(reference, module.calibration)
         self._probe = Probe(reference, module.calibration)
-        self._info = CameraInfo(source.serial, source.firmware, module.digest, flood=True)
+        self._info = CameraInfo(
+            source.serial,
+            source.firmware,
+            module.digest,
+            flood=True,
+            flood_response=module.flood_response,
+            dot_sigma_px=module.dot_sigma_px,
+        )
         self._running = False
         self._levels: Sequence[Emitter] = FULL_LEVELS
         self._begin()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drivers.camera.flood import WHITE, lit_of, response_of
 from drivers.camera.interface import CameraLostError, CameraNotFoundError
-from drivers.camera.plane import fit_plane
+from drivers.camera.plane import Plane, fit_plane
 from drivers.camera.structured_light.decoder import Decoder
 from drivers.camera.structured_light.drift import ADVISE_DOTS, ADVISE_PX, Drift
 from drivers.camera.structured_light.exposures import ExposureSource
@@ -18,11 +19,13 @@ from drivers.camera.structured_light.flat_target import Progress, nothing, take_
 from drivers.camera.structured_light.module_file import Module
 from drivers.camera.structured_light.probe import Probe
 from drivers.camera.structured_light.rectify import Rectifier
+from drivers.camera.structured_light.sorter import Sorted
 
 CYCLES = 8
 # Limits, and why. Rows and dots: as soon as service would advise.
 MAX_RMS = 0.004  # of the distance: 2 mm at 0.5 m; a calibration is made with less than 0.003
 MIN_VALID = 0.8  # of the middle
+MAX_FLOOD_OFF = 0.2  # a face's albedo is off by as much: half of what skin itself spans
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Checked:
         valid: share of the middle that was decoded, 0..1.
         rows_px: how much lower dots are than in the reference.
         dots: light of the dots, relative to when calibrated.
+        flood: light of the flood, the same; None where it is too bright or too dim to say.
         refusals: why the calibration must be made again, plain sentences; empty where it holds.
     """
 
@@ -45,11 +49,18 @@ class Checked:
     valid: float
     rows_px: float
     dots: float | None
+    flood: float | None
     refusals: tuple[str, ...]
 
 
-def check(source: ExposureSource, module: Module, cycles: int = CYCLES, progress: Progress = nothing) -> Checked:
-    """Look at a flat target through `source`, which is stopped before and afterwards.
+def check(
+    source: ExposureSource,
+    module: Module,
+    cycles: int = CYCLES,
+    progress: Progress = nothing,
+    reflectance: float = WHITE,
+) -> Checked:
+    """Look at a flat target of `reflectance` through `source`, which is stopped before and afterwards.
 
     Raises:
         CameraNotFoundError: the calibration is another sensor's (`wrong_camera`).
@@ -78,6 +89,12 @@ def check(source: ExposureSource, module: Module, cycles: int = CYCLES, progress
         said.append(f"the dots have {drift.dots:.0%} of their light, at least {ADVISE_DOTS:.0%}: clean the window")
     if valid < MIN_VALID:
         said.append(f"{valid:.0%} of the middle is decoded, at least {MIN_VALID:.0%}: calibrate again")
+    flood = _flood(taken[-1], module, plane, reflectance) if plane is not None else None
+    if flood is not None and abs(flood - 1) > MAX_FLOOD_OFF:
+        said.append(
+            f"the flood has {flood:.0%} of its light, at most {MAX_FLOOD_OFF:.0%} off: clean the window, "
+            "is the target's reflectance right?"
+        )
     if plane is not None and plane.rms_mm > MAX_RMS * plane.distance_mm:
         said.append(f"plane RMS is {plane.rms_mm:.2f} mm, at most {MAX_RMS * plane.distance_mm:.2f}: calibrate again")
     return Checked(
@@ -87,5 +104,14 @@ def check(source: ExposureSource, module: Module, cycles: int = CYCLES, progress
         valid=valid,
         rows_px=float(np.float64(drift.rows_px)),
         dots=drift.dots,
+        flood=flood,
         refusals=tuple(said),
     )
+
+
+def _flood(cycle: Sorted, module: Module, plane: Plane, reflectance: float) -> float | None:
+    """Light of the flood, relative to when calibrated."""
+    without = cycle.dark.image * (cycle.dark.light / cycle.flood.light)
+    lit = lit_of(cycle.flood.image / 255, without / 255, 1 / cycle.flood.light)
+    found = response_of(lit, module.calibration.intrinsics, plane.distance_mm, reflectance, plane.tilt_deg)
+    return found / module.flood_response if found is not None else None

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from drivers.camera.interface import Intrinsics
+from drivers.camera.interface import DotSigma, FloodResponse, Intrinsics
 from drivers.camera.structured_light.calibration import Calibration, CalibrationError, within
 from drivers.camera.structured_light.png import read_png, write_png
 
@@ -71,6 +71,7 @@ class MeasuredPlane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rms_mm: of one exposure's depth about the plane.
         valid: share of the middle that was decoded, 0..1.
         rows_px: rms of what was left of row shifts after rectification.
+        flood_response: what this distance alone says of it; None where the flood was too bright or too dim there.
     """
 
     distance_mm: float
@@ -78,6 +79,7 @@ class MeasuredPlane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rms_mm: float
     valid: float
     rows_px: float
+    flood_response: FloodResponse | None = None
 
 
 class Module(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +92,9 @@ class Module(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         calibration: after rectification.
         reference_png: the dots on the flat plane at `calibration.reference_mm`, rectified, as a grey PNG.
         dots_per_flood: mean light of the dots over mean light of the flood, both per microsecond and gain, as new.
+        flood_response: as in `CameraInfo`.
+        dot_sigma_px: as in `CameraInfo`.
+        target_reflectance: that the flat target was said to have: `flood_response` is as right as this.
         planes: what was measured when it was made.
         digest: SHA-256 of all else, hex.
         format: of this file.
@@ -101,9 +106,12 @@ class Module(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calibration: Calibration
     reference_png: Annotated[bytes, Meta(min_length=1, max_length=MAX_BYTES)]
     dots_per_flood: float
+    flood_response: FloodResponse
+    dot_sigma_px: DotSigma
+    target_reflectance: Annotated[float, Meta(gt=0, le=1)]
     planes: Annotated[tuple[MeasuredPlane, ...], Meta(max_length=MAX_PLANES)] = ()
     digest: str = ""
-    format: Literal["tessera-structured-light-1"] = "tessera-structured-light-1"
+    format: Literal["tessera-structured-light-2"] = "tessera-structured-light-2"
 
     def __post_init__(self) -> None:
         """Check what the fields' own types do not."""
@@ -111,6 +119,9 @@ class Module(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not np.allclose(turn @ turn.T, np.eye(3), atol=NOT_SQUARE) or np.linalg.det(turn) < 0:
             raise CalibrationError("calibration: rotation is no rotation")
         within("dots_per_flood", self.dots_per_flood, 1e-4, 1e4)
+        within("flood_response", self.flood_response, 1e-4, 1e2)
+        within("dot_sigma_px", self.dot_sigma_px, 0.2, 10)
+        within("target_reflectance", self.target_reflectance, 0.05, 1)
 
     @property
     def turn(self) -> NDArray[np.float64]:
@@ -133,10 +144,14 @@ def make_module(
     calibration: Calibration,
     reference: NDArray[np.uint8],
     dots_per_flood: float,
+    flood_response: float,
+    dot_sigma_px: float,
+    target_reflectance: float,
     planes: tuple[MeasuredPlane, ...] = (),
 ) -> Module:
     """Build a module of what was measured, with its digest. Raises CalibrationError."""
-    made = Module(serial, lens, _nine(turn), calibration, write_png(reference), dots_per_flood, planes)
+    light = dots_per_flood, flood_response, dot_sigma_px, target_reflectance
+    made = Module(serial, lens, _nine(turn), calibration, write_png(reference), *light, planes)
     return msgspec.structs.replace(made, digest=digest_of(made))
 
 
