@@ -10,15 +10,19 @@ Rules kept here:
 - How bright the face is, nobody knows beforehand: a stream's first frame gives the scale, those after it must agree. A
   common factor on all levels therefore changes nothing; whether the face is as bright as skin, another gate says.
 
-What the bits mean. Whatever the frames before showed, at most one level agrees with a frame, and the draw had it with
-one chance in four: 12 bits are 6 such symbols in a row after the first frame, passed by chance once in 4,096 windows of
-7 frames, 24 bits once in 16.8 million of 13. A constant stream, one with another draw, or a draw that happens to stand
-still for a while are no likelier. But a session is a window that slides: in 8 s at 15 frames a second a stream that
-might err as often as it liked would pass 12 bits in 2 % of sessions, 24 bits in 5 of a million (docs/emitter.md).
-Sessions end at the third wrong symbol, so there are three tries: 0.07 %, and 2 in ten million.
+What the bits mean. Each frame is asked how much likelier its brightness is under the level drawn than under one drawn
+blindly: two bits where it is plainly the right one, less where it lies between two, minus where it is another. A stream
+that knows nothing of the draw multiplies its odds, two to the bits, by one on average, whatever it shows: constant
+light, another draw, or levels chosen between the steps. So it reaches 12 bits at most once in 4,096 tries and 24 bits
+once in 16.8 million, however long a try lasts and wherever in the stream one looks (Ville's inequality): a draw that
+stands still for a while, or a window that slides, changes nothing. A try ends with the first frame that plainly shows
+another level, and a session with the third: 0.073 % and two in ten million a session. Symbols that had to be right,
+each by itself, were tried first: lamps that flicker on the mains shift the darkest levels at 0.8 m and beyond by most
+of a step, and honest faces failed (docs/emitter.md).
 """
 
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -34,11 +38,20 @@ BITS_PER_SYMBOL: Final = 2
 SYMBOLS: Final = 64
 """In one draw: what the emitter board holds at four exposures a cycle."""
 
-HALF_STEP: Final = math.log(LEVELS[1] / LEVELS[0]) / 2
-"""Farther than this from every level, on the log scale, is none of them."""
-STEEPEST: Final = 0.5  # cosine of incidence; beyond it the slope that depth gives is too rough
-LEAST_SEEN: Final = 0.25  # of the face
-REMEMBERED: Final = 4  # frames that the scale is averaged over: noise goes down, a moving face is followed
+FLICKER: Final = 0.05
+"""Of the full flood's light, sigma: what lamps add between the dark exposure and the lit one."""
+UNSTEADY: Final = 0.03
+"""Sigma, relative: what a moving face and noise do from frame to frame."""
+STRAY: Final = 0.05
+"""Density, per full flood, of brightness that none of this explains."""
+WRONG: Final = -3.0
+"""Bits: a frame, or a try, at this or below is plainly another draw's."""
+STEEPEST: Final = 0.5
+"""Cosine of incidence; beyond it the slope that depth gives is too rough."""
+LEAST_SEEN: Final = 0.25
+"""Of the face."""
+REMEMBERED: Final = 4
+"""Frames that the scale is taken from: noise goes down, a moving face is followed."""
 
 
 class Emitted(Protocol):
@@ -78,40 +91,64 @@ def brightness(seen: Patch) -> float:
     return float(lit[middle].sum() / expected[middle].sum())
 
 
+class Try:
+    """Bits by which brightness after brightness agrees with the levels drawn. The first gives the scale."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.bits = 0.0
+        self._agreed: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+
+    def weigh(self, light: float, level: float) -> float:
+        """Bits of one frame: two to them is 1 on average over `LEVELS`, whatever `light` is. 0 for the first."""
+        if not self._agreed:
+            return 0.0
+        drawn = sum(level for _, level in self._agreed)
+        seen = light * drawn / sum(light for light, _ in self._agreed)
+        of_scale = len(self._agreed) / drawn**2  # what flicker in the frames behind the scale adds
+        likely = []
+        for one in LEVELS:
+            sigma = math.hypot(FLICKER * math.sqrt(1 + one**2 * of_scale), UNSTEADY * one)
+            likely.append(math.exp(-(((seen - one) / sigma) ** 2) / 2) / sigma + STRAY)
+        return math.log2(likely[LEVELS.index(level)] * len(LEVELS) / sum(likely))
+
+    def add(self, light: float, level: float) -> bool:
+        """Take one frame; False where it, or the try with it, is plainly another draw's."""
+        bits = self.weigh(light, level)
+        self.bits += bits
+        if bits >= 0:
+            self._agreed.append((light, level))
+        return min(bits, self.bits) > WRONG
+
+
 class CodeReader:
-    """How many symbols in a row one stream has answered. One per capture."""
+    """How many bits of the draw one stream has answered. One per capture."""
 
     def __init__(self, emitted: Emitted, bits: int) -> None:
-        """`bits` must be answered, in symbols of two bits."""
-        self._emitted = emitted
-        self._needed = math.ceil(bits / BITS_PER_SYMBOL)
+        """`bits` must be answered."""
+        self._emitted, self._needed = emitted, bits
         self._last = -1
         self.reset()
 
     def reset(self) -> None:
-        """Begin the row anew. What was asked already is not asked again."""
-        self._scale = math.nan
-        self._right = 0
+        """Begin anew. What was asked already is not asked again."""
+        self._try = Try()
 
     def read(self, frames: FrameSet, seen: Patch | None) -> Gate:
-        """What is known after this frame. `value`: right symbols in a row."""
+        """What is known after this frame. `value`: bits, none beyond those needed; NaN where it cannot be computed."""
         rising, self._last = frames.sequence > self._last, max(self._last, frames.sequence)
         level = self._emitted.level(frames.sequence) if rising else None
         light = brightness(seen) if seen is not None else math.nan
-        if level is None or not light > 0:
+        if level is None or level not in LEVELS or not light > 0:
             self.reset()
             return self._gate(math.nan, "gate_unknown")
-        scale = math.log(light / level)
-        if math.isnan(self._scale):
-            self._scale = scale
-            return self._gate(0, PENDING)
-        if not abs(scale - self._scale) < HALF_STEP:
+        if not self._try.add(light, level):
             # the next frame gives the scale: this one may be what was wrong
             self.reset()
             return self._gate(0, "code_wrong")
-        self._right += 1
-        self._scale += (scale - self._scale) / min(self._right + 1, REMEMBERED)
-        return self._gate(self._right, "" if self._right >= self._needed else PENDING)
+        # nothing is saved up for what comes later
+        self._try.bits = min(self._try.bits, self._needed)
+        return self._gate(self._try.bits, "" if self._try.bits >= self._needed else PENDING)
 
     def _gate(self, value: float, reason: str) -> Gate:
-        return Gate("code", value, f">= {self._needed} symbols", not reason, reason)
+        return Gate("code", value, f">= {self._needed} bits", not reason, reason)

@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from drivers.camera import FrameSet
 from firmware.liveness.albedo import albedo_gate, exposure_gate
 from firmware.liveness.code import CodeReader, Emitted
 from firmware.liveness.coherence import Coherence
+from firmware.liveness.cues import CueCalibration, load_cues, measure
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.gates import Freshness, geometry_gates
 from firmware.liveness.limits import Limits, load_limits
@@ -41,6 +41,7 @@ class Basis:
     name: PolicyName
     limits: Limits
     policy: Policy
+    cues: CueCalibration
     digest: bytes
 
     @property
@@ -53,9 +54,8 @@ def load_basis(name: PolicyName) -> Basis:
     """The shipped limits and cue calibration, and one policy."""
     limits, of_limits = load_limits()
     policy, of_policies = load_policy(name)
-    # no cue is measured yet
-    policy = msgspec.structs.replace(policy, cues=(), llr_min=0.0)
-    return Basis(name, limits, policy, hashlib.sha256(name.encode() + of_limits + of_policies).digest())
+    cues, of_cues = load_cues()
+    return Basis(name, limits, policy, cues, hashlib.sha256(name.encode() + of_limits + of_policies + of_cues).digest())
 
 
 class Look:
@@ -90,8 +90,9 @@ class Look:
         if any(gate.reason not in ("", PENDING) for gate in over_time):
             self._values.clear()
         else:
-            self._values.append({})
-        return weigh([*gates, *over_time], (), self._basis.policy)
+            self._values.append(measure(frames, face, region, level))
+        cues = self._basis.cues.weigh(self._medians(), self._basis.policy.cues)
+        return weigh([*gates, *over_time], cues, self._basis.policy)
 
     def interrupted(self) -> None:
         """Begin anew: a frame did not show the face, or not well."""
