@@ -34,6 +34,8 @@ MAX_NOTE_BYTES = 64 * 1024
 SIMULATED: Final = "simulated"
 
 UNREADABLE, NO_FRAMES, NO_CODE, CUT_SHORT, DAMAGED = "unreadable", "no_frames", "no_code", "cut_short", "damaged"
+LEAST_FOCAL: Final = 0.2
+"""Focal length over the picture's side: a view of 136 degrees. No lens with more is a pinhole; memory is bounded so."""
 
 
 class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +160,9 @@ class _Recording:
                 first = item
             elif not isinstance(item, Truth):
                 before.append(item)
+        lens = first.intrinsics
+        if lens.fx < LEAST_FOCAL * lens.width or lens.fy < LEAST_FOCAL * lens.height:
+            return _none(DAMAGED)
         self.camera, self.simulated = first.camera.serial, first.camera.firmware == SIMULATED
         code = recorded_code(before)
         after = self._reader.next_item()  # ground truth follows its frame: known even if the first one decides

@@ -3,9 +3,11 @@
 import csv
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -121,6 +123,19 @@ def test_a_recording_without_a_session_is_no_response_and_nobodys_acceptance_or_
 
 def test_what_follows_the_decision_is_not_looked_at(whole: Path) -> None:
     assert decisions(whole)["cut late"]["decision"] == "refused"
+
+
+def test_an_impossible_lens_is_a_damaged_recording_not_a_petabyte(recordings: Path, tmp_path: Path) -> None:
+    reader = RecordingReader(recordings / "anna.mcap")
+    frame = reader.next_frame()
+    assert frame is not None
+    path = tmp_path / "lens.mcap"
+    with RecordingWriter(path, "simulated") as writer:
+        writer.event("code", 1, levels=(1.0,) * 9)
+        writer.write(replace(frame, intrinsics=msgspec.structs.replace(frame.intrinsics, fx=1e-9)))
+    run(written(tmp_path, tmp_path, lens=LISTED["anna"]), tmp_path / "out")
+    found = decisions(tmp_path / "out")["lens"]
+    assert (found["decision"], found["reason"]) == ("non_response", "damaged")
 
 
 def test_the_worst_species_is_the_headline_and_nothing_is_pooled(whole: Path) -> None:
