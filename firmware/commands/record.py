@@ -4,10 +4,14 @@ Rules kept here:
 - Only in profile `rig`, only with the flag, and the file says whose consent covers it. Field terminals never record.
 - The camera is opened here, so the terminal must not be running.
 - Nothing is kept before the first frame is there; whatever ends the take, the file is finished.
+- An `.mcap` is lit by a draw of the emitter code, as a terminal's capture is, and tells it (`evaluate` asks for it); a
+  draw that is spent is shown again.
 - A `.db3` is written by librealsense itself, of a RealSense alone: every raw frame, none of our events.
 """
 
+import math
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -18,13 +22,14 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.camera import Camera, CameraError, CameraLostError, FrameSet, open_camera
+from drivers.camera import Camera, CameraError, CameraLostError, Emitter, FrameSet, open_camera
 from drivers.camera.realsense import open_recording_camera
 from drivers.camera.realsense.consent import state_consent
 from drivers.camera.recording import RecordingWriter
 from firmware.commands.camera_choice import Choice, Opener, opened
 from firmware.commands.people import ConfigOption
 from firmware.core.errors import TerminalError
+from firmware.liveness.code import SYMBOLS, Drawn
 from firmware.runtime.config import Profile, load_config
 from firmware.runtime.pins import check_pinned
 from firmware.runtime.stop import StopFlag, stopped_by
@@ -34,6 +39,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FRAME_TIMEOUT_S = 5.0
 # Frames carry the time of this machine's monotonic clock; a first frame may be this late (a virtual camera compiles).
 CLOCK_TOLERANCE_S = 60.0
+# Cycles a second and cycles in all that a recording tells the light of, at most.
+FASTEST, MAX_TOLD = 60, 64 * SYMBOLS
 
 
 def record(
@@ -101,7 +108,8 @@ def take(camera: Camera, out: Path, seconds: float, consent: str, stop: StopFlag
             was begun is finished and holds every frame before that.
     """
     start_ns = time.monotonic_ns()
-    camera.start()
+    drawn = Drawn(secrets.token_bytes)
+    camera.start([Emitter(flood=level, dots=1.0) for level in drawn.levels])
     try:
         first = camera.read(FRAME_TIMEOUT_S)
         now_ns, unix_ns = time.monotonic_ns(), time.time_ns()
@@ -113,6 +121,8 @@ def take(camera: Camera, out: Path, seconds: float, consent: str, stop: StopFlag
         with RecordingWriter(out, consent) as writer:
             writer.event("clock", now_ns, unix_ns=unix_ns)
             writer.event("command", start_ns, command="start", value=seconds)
+            cycles = min(math.ceil(seconds * FASTEST), MAX_TOLD)
+            writer.event("code", start_ns, levels=drawn.levels * math.ceil(cycles / SYMBOLS))
             try:
                 counted = _film(camera, writer.write, first, seconds, stop, console)
             except CameraLostError as error:

@@ -22,6 +22,7 @@ from drivers.camera import (
 )
 from drivers.camera.recording import (
     Clock,
+    Code,
     Command,
     Note,
     RecordingReader,
@@ -93,7 +94,8 @@ def test_a_take_holds_the_frames_the_clock_the_commands_and_the_consent(
     assert code == 0, output
     assert "4 frames, 0 cycles dropped" in " ".join(output.split())
     assert sum(isinstance(item, FrameSet) for item in read_recording(out)) == 4
-    clock, start, stop = read_session(out)
+    clock, start, light, stop = read_session(out)
+    assert isinstance(light, Code)
     assert isinstance(clock, Clock)
     assert isinstance(start, Command)
     assert isinstance(stop, Command)
@@ -186,6 +188,7 @@ class Scripted(Camera):
     def __init__(self, frames: list[FrameSet], then: Callable[[], FrameSet]) -> None:
         self._frames, self._then = iter(frames), then
         self._first = frames[0]
+        self.levels: list[float] = []
         self.stopped = False
 
     @property
@@ -197,6 +200,7 @@ class Scripted(Camera):
         return self._first.intrinsics
 
     def start(self, levels: Sequence[Emitter] = FULL_LEVELS) -> None:
+        self.levels = [one.flood for one in levels]
         self.stopped = False
 
     def stop(self) -> None:
@@ -239,7 +243,18 @@ def test_ctrl_c_finishes_the_file_between_frames(tmp_path: Path, present: list[F
         assert stop.wait(5)
         assert take(camera, out, 60, CONSENT, stop, Console(quiet=True)) == (1, 0)
     assert signal.getsignal(signal.SIGINT) is before
-    assert [type(item).__name__ for item in read_recording(out)] == ["Clock", "Command", "FrameSet", "Command"]
+    assert [type(item).__name__ for item in read_recording(out)] == ["Clock", "Command", "Code", "FrameSet", "Command"]
+
+
+def test_a_take_tells_the_draw_that_lit_it_and_each_has_its_own(tmp_path: Path, present: list[FrameSet]) -> None:
+    told = []
+    for name in ("one.mcap", "other.mcap"):
+        camera = Scripted(present, lambda: replace(present[-1], timestamp_ns=present[0].timestamp_ns + 10**12))
+        take(camera, tmp_path / name, 3, CONSENT, StopFlag(), Console(quiet=True))
+        (code,) = (event for event in read_session(tmp_path / name) if isinstance(event, Code))
+        assert list(code.levels) == camera.levels * 3  # 180 cycles at most in 3 s, from a draw of 64
+        told.append(code.levels)
+    assert told[0] != told[1]
 
 
 def test_dropped_cycles_are_counted(tmp_path: Path, present: list[FrameSet]) -> None:
