@@ -2,17 +2,17 @@
 
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from drivers.camera import CameraInfo, Emitter, FrameSet, Intrinsics
-from firmware.liveness.code import LEVELS, SYMBOLS, CodeReader, Drawn, brightness
+from firmware.liveness.code import LEVELS, SYMBOLS, CodeReader, Drawn, Try, brightness
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.patch import Patch
 
@@ -59,24 +59,44 @@ def answered(emitted: Drawn, albedo: float = 0.5) -> list[tuple[int, float]]:
     return [(sequence, albedo * level) for sequence, level in enumerate(emitted.levels)]
 
 
+# frames in which a clean stream has answered: the first gives the scale, each after it nearly two bits
+WITHIN = {DOOR: 9, PAYMENT: 16}
+PLAIN = 0.25  # two steps and more
+
+
 @whole_draws
-@given(seeds, st.floats(0.01, 1.0), st.sampled_from((DOOR, PAYMENT, 9)))
+@given(seeds, st.floats(0.01, 1.0), st.sampled_from((DOOR, PAYMENT)))
 def test_a_face_under_the_own_light_answers_however_bright_it_is(seed: int, albedo: float, bits: int) -> None:
     gates = read(drawn(seed), bits, answered(drawn(seed), albedo))
-    needed = math.ceil(bits / 2)
-    assert [gate.reason for gate in gates] == [PENDING] * needed + [""] * (SYMBOLS - needed)
-    assert [gate.value for gate in gates] == list(range(SYMBOLS))
-    assert all(gate.passed == (gate.value >= needed) for gate in gates)
-    assert gates[0].limit == f">= {needed} symbols"
+    first = next(place for place, gate in enumerate(gates) if gate.passed)
+    assert bits / 2 < first + 1 <= WITHIN[bits]
+    assert [gate.reason for gate in gates] == [PENDING] * first + [""] * (SYMBOLS - first)
+    assert gates[0].value == 0
+    assert all(gate.passed == (gate.value >= bits) for gate in gates)
+    assert gates[-1].value == bits, "nothing is saved up"
+    assert gates[0].limit == f">= {bits} bits"
 
 
 @whole_draws
-@given(seeds, st.lists(st.floats(-0.04, 0.04), min_size=SYMBOLS, max_size=SYMBOLS))
+@given(seeds, st.lists(st.floats(-0.05, 0.05), min_size=SYMBOLS, max_size=SYMBOLS))
 def test_a_face_that_moves_and_shines_a_little_still_answers(seed: int, off: list[float]) -> None:
     lights = [
         (sequence, light * math.exp(wrong)) for (sequence, light), wrong in zip(answered(drawn(seed)), off, strict=True)
     ]
     assert read(drawn(seed), PAYMENT, lights)[-1].passed
+
+
+@whole_draws
+@given(seeds, st.integers(7, 30), st.floats(0, 6.28), st.floats(0, 0.05))
+def test_a_face_under_lamps_that_flicker_still_answers(seed: int, fps: int, phase: float, depth: float) -> None:
+    """Mains at 50 Hz, exposures 120 a second: the lit exposure has another part of the flicker than the dark one."""
+    lights = []
+    for sequence, light in answered(drawn(seed)):
+        turned = 2 * math.pi * 100 * sequence / fps + phase
+        lights.append((sequence, light + 0.5 * depth * (math.sin(turned) - math.sin(turned - 100 * 2 * math.pi / 120))))
+    gates = read(drawn(seed), PAYMENT, lights)
+    assert "code_wrong" not in [gate.reason for gate in gates]
+    assert gates[-1].passed
 
 
 @whole_draws
@@ -87,75 +107,79 @@ def test_a_slow_drift_is_followed(seed: int, drift: float) -> None:
 
 
 @whole_draws
-@given(seeds, st.sets(st.integers(0, SYMBOLS - 1), min_size=13))
+@given(seeds, st.sets(st.integers(0, SYMBOLS - 1), min_size=17))
 def test_skipped_frames_cost_only_themselves(seed: int, judged: set[int]) -> None:
     lights = [answered(drawn(seed))[sequence] for sequence in sorted(judged)]
     assert read(drawn(seed), PAYMENT, lights)[-1].passed
 
 
-@whole_draws
-@given(seeds, st.lists(level, min_size=SYMBOLS, max_size=SYMBOLS), st.floats(0.1, 2.0))
-def test_a_row_is_only_as_long_as_the_stream_agrees_with_the_draw(seed: int, shown: list[float], common: float) -> None:
-    """Any recording at all, at any common factor: what counts is the offset to the own draw, held over the row."""
-    emitted = drawn(seed)
-    offsets = [LEVELS.index(light) - LEVELS.index(own) for light, own in zip(shown, emitted.levels, strict=True)]
-    gates = read(emitted, DOOR, list(enumerate(light * common for light in shown)))
-    row = 0
-    reference: int | None = None
-    for gate, offset in zip(gates, offsets, strict=True):
-        if reference is None:
-            reference, row, reason = offset, 0, PENDING
-        elif offset != reference:
-            reference, row, reason = None, 0, "code_wrong"
-        else:
-            row += 1
-            reason = "" if row >= DOOR // 2 else PENDING
-        assert (gate.value, gate.reason, gate.passed) == (row, reason, reason == "")
+@given(st.lists(st.tuples(st.floats(0.01, 10), level), max_size=6), st.floats(0.001, 100))
+def test_no_brightness_gains_on_average_over_what_may_be_drawn(before: list[tuple[float, float]], light: float) -> None:
+    """Why bits are bits: to a stream that does not know the draw each frame is a fair bet, whatever it shows."""
+    one = Try()
+    for frame in before:
+        one.add(*frame)
+    odds = [2 ** one.weigh(light, level) for level in LEVELS]
+    assert sum(odds) / len(odds) == pytest.approx(1)
 
 
-@given(seeds)
-def test_at_most_one_level_agrees_whatever_a_frame_shows(seed: int) -> None:
-    """Why a symbol is worth two bits: no brightness between the levels answers more than one of them."""
-    rng = random.Random(seed)
-    own, shown = rng.choice(LEVELS), 0.5 * rng.uniform(0.4, 1.2)
-
-    class One:
-        def __init__(self, second: float) -> None:
-            self.levels = (own, second)
-
-        def level(self, sequence: int) -> float | None:
-            return self.levels[sequence]
-
-    agreed = 0
-    for second in LEVELS:
-        reader = CodeReader(One(second), DOOR)
-        reader.read(frame(0), face(0.5 * own))
-        agreed += reader.read(frame(1), face(shown)).reason == PENDING
-    assert agreed <= 1
-
-
-def changing(levels: Sequence[float]) -> bool:
-    return len(set(levels[:7])) > 1
-
-
-@whole_draws
-@given(seeds.filter(lambda seed: changing(drawn(seed).levels)))
-def test_a_stream_under_constant_light_fails_as_soon_as_the_draw_changes(seed: int) -> None:
-    emitted = drawn(seed)
-    gates = read(emitted, DOOR, [(sequence, 0.4) for sequence in range(SYMBOLS)])
-    first = next(place for place, level in enumerate(emitted.levels) if level != emitted.levels[0])
-    assert gates[first].reason == "code_wrong"
-    assert not any(gate.passed for gate in gates[: first + 1])
-
-
-def test_a_stream_of_another_draw_passes_as_rarely_as_the_bits_say() -> None:
-    """One window of `door`: at most one in 4,096. Of 40,000, 10 are expected at most; 30 are not (p < 1e-6)."""
-    rng = random.Random(6)
+@pytest.mark.parametrize("show", ["another draw", "constant", "between the levels", "anything"])
+def test_a_stream_that_knows_nothing_of_the_draw_answers_as_rarely_as_the_bits_say(show: str) -> None:
+    """8 bits, so that it can be seen: at most one try in 256. 40,000 tries: 156 are expected at most, 250 are not."""
+    rng = random.Random(show)
     passed = 0
     for _ in range(40_000):
-        mine, theirs = ([rng.randrange(4) for _ in range(7)] for _ in range(2))
-        passed += len({own - other for own, other in zip(mine, theirs, strict=True)}) == 1
-    assert passed < 30
+        one, going = Try(), True
+        constant = rng.choice((*LEVELS, 0.58, 0.9))
+        while going and one.bits < 8:
+            light = {
+                "another draw": rng.choice(LEVELS),
+                "constant": constant,
+                "between the levels": rng.choice((0.576, 0.72, 0.9)),
+                "anything": rng.uniform(0.4, 1.1),
+            }[show]
+            going = one.add(light, rng.choice(LEVELS))
+        passed += going
+    assert passed < 250
+
+
+@whole_draws
+@given(seeds, st.integers(6, SYMBOLS - 2), level)
+def test_a_frame_that_plainly_shows_another_level_is_wrong(seed: int, place: int, shown: float) -> None:
+    emitted = drawn(seed)
+    assume(abs(shown - emitted.levels[place]) > PLAIN)
+    lights = answered(emitted)
+    lights[place] = (place, 0.5 * shown)
+    gates = read(emitted, PAYMENT, lights[: place + 2])
+    assert (gates[place].reason, gates[place].value, gates[place].passed) == ("code_wrong", 0, False)
+    # the frame after it gives the scale anew: a glitch of an honest camera is one strike of three, not two
+    assert (gates[-1].reason, gates[-1].value) == (PENDING, 0)
+
+
+@whole_draws
+@given(seeds)
+def test_a_stream_under_constant_light_fails_once_the_draw_has_changed(seed: int) -> None:
+    """Within the first four frames of another level than the first, even where the lowest is next to the first."""
+    emitted = drawn(seed)
+    gates = read(emitted, PAYMENT, [(sequence, 0.4) for sequence in range(SYMBOLS)])
+    assert not any(gate.passed for gate in gates)
+    assert [gate.reason for gate in gates].count("code_wrong") >= 3
+
+
+@whole_draws
+@given(seeds, st.integers(6, 14))
+def test_bits_gathered_by_a_face_do_not_carry_over_to_a_recording(seed: int, swapped: int) -> None:
+    """Attack: an accomplice answers, then the face of another is fed in, under another draw."""
+    emitted, theirs = drawn(seed), drawn(seed + 1)
+    stream = [
+        level if place < swapped else other
+        for place, (level, other) in enumerate(zip(emitted.levels, theirs.levels, strict=True))
+    ]
+    reader = CodeReader(emitted, DOOR)
+    gates = [reader.read(frame(sequence), face(0.5 * light)) for sequence, light in enumerate(stream)]
+    plainly = next(place for place in range(swapped, SYMBOLS) if gates[place].reason == "code_wrong")
+    far = [place for place in range(swapped, plainly) if abs(theirs.levels[place] - emitted.levels[place]) > PLAIN]
+    assert not far
 
 
 @whole_draws
@@ -180,6 +204,16 @@ def test_nothing_is_answered_outside_the_draw(seed: int, sequence: int) -> None:
     gate = CodeReader(emitted, DOOR).read(frame(sequence), face(0.5))
     assert (gate.reason, gate.passed) == ("gate_unknown", False)
     assert math.isnan(gate.value)
+
+
+def test_a_level_that_no_draw_has_is_no_answer() -> None:
+    """A recording may say that anything was drawn; what it was worth, nobody knows."""
+
+    class Odd:
+        def level(self, sequence: int) -> float | None:
+            return 0.7
+
+    assert CodeReader(Odd(), DOOR).read(frame(0), face(0.5)).reason == "gate_unknown"
 
 
 def unlit() -> Patch:
@@ -216,17 +250,6 @@ def test_what_cannot_be_computed_refuses_and_begins_anew(spoiled: Callable[[], P
     assert (gate.reason, gate.passed, math.isnan(gate.value)) == ("gate_unknown", False, True)
     gate = reader.read(frame(11), face(lights[11][1]))
     assert (gate.reason, gate.value) == (PENDING, 0)
-
-
-def test_one_wrong_symbol_costs_the_row_and_no_second_strike() -> None:
-    """A glitch of an honest camera is one strike of three, not two: the frame after it gives the scale."""
-    emitted = drawn(2)
-    lights = answered(emitted)
-    lights[9] = (9, lights[9][1] * 1.4)
-    reasons = [gate.reason for gate in read(emitted, DOOR, lights)]
-    assert reasons.count("code_wrong") == 1
-    assert reasons[9] == "code_wrong"
-    assert reasons[10:16] == [PENDING] * 6
 
 
 def test_a_face_that_was_lost_begins_the_row_anew() -> None:
