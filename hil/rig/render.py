@@ -30,6 +30,8 @@ from hil.people.transfer import moving_james
 from hil.rig.mesh import load_scan
 from hil.rig.scenario import BONA_FIDE, PERSON, Take
 from hil.sensor.cycle import take as take_cycle
+from hil.sensor.dots import dot_sigma_px
+from hil.sensor.optics import flood_response
 from hil.sensor.presets import Preset, preset
 from hil.sensor.scene import Performance, Placed
 
@@ -122,7 +124,14 @@ def code_of(seed: int, count: int) -> tuple[float, ...]:
 def camera_of(sensor: Preset) -> CameraInfo:
     """The simulated camera; its calibration digest is that of every constant of its preset."""
     digest = hashlib.sha256(msgspec.json.encode(sensor)).hexdigest()
-    return CameraInfo(f"SIMULATED-{sensor.name}", "simulated", digest, sensor.flood_w > 0)
+    return CameraInfo(
+        f"SIMULATED-{sensor.name}",
+        "simulated",
+        digest,
+        flood=sensor.flood_w > 0,
+        flood_response=flood_response(sensor),
+        dot_sigma_px=dot_sigma_px(sensor),
+    )
 
 
 def render(take: Take, path: Path) -> Iterator[int]:
