@@ -19,7 +19,7 @@ from hil.evaluate.fit import to_toml
 from models import manifest
 
 RIG = load_profile("rig")
-LOADERS = ("load_limits", "load_policy")
+LOADERS = ("load_limits", "load_policy", "load_cues")
 
 
 def digest(profile: Profile, models_dir: Path, site: Path | None = None) -> bytes:

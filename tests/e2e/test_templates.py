@@ -67,8 +67,8 @@ def test_template_of_a_minor_never_pays(site: Site) -> None:
 
 
 def test_template_without_depth_does_not_pay(site: Site) -> None:
-    assert ending(site, "payer-flat") == ("modality_missing", "declined/modality_missing")
+    assert ending(site, "payer-flat") == ("modality_missing", "declined/not_confirmed")
 
 
 def test_templates_with_the_modalities_swapped_do_not_pay(site: Site) -> None:
-    assert ending(site, "payer-swapped") == ("not_recognised", "declined/not_recognised")
+    assert ending(site, "payer-swapped") == ("not_recognised", "declined/not_confirmed")
