@@ -20,7 +20,7 @@ from firmware.commands.inspect_recording import CUT_SHORT
 from firmware.core.analysis import Finding
 from firmware.core.parts import open_analyst
 from firmware.liveness.look import Look
-from firmware.liveness.verdict import UNKNOWN, holds
+from firmware.liveness.verdict import GATES, UNKNOWN, holds
 from firmware.runtime.config import load_profile
 from models.manifest import BUILT_DIR
 
@@ -34,7 +34,7 @@ NOTE = (
 )
 LIT = ("albedo", "coherent", "code")
 """Gates that need the light that was commanded, or come after one that does."""
-VALUES = ("depth_coverage", "relief", "solid_relief", "edges", "eye_distance", "exposure")
+VALUES = GATES[1:]  # all but whether the frame is fresh, which has no value worth a column
 
 
 def replay(
