@@ -27,14 +27,18 @@ def list_people(config: ConfigOption) -> None:
         while page.people and len(people) < page.total:
             page = ask(core, ListPeople(start=len(people)), timeout_s=5)
             people += page.people
-    table = Table("person", "purpose", "payer", "enrolled", "erased by itself", "failed tries")
+    table = Table("person", "purpose", "payer", "enrolled", "erased by itself")
     for person in people:
         dates = [
             datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%d")
             for at in (person.enrolled_at, person.retain_until)
         ]
-        table.add_row(person.person, person.purpose, person.payer, *dates, person.tries)
-    Console().print(table)
+        table.add_row(person.person, person.purpose, person.payer, *dates)
+    console = Console()
+    console.print(table)
+    for person in people:
+        if person.tries:
+            console.print(f"{person.person}: {person.tries}", highlight=False)
 
 
 @people.command("erase")

@@ -176,12 +176,12 @@ def test_a_live_device_that_alternates_gives_the_same_findings_frame_for_frame(
     before = findings(analyst, direct)
     assert_same(before, findings(analyst, came))
     # up to the match: with templates of the face shown every frame is a yes, with another's none is
-    shown = assert_same_faces(analyst, direct, came)
+    seen = assert_same_faces(analyst, direct, came)
     another = np.zeros(TEMPLATE_SHAPE, np.float32)
     another[:, :, 0] = 1
-    template = make_templates({"front": shown[0]})
-    assert {analyst._judge.compare(embedded, template).reason for embedded in shown} == {""}
-    assert {analyst._judge.compare(embedded, another).reason for embedded in shown} == {"not_recognised"}
+    template = make_templates({"front": seen[0]})
+    assert {analyst._judge.compare(embedded, template).reason for embedded in seen} == {""}
+    assert {analyst._judge.compare(embedded, another).reason for embedded in seen} == {"not_recognised"}
 
 
 def test_same_frames_through_a_recording_give_the_same_result_frame_for_frame(
