@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from firmware.liveness.verdict import GATES
 from firmware.payment.messages import Assurance, Name, Reason, Version
 
 HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -51,7 +52,7 @@ DEMO = Policy(
     name="demo",
     profiles=("demo", "rig"),
     assurance="geometry",
-    gates=("fresh", "depth_coverage", "relief", "solid_relief", "edges", "eye_distance"),
+    gates=GATES,
     match_band=1,
     firmware="0.1.0",
 )

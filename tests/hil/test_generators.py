@@ -1,7 +1,8 @@
 """What may be trained on: no manifest, range, threshold or limit names an evaluation person or sensor.
 
 What is asserted, in words:
-- no data file of `models` or `firmware` names MakeHuman, `anny`, james or a number among the evaluation seeds;
+- no data file of `models` or `firmware` names MakeHuman, `anny`, james or a number among the evaluation seeds, but for
+  the sentence in `limits.toml` that nobody looked at them;
 - of the workshop `models/train`, only the demo's own calibration touches MakeHuman's `virtual_person`, and what it
   writes is the population `virtual` and the int8 ranges of a network that somebody else trained;
 - nothing in `models` or `firmware`, code or data, names the sensor preset that is held out; `models` walks through no
@@ -23,10 +24,13 @@ from hil.sensor.presets import HELD_OUT
 from models.train import rendered
 
 ROOT = Path(__file__).resolve().parents[2]
+LIMITS = ROOT / "firmware/liveness/limits.toml"
 DATA_SUFFIXES = (".toml", ".json", ".txt", ".csv", ".md")
 EVALUATION_PEOPLE = re.compile(r"make\s*human|\banny\b|mpfb|\bjames\b", re.IGNORECASE)
 HELD_OUT_SENSOR = re.compile(r"\bheld[-_]out\b", re.IGNORECASE)
 ALL_SENSORS = re.compile(r"\bPRESETS\b")
+# the one sentence that may name them: that the limits of the gates owe them nothing
+DENIAL = "# No MakeHuman person, no evaluation seed and nothing of the sensor `held-out` was looked at.\n"
 BYTES_OF_A_FILE = re.compile(r"^bytes = \d+$", re.MULTILINE)  # in the manifest; a size is no seed
 # the demo population's calibration, from before there was a second generator; nothing may be added here
 DEMO_CALIBRATION = {"rendered.py", "virtual_faces.py"}
@@ -59,6 +63,8 @@ def numbers_in(text: str) -> Iterator[int]:
 @pytest.mark.parametrize("path", data_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_manifest_range_or_threshold_names_an_evaluation_person(path: Path) -> None:
     text = path.read_text()
+    if path == LIMITS:
+        text = text.replace(DENIAL, "", 1)
     assert not EVALUATION_PEOPLE.search(text)
     assert not HELD_OUT_SENSOR.search(text)
     assert not [number for number in numbers_in(BYTES_OF_A_FILE.sub("", text)) if number in EVALUATION_SEEDS]
