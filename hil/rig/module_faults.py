@@ -43,8 +43,8 @@ HELD_S = 0.4
 
 
 @contextmanager
-def lit_module(folder: Path) -> Iterator[tuple[Site, dict[str, Fault]]]:
-    """A terminal behind the structured-light driver, `PAYER` enrolled, its light on a board that core owns; its faults.
+def lit_site(folder: Path) -> Iterator[tuple[Site, Path, PtyBoard]]:
+    """A terminal behind the structured-light driver, lit by a board that core owns; the module's bench file, the board.
 
     Raises:
         SiteError: something did not start.
@@ -55,12 +55,22 @@ def lit_module(folder: Path) -> Iterator[tuple[Site, dict[str, Fault]]]:
     write_light(light, Light(armed=True, levels=by_exposure([Emitter(flood=1.0, dots=1.0)], "dark-flood-dots")))
     calibration = demo_calibration(folder)
     options: dict[str, str | int | float] = {"bench": str(bench), "light": str(light)}
-    with Site.make(folder / "site", source="virtual-exposures", camera=options) as site:
+    with (
+        Site.make(folder / "site", source="virtual-exposures", camera=options) as site,
+        PtyBoard(folder / "tty", calibration.public_key, light=light) as board,
+    ):
+        site.light("core", board.port, calibration)
+        yield site, bench, board
+
+
+@contextmanager
+def lit_module(folder: Path) -> Iterator[tuple[Site, dict[str, Fault]]]:
+    """Such a terminal, `PAYER` enrolled, the target in its place; its faults. Raises SiteError, TerminalError."""
+    with lit_site(folder) as (site, bench, board):
+        # who enrols answers the emitter code, so the board is there first
         enrol(site, CUSTOMER, PAYER)
         write_bench(bench, WELL)
-        with PtyBoard(folder / "tty", calibration.public_key, light=light) as board:
-            site.light("core", board.port, calibration)
-            yield site, module_faults(bench, board)
+        yield site, module_faults(bench, board)
 
 
 def module_faults(bench: Path, board: PtyBoard) -> dict[str, Fault]:

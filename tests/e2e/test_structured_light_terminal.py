@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hil.rig.customer import enrol, pay
+from hil.rig.module_faults import lit_site
 from hil.rig.site import Site
 from hil.sensor.bench import Bench, write_bench
 from hil.sensor.stage import Person, Stage
@@ -16,20 +17,21 @@ PAYER = Stage(subject=Person(90_021))
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The module's mishaps."""
-    path = tmp_path_factory.mktemp("module") / "bench.json"
-    write_bench(path, Bench())
-    return path
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, bench: Path, models_dir: Path) -> Iterator[Site]:
-    """A terminal at which somebody is enrolled."""
-    camera: dict[str, str | int | float] = {"bench": str(bench), "fps": 10.0}
-    with Site.make(tmp_path_factory.mktemp("site"), source="virtual-exposures", camera=camera) as site:
+def module(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator[tuple[Site, Path]]:
+    """A terminal at which somebody is enrolled, lit by its board as it draws; and the module's mishaps."""
+    with lit_site(tmp_path_factory.mktemp("module") / "lit") as (site, bench, _):
         enrol(site, Person(90_021), "payer")
-        yield site
+        yield site, bench
+
+
+@pytest.fixture
+def site(module: tuple[Site, Path]) -> Site:
+    return module[0]
+
+
+@pytest.fixture
+def bench(module: tuple[Site, Path]) -> Path:
+    return module[1]
 
 
 def ending(site: Site, stage: Stage) -> str:
