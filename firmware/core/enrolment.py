@@ -16,7 +16,8 @@ from firmware.vision.fusion import Judge
 from firmware.vision.templates import Templates, make_templates
 
 FRAMES_PER_POSE = 3
-POSE_S = 10.0
+# Each pose answers the emitter code: some 14 good frames, and a busy board judges a few a second.
+POSE_S = 20.0
 
 
 class EnrolmentError(Exception):
