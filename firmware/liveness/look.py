@@ -1,10 +1,10 @@
-"""One look at a presentation: the only state liveness keeps, from the start of a capture to its end.
+"""One look at a presentation: what liveness keeps from the start of a capture to its end.
 
 Rules kept here:
-- A new capture is a new look, with a new draw of the emitter code.
+- A new capture is a new look, with a new draw of the emitter code. Evidence of motion is the session's (`dynamic`).
 - Good frames must follow each other: a frame without a face, or with a failed gate, begins the evidence anew.
 - What one frame can say comes first. Only where all of that holds is the frame held against those before it
-  (`coherent`), and its light against the draw (`code`).
+  (`coherent`), and its light against the draw (`code`); one that does not follow begins both anew. Motion comes last.
 - A cue is judged by its median over the good frames: they are of one presentation, not so many independent trials.
 """
 
@@ -22,12 +22,13 @@ from firmware.liveness.albedo import albedo_gate, exposure_gate
 from firmware.liveness.code import CodeReader, Emitted
 from firmware.liveness.coherence import Coherence
 from firmware.liveness.cues import CueCalibration, load_cues, measure
+from firmware.liveness.dynamic import Dynamic
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.gates import Freshness, geometry_gates
 from firmware.liveness.limits import Limits, load_limits
 from firmware.liveness.patch import patch
 from firmware.liveness.policy import CueName, Policy, PolicyName, load_policy
-from firmware.liveness.verdict import Verdict, holds, weigh
+from firmware.liveness.verdict import DYNAMIC, UNKNOWN, Verdict, holds, wanted, weigh
 from firmware.vision.face import Face
 
 REMEMBERED: Final = 32
@@ -61,9 +62,16 @@ def load_basis(name: PolicyName) -> Basis:
 class Look:
     """Evidence of one capture, frame by frame."""
 
-    def __init__(self, basis: Basis, emitted: Emitted, stale_s: float) -> None:
-        """`emitted`: what the flood was told to do in this capture. `stale_s`: oldest frame that counts, seconds."""
-        self._basis, self._emitted = basis, emitted
+    def __init__(self, basis: Basis, emitted: Emitted, stale_s: float, dynamic: Dynamic | None = None) -> None:
+        """Begin.
+
+        Args:
+            basis: what the verdict rests on.
+            emitted: what the flood was told to do in this capture.
+            stale_s: oldest frame that counts, seconds.
+            dynamic: the session's evidence of motion; None where no policy of it asks for any.
+        """
+        self._basis, self._emitted, self._dynamic = basis, emitted, dynamic
         self._freshness = Freshness(stale_s)
         self._coherence = Coherence(basis.limits)
         self._code = CodeReader(emitted, basis.policy.code_bits)
@@ -86,16 +94,38 @@ class Look:
         if not all(map(holds, gates)) or region is None:
             self.interrupted()
             return weigh(gates, (), self._basis.policy)
-        over_time = self._coherence.check(frames, face, region), self._code.read(frames, region)
-        if any(gate.reason not in ("", PENDING) for gate in over_time):
+        coherent = self._coherence.check(frames, face, region)
+        if coherent.reason not in ("", PENDING):
             self._values.clear()
-        else:
+            self._code.reset()
+        code = self._code.read(frames, region)
+        if code.reason not in ("", PENDING):
+            self._values.clear()
+        gates = [*gates, coherent, code]
+        if all(gate.reason in ("", PENDING) for gate in gates):
             self._values.append(measure(frames, face, region, level))
         cues = self._basis.cues.weigh(self._medians(), self._basis.policy.cues)
-        return weigh([*gates, *over_time], cues, self._basis.policy)
+        if self._dynamic is not None:
+            so_far = weigh(gates, cues, self._basis.policy)
+            moved = self._dynamic.see(frames, face, ask=self._asks(so_far))
+            gates += [moved] if DYNAMIC in wanted(self._basis.policy, so_far.llr) else []
+        return weigh(gates, cues, self._basis.policy)
+
+    def _asks(self, so_far: Verdict) -> bool:
+        """Whether the policy wants motion to be asked for: from the start, or once all else has left it in doubt."""
+        policy = self._basis.policy
+        if policy.dynamic != "doubt":
+            return policy.dynamic != "asked"
+        return so_far.reason == UNKNOWN and DYNAMIC in wanted(policy, so_far.llr)
+
+    def another(self) -> None:
+        """Begin anew, motion too: a frame showed somebody else."""
+        self.interrupted()
+        if self._dynamic is not None:
+            self._dynamic.another()
 
     def interrupted(self) -> None:
-        """Begin anew: a frame did not show the face, or not well."""
+        """Begin anew: a frame did not show the face, or not well. Motion knows by itself whether the next fits."""
         self._coherence.reset()
         self._code.reset()
         self._values.clear()

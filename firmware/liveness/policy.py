@@ -1,6 +1,7 @@
 """What each kind of terminal takes for a living face: data, shipped in `policy.toml`, never configured."""
 
 import hashlib
+import math
 from importlib.resources import files
 from typing import Annotated, Literal, get_args
 
@@ -19,13 +20,26 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         code_bits: of the emitter code that must be answered.
         cues: which soft cues are weighed.
         llr_min: least sum of their log-likelihood ratios, nats.
-        dynamic: whether a face must also have moved as no rigid artefact can.
+        dynamic: when a face must also have moved as nothing rigid can: `asked`: where the intent asks for it; `doubt`:
+            where the cues sum up to less than `llr_sure`; `always`; `challenge`: always, and in answer to a prompt.
+        llr_sure: nats, from which on there is no doubt.
+        turns: prompts to turn that a challenge adds.
+        attention: whether the eyes must be open and look at the terminal.
+        pin: whether a secret must have been typed as well.
     """
 
     code_bits: Annotated[int, Meta(ge=8, le=64)]
     cues: tuple[CueName, ...]
     llr_min: float
-    dynamic: bool
+    dynamic: Literal["asked", "doubt", "always", "challenge"]
+    llr_sure: float = math.inf
+    turns: Annotated[int, Meta(ge=0, le=2)] = 0
+    attention: bool = False
+    pin: bool = False
+
+    def asking(self) -> "Policy":
+        """The same, where an intent asks for dynamic evidence."""
+        return msgspec.structs.replace(self, dynamic="always") if self.dynamic in ("asked", "doubt") else self
 
 
 def load_policy(name: PolicyName) -> tuple[Policy, bytes]:

@@ -5,6 +5,8 @@ Rules kept here:
 - Only then are the cues weighed: their log-likelihood ratios add up, each bounded, and the sum must reach the policy's
   least. Each cue of the policy counts exactly once, and what is no finite number counts against.
 - What speaks against it is named before what is still missing: waiting helps no artefact.
+- What a policy wants besides (motion, attention, a secret) are gates like the others. Where motion is asked for in
+  doubt, the cues say whether it is; they never make up for it once it is.
 """
 
 import math
@@ -16,7 +18,7 @@ from typing import Final
 from firmware.liveness.evidence import PENDING, Cue, Gate
 from firmware.liveness.policy import Policy
 
-GATES: Final = (
+GATES: Final[tuple[str, ...]] = (
     "fresh",
     "depth_coverage",
     "relief",
@@ -31,6 +33,8 @@ GATES: Final = (
     "code",
 )
 DYNAMIC: Final = "dynamic"
+ATTENTIVE: Final = "attentive"
+PIN: Final = "pin"
 NOT_ALIVE: Final = "not_alive"
 UNKNOWN: Final = "gate_unknown"
 
@@ -57,6 +61,11 @@ class Verdict:
         return not self.reason
 
     @property
+    def dynamic(self) -> bool:
+        """Whether it has moved as nothing rigid can."""
+        return any(gate.name == DYNAMIC and holds(gate) for gate in self.gates)
+
+    @property
     def pending(self) -> bool:
         """Whether nothing speaks against it but that more frames are needed."""
         return self.reason == PENDING
@@ -67,23 +76,33 @@ def holds(gate: Gate) -> bool:
     return gate.passed and not gate.reason and math.isfinite(gate.value)
 
 
+def wanted(policy: Policy, llr: float) -> tuple[str, ...]:
+    """Gates that must hold under `policy`, where the cues sum up to `llr`."""
+    names = GATES
+    if policy.attention:
+        names = (*names, ATTENTIVE)
+    if policy.dynamic in ("always", "challenge") or (policy.dynamic == "doubt" and not llr >= policy.llr_sure):
+        names = (*names, DYNAMIC)
+    return (*names, PIN) if policy.pin else names
+
+
 def weigh(gates: Sequence[Gate], cues: Sequence[Cue], policy: Policy) -> Verdict:
     """Decide. Larger `llr` is more alive."""
-    held = {gate.name for gate in gates if holds(gate)}
-    failed = [gate.reason or UNKNOWN for gate in gates if not holds(gate)]
-    against = [reason for reason in failed if reason != PENDING]
-    wanted = (*GATES, DYNAMIC) if policy.dynamic else GATES
     counted = [cue for cue in cues if cue.name in policy.cues]
     complete = Counter(cue.name for cue in counted) == Counter(policy.cues)
     llr = sum(cue.llr for cue in counted) if complete else math.nan
+    enough = math.isfinite(llr) and llr >= policy.llr_min
+    held = {gate.name for gate in gates if holds(gate)}
+    failed = [gate.reason or UNKNOWN for gate in gates if not holds(gate)]
+    against = [reason for reason in failed if reason != PENDING]
     if against:
         reason = against[0]
+    elif held.issuperset(GATES) and not enough:
+        reason = NOT_ALIVE
     elif failed:
         reason = PENDING
-    elif not held.issuperset(wanted):
+    elif not held.issuperset(wanted(policy, llr)):
         reason = UNKNOWN
-    elif not (math.isfinite(llr) and llr >= policy.llr_min):
-        reason = NOT_ALIVE
     else:
         reason = ""
     return Verdict(reason, tuple(gates), tuple(cues), llr)

@@ -75,7 +75,7 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def static(basis: Basis) -> Basis:
     """What this version can hold a presentation to: everything but motion, of which it has no evidence."""
-    return replace(basis, policy=msgspec.structs.replace(basis.policy, dynamic=False))
+    return replace(basis, policy=msgspec.structs.replace(basis.policy, dynamic="asked", attention=False, pin=False))
 
 
 def frames_wanted(policy: Policy) -> int:

@@ -53,6 +53,7 @@ def write(
 ) -> dict[str, Any]:
     """Write everything into `out`."""
     rows = [(one, its.judged) for one, its in zip(presentations, told, strict=True)]
+    moves = head.policy.dynamic in ("always", "challenge")
     report: dict[str, Any] = {
         "simulated": any(its.simulated for its in told),
         "profile": head.profile,
@@ -60,9 +61,9 @@ def write(
             "code_bits": head.policy.code_bits,
             "cues": list(head.policy.cues),
             "llr_min": head.policy.llr_min,
-            "dynamic": head.policy.dynamic,
+            "dynamic": moves,
         },
-        "decision": "static, and a terminal would accept nobody" if head.policy.dynamic else "the terminal's",
+        "decision": "static, and a terminal would accept nobody" if moves else "the terminal's",
         "doubts": doubts(presentations, told),
         **presentation_tally.tally(rows, fps),
         "definitions": DEFINITIONS,

@@ -110,7 +110,7 @@ def presentation(species: str, place: int) -> Presentation:
 
 
 def test_leaving_a_species_out_lets_no_failed_gate_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = Policy(code_bits=12, cues=("eyes",), llr_min=0.0, dynamic=False)
+    policy = Policy(code_bits=12, cues=("eyes",), llr_min=0.0, dynamic="asked")
     passed = Judged("accepted", "", score=1.0, cues={"eyes": 9.0})
     stopped = Judged("refused", "flat", gate="relief", cues={"eyes": 9.0})
     monkeypatch.setattr(

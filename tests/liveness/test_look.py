@@ -105,7 +105,7 @@ def test_a_static_james_is_refused_once_dynamic_evidence_is_required(
     last = list(weighed(Look(basis, james.drawn, STALE_S), james.shots))[-1]
     assert [gate.name for gate in last.gates if gate.passed] == list(GATES)
     assert last.reason == "gate_unknown"
-    still = replace(basis, policy=msgspec.structs.replace(basis.policy, dynamic=False))
+    still = replace(basis, policy=msgspec.structs.replace(basis.policy, dynamic="asked", pin=False))
     assert list(weighed(Look(still, james.drawn, STALE_S), james.shots))[-1].alive, "nothing else was missing"
 
 
