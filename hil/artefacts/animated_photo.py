@@ -23,7 +23,7 @@ BLACK, WHITE = 0.035, 0.45  # glass; the white of electronic paper
 def replayed_photo(
     victim: Actor, attacker: Attacker, hold: Hold, *, contrast: float, scale: float, gloss: float
 ) -> Performance:
-    """A display held by hand; what it shows follows the attacker's own answers to the prompts."""
+    """A display held by hand, and turned when asked to; it shows the attacker's own answers to the prompts."""
     rng = np.random.default_rng([attacker.seed, 0xA21])
     photo = laid_out(portrait(victim, rng), SIZE_MM, scale, PIXELS_PER_MM, 0)
     middle = np.array([SIZE_MM[0] / 2, SIZE_MM[1] * EYES_FROM_TOP])
@@ -34,7 +34,7 @@ def replayed_photo(
         expression, _ = attacker.act(hold, time_s)
         grey = animated(photo, np.asarray(points, np.float32), expression)
         shown = BLACK + contrast * (WHITE - BLACK) * grey
-        return (Placed(replace(display, albedo=np.asarray(shown, np.float32)), attacker.hand(hold, time_s)),)
+        return (Placed(replace(display, albedo=np.asarray(shown, np.float32)), attacker.turned(hold, time_s)),)
 
     return at
 

@@ -93,15 +93,23 @@ class Attacker:
         """The pose of a thing held by hand."""
         return hold.pose(sway(time_s, self.seed))
 
+    def turned(self, hold: Hold, time_s: float) -> Pose:
+        """The pose of a thing held by hand, and turned when turning is asked for."""
+        return self.hand(hold, time_s).moved(self._purpose(time_s)[1]) if self.prompts else self.hand(hold, time_s)
+
     def act(self, hold: Hold, time_s: float) -> tuple[Expression, Pose]:
         """Expression and pose of the attacker's own head; the dark exposure of a first frame falls before 0 s."""
         expression, off = self._asked.at(max(time_s, 0.0))
         pose = hold.pose(off)
         if self.prompts and hold.unsteady != 1:  # what is done on purpose is not unsteadiness
-            _, swaying = self._unasked.at(max(time_s, 0.0))
-            purpose = {name: value - getattr(swaying, name) for name, value in vars(off).items()}
-            pose = hold.pose(swaying).moved(Pose(**purpose))
+            swaying, purpose = self._purpose(time_s)
+            pose = hold.pose(swaying).moved(purpose)
         return expression, pose
+
+    def _purpose(self, time_s: float) -> tuple[Pose, Pose]:
+        """How far off the place meant by itself, and besides that on purpose."""
+        (_, off), (_, swaying) = (one.at(max(time_s, 0.0)) for one in (self._asked, self._unasked))
+        return swaying, Pose(**{name: value - getattr(swaying, name) for name, value in vars(off).items()})
 
     @cached_property
     def _asked(self) -> Timeline:
@@ -132,6 +140,7 @@ class Species:
         make: from victim, attacker, hold and parameters to a performance.
         shape: its own parameters and their limits; `parameters` adds those of holding it.
         worn: whether a living person is behind it.
+        rigid: whether nobody's face moves anything of it: of all that is asked, only turns change what is seen.
     """
 
     name: str
@@ -143,6 +152,7 @@ class Species:
     make: Callable[..., Performance]
     shape: Limits = field(default_factory=dict)
     worn: bool = False
+    rigid: bool = False
 
     @property
     def parameters(self) -> dict[str, Limit]:

@@ -33,4 +33,5 @@ MANNEQUIN = Species(
         "gloss": Limit(0, 0.9, 0.2),
         "scale": Limit(0.85, 1.15, 1.0, "of life size"),
     },
+    rigid=True,
 )

@@ -72,6 +72,7 @@ HEAD_PAINTED = Species(
     not_modelled="layer lines, brush strokes, set-in glass eyes, implanted hair",
     make=opaque_painted,
     shape={"tone": Limit(0.4, 0.7, 0.55), "contrast": CONTRAST, "gloss": GLOSS, "scale": SCALE},
+    rigid=True,
 )
 
 HEAD_BARE = Species(
@@ -83,6 +84,7 @@ HEAD_BARE = Species(
     not_modelled="layer lines, colours of filament that absorb in the near infrared unevenly",
     make=opaque_bare,
     shape={"albedo": Limit(0.3, 0.85, 0.78), "gloss": GLOSS, "scale": SCALE},
+    rigid=True,
 )
 
 HEAD_TRANSLUCENT = Species(
@@ -100,4 +102,5 @@ HEAD_TRANSLUCENT = Species(
         "gloss": GLOSS,
         "scale": SCALE,
     },
+    rigid=True,
 )

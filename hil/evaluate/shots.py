@@ -6,6 +6,7 @@ Rules kept here:
 - The light follows a code drawn for the shot, as a terminal would draw it: `emitted`.
 - Two shots of one person under one sensor are taken by the same module: what its maker calibrated is in its
   `CameraInfo`; what its light has lost and how far it was knocked since then is not.
+- Whoever is asked something while being filmed (`Film.ask`) answers from then on; frames before are as they were.
 
 Outside the box of what has depth, `ambient` and `dots` are blank: nothing looks at them there, and the disk is small.
 """
@@ -17,9 +18,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from dataclasses import replace as changed
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -36,8 +39,11 @@ from hil.artefacts.species import SPECIES
 from hil.evaluate.recorded_code import RecordedCode
 from hil.people.actor import NEUTRAL, Actor
 from hil.people.generators import Generator, make_actor
-from hil.people.living import Prompt
+from hil.people.ict import data_dir_of
+from hil.people.living import Prompt, PromptKind
 from hil.people.sliders import Wearable
+from hil.people.still import Still
+from hil.people.transfer import moving_james
 from hil.rig.render import living
 from hil.rig.scenario import BONA_FIDE
 from hil.sensor.cycle import Cycle, take
@@ -53,6 +59,8 @@ SUN_AT_M = 0.5  # sun level 1 is the flood's own light on a face this far away
 TALKS_FROM_S = -1.0  # asked to speak this long before the first frame: they do by then
 _CODE, _NOISE, _MODULE, _PLAY, _MATTER = 0xC0DE, 0x2015E, 0x30D, 0x91A1, 0x3A77
 CHIN_MM = (15.0, 38.0)  # below the corners of the mouth
+TURNS: tuple[PromptKind, ...] = ("turn_left", "turn_right", "look_up")
+LATER = ("prompts", "still")  # attributes that came later: left out of the digest where nothing is said of them
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Shot:
     Attributes:
         person: seed of the person shown, or of the instrument's victim.
         seed: of motion, workmanship, noise and code.
-        generator: of people.
+        generator: of people; `james` is the one real scan, whoever `person` is.
         species: of `SPECIES`, or `BONA_FIDE`.
         parameters: of holding and of the species, (name, value); those not given are typical.
         wearer: seed of the living person behind a worn instrument.
@@ -74,11 +82,13 @@ class Shot:
         sun: on the face, times what the flood alone gives half a metre away.
         frames: how many there are.
         fps: how many a second.
+        prompts: what is asked, or what a presenter sets out to do; of a rigid thing only turns are kept.
+        still: whether the face of a bona fide person never moves, as a scan's does not.
     """
 
     person: int
     seed: int
-    generator: Generator = "makehuman"
+    generator: Generator | Literal["james"] = "makehuman"
     species: str = BONA_FIDE
     parameters: tuple[tuple[str, float], ...] = ()
     wearer: int | None = None
@@ -90,11 +100,20 @@ class Shot:
     sun: float = 0.0
     frames: int = 24
     fps: float = 15.0
+    prompts: tuple[Prompt, ...] = ()
+    still: bool = False
 
     @property
     def digest(self) -> str:
         """Names its frames on disk. How many there are changes none of them, so that is left out."""
-        return hashlib.sha256(msgspec.json.encode((VERSION, asdict(self) | {"frames": 0}))).hexdigest()[:24]
+        said = {name: value for name, value in asdict(self).items() if name not in LATER or value}
+        return hashlib.sha256(msgspec.json.encode((VERSION, said | {"frames": 0}))).hexdigest()[:24]
+
+    def asked(self, prompt: Prompt) -> "Shot":
+        """The same, once `prompt` is shown. A thing that nobody's face moves does nothing about most of them."""
+        if self.species != BONA_FIDE and SPECIES[self.species].rigid and prompt.kind not in TURNS:
+            return self
+        return changed(self, prompts=(*self.prompts, prompt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +141,33 @@ def frames_of(shot: Shot, root: Path) -> Iterator[FrameSet]:
     Raises:
         PeopleError, ArtefactError: it cannot be made.
     """
-    where = folder(shot, root)
-    show = _Show(shot)
-    for sequence in range(shot.frames):
-        path = where / f"{sequence:02}.zst"
-        try:
-            packed = path.read_bytes()
-        except FileNotFoundError:
-            packed = _packed(show.take(sequence))
-            _keep(path, packed)
-        yield _unpacked(packed, shot, sequence, show.info)
+    return iter(Film(shot, root))
+
+
+class Film:
+    """A shot being filmed, who can be asked something meanwhile. Iterate over it once."""
+
+    def __init__(self, shot: Shot, root: Path) -> None:
+        """Frames lie in `root`."""
+        self.shot, self._root = shot, root
+
+    def ask(self, kind: PromptKind, at_ns: int) -> None:
+        """Show a prompt at `at_ns` of the frames' clock, not before the last frame that was taken."""
+        self.shot = self.shot.asked(Prompt(kind, (at_ns - START_NS) / 1e9))
+
+    def __iter__(self) -> Iterator[FrameSet]:
+        """Film frame by frame; raises PeopleError or ArtefactError where it cannot be made."""
+        show = _Show(self.shot)
+        for sequence in range(self.shot.frames):
+            if show.shot != self.shot:
+                show = _Show(self.shot)
+            path = folder(self.shot, self._root) / f"{sequence:02}.zst"
+            try:
+                packed = path.read_bytes()
+            except FileNotFoundError:
+                packed = _packed(show.take(sequence))
+                _keep(path, packed)
+            yield _unpacked(packed, self.shot, sequence, show.info)
 
 
 def frames_kept(shot: Shot, root: Path) -> int:
@@ -207,8 +243,10 @@ def info_of(sensor: Preset) -> CameraInfo:
 
 
 @lru_cache(maxsize=6)
-def actor(generator: Generator, seed: int, worn: tuple[Wearable, ...] = ()) -> Actor:
+def actor(generator: Generator | Literal["james"], seed: int, worn: tuple[Wearable, ...] = ()) -> Actor:
     """Person `seed`, made once for the shots that follow each other."""
+    if generator == "james":
+        return moving_james(data_dir_of(), worn, seed)
     return make_actor(generator, seed, worn=worn)
 
 
@@ -216,13 +254,13 @@ class _Show:
     """What a shot films; made when the first frame is."""
 
     def __init__(self, shot: Shot) -> None:
-        self._shot, self._sensor = shot, sensor_of(shot)
+        self.shot, self._sensor = shot, sensor_of(shot)
         model = preset(shot.sensor, 640)
         self.info = info_of(module_of(model, shot.person) if shot.varied else model)
         self._performance: Performance | None = None
 
     def take(self, sequence: int) -> Cycle:
-        shot = self._shot
+        shot = self.shot
         if self._performance is None:
             self._performance = _performance(shot)
         rng = np.random.default_rng([shot.person, shot.seed, _NOISE, sequence])
@@ -235,12 +273,13 @@ def _performance(shot: Shot) -> Performance:
     seed = _mixed(shot.person, shot.seed, _PLAY)
     parameters = dict(shot.parameters)
     if shot.species == BONA_FIDE:
-        prompts = (Prompt("speak", TALKS_FROM_S),) if shot.talking else ()
+        prompts = ((Prompt("speak", TALKS_FROM_S),) if shot.talking else ()) + shot.prompts
+        shown = Still(shown) if shot.still else shown
         made = living(shown, Attacker(seed, None, prompts), **parameters).performance
         return exchanged(made, shot.family, shot.person, shot.person, shown)
     wearer = None if shot.wearer is None else actor(shot.generator, shot.wearer)
     species = SPECIES[shot.species]
-    made = species.perform(shown, Attacker(seed, wearer), **parameters)
+    made = species.perform(shown, Attacker(seed, wearer, shot.prompts), **parameters)
     skin, matter = shot.person if shot.wearer is None else shot.wearer, _mixed(shot.person, shot.seed, _MATTER)
     return exchanged(made, shot.family, skin, matter, wearer)
 

@@ -10,7 +10,8 @@ from hil.artefacts.families import exchanged, skin_of
 from hil.artefacts.instrument import ArtefactError
 from hil.artefacts.sheet import sheet
 from hil.evaluate import shots
-from hil.evaluate.shots import Shot, emitted, folder, frames_kept, frames_of, info_of, module_of, sensor_of
+from hil.evaluate.shots import Film, Shot, emitted, folder, frames_kept, frames_of, info_of, module_of, sensor_of
+from hil.people.living import Prompt
 from hil.sensor.material import GLASS, PAPER, SKIN
 from hil.sensor.presets import preset
 from hil.sensor.scene import Placed, Pose
@@ -125,3 +126,43 @@ def test_a_skin_is_one_persons_and_glass_stays_glass() -> None:
     glass = sheet(GREY, (200.0, 200.0), 0.0, GLASS)
     (placed,) = exchanged(lambda _: (Placed(glass, Pose()),), "evaluation", 1, 1, None)(0.0)
     assert placed.surface.material == GLASS
+
+
+@pytest.mark.parametrize(
+    "shot", [PERSON, replace(PERSON, species="rigid_mask", wearer=700_012)], ids=["person", "mask"]
+)
+def test_who_is_asked_something_answers_from_then_on_and_did_nothing_else_before(shot: Shot, tmp_path: Path) -> None:
+    unasked = list(frames_of(replace(shot, fps=1.0, frames=3), tmp_path))
+    film = Film(replace(shot, fps=1.0, frames=3), tmp_path)
+    asked = []
+    for frame in film:
+        asked.append(frame)
+        if len(asked) == 1:
+            film.ask("turn_left", frame.timestamp_ns)
+    assert same(asked[0], unasked[0])
+    assert not any(same(one, other) for one, other in zip(asked[1:], unasked[1:], strict=True))
+    assert film.shot.prompts == (Prompt("turn_left", 0.0),)
+
+
+def test_what_nobodys_face_moves_turns_when_asked_and_does_nothing_about_a_smile() -> None:
+    head = replace(PERSON, species="printed_head_painted", parameters=(("unsteady", 0.6),))
+    assert head.asked(Prompt("smile", 1.0)) == head
+    turned = head.asked(Prompt("look_up", 1.0))
+    assert turned.digest != head.digest
+    posed = shots._performance(head), shots._performance(replace(head, prompts=(Prompt("smile", 0.0),)))
+    for time_s in (0.0, 0.7, 1.9):
+        (one, *_), (other, *_) = (show(time_s) for show in posed)
+        assert one.pose == other.pose
+        assert np.array_equal(one.surface.vertices_mm, other.surface.vertices_mm)
+
+
+def test_frames_kept_before_anybody_could_be_asked_are_still_found() -> None:
+    assert Shot(5_000_000, 1).digest == "53f717b68101011ac400c0ab"
+    assert Shot(5_000_000, 1).digest != Shot(5_000_000, 1, still=True).digest
+
+
+def test_a_scan_at_rest_never_moves_its_face() -> None:
+    show = shots._performance(replace(PERSON, still=True, prompts=(Prompt("mouth_open", 0.0),)))
+    faces = [show(time_s)[0] for time_s in (0.0, 1.0, 1.6)]
+    assert all(np.array_equal(faces[0].surface.vertices_mm, face.surface.vertices_mm) for face in faces)
+    assert faces[0].pose != faces[1].pose
