@@ -39,6 +39,7 @@ class Dynamic:
         self._passive_counts = policy.dynamic != "challenge"
         self._challenge = Challenge(draw(random, policy.turns))
         self._last_ns: int | None = None
+        self.moved: Deformation | None = None  # what the newest frame showed
         self._begin()
 
     def _begin(self) -> None:
@@ -79,7 +80,7 @@ class Dynamic:
         if self._last_ns is not None and now_ns - self._last_ns > LOST_S * 1e9:
             self.another()
         self._last_ns = now_ns
-        moved = self._motion.follow(frames, face)
+        moved = self.moved = self._motion.follow(frames, face)
         if self._motion.another:
             self.another()
             return self._gate()
