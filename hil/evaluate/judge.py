@@ -6,15 +6,15 @@ and that is neither: it is counted apart, with its reason.
 
 Rules kept here:
 - The first alive frame decides. A terminal may want more of them, so nothing is refused here that it accepts.
-- What this version has no evidence of is not made up: a policy that asks for motion is judged by the rest (`static`),
-  and whoever reports it says so.
+- Recordings and finished films cannot be asked anything: a policy that asks for motion is judged by the rest
+  (`static`), and whoever reports it says so. Who can be asked is judged by `dynamic_judge`.
 - Frames are judged at their own time: order and repetition can fail, age cannot.
 """
 
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -74,7 +74,7 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def static(basis: Basis) -> Basis:
-    """What this version can hold a presentation to: everything but motion, of which it has no evidence."""
+    """What a presentation that cannot be asked anything is held to: everything but motion and what comes with it."""
     return replace(basis, policy=msgspec.structs.replace(basis.policy, dynamic="asked", attention=False, pin=False))
 
 
@@ -83,16 +83,24 @@ def frames_wanted(policy: Policy) -> int:
     return 1 + math.ceil(policy.code_bits / BITS_PER_SYMBOL)
 
 
-def judge(frames: Iterable[FrameSet], emitted: Emitted, basis: Basis, detector: Detector) -> Judged:
+def judge(
+    frames: Iterable[FrameSet],
+    emitted: Emitted,
+    basis: Basis,
+    detector: Detector,
+    *,
+    watch: Callable[[Verdict | str], None] = lambda _: None,
+) -> Judged:
     """Look at frames until there is a decision; raises what `frames` raises, and NetworkError.
 
+    `watch` is told of each frame what the decision is made from: the verdict, or why there is no face to judge.
     Sessions in which one cue is left out go on for as long as they are undecided, and change nothing of the decision.
     """
     basis = static(basis)
     profile = load_profile("payment")
     look = Look(basis, emitted, profile.stale_s)
-    main = _Session(basis.policy)
-    others = {name: _Session(_but(basis.policy, name)) for name in basis.policy.cues}
+    main = Findings(basis.policy)
+    others = {name: Findings(_but(basis.policy, name)) for name in basis.policy.cues}
     seen, best = _Seen(), -math.inf
     first_ns: int | None = None
     for frame in frames:
@@ -100,8 +108,9 @@ def judge(frames: Iterable[FrameSet], emitted: Emitted, basis: Basis, detector: 
         if frame.timestamp_ns - first_ns > profile.look_s * 1e9 or all(s.over for s in (main, *others.values())):
             break
         began = time.process_time()
-        verdict = _look(look, frame, detector)
+        verdict = look_at(look, frame, detector)
         if not main.over:
+            watch(verdict)
             seen.take(frame, verdict, time.process_time() - began)
         if isinstance(verdict, Verdict) and main.held(verdict) and verdict.llr > best:
             best = verdict.llr
@@ -116,7 +125,7 @@ def judge(frames: Iterable[FrameSet], emitted: Emitted, basis: Basis, detector: 
     )
 
 
-def _look(look: Look, frame: FrameSet, detector: Detector) -> Verdict | str:
+def look_at(look: Look, frame: FrameSet, detector: Detector) -> Verdict | str:
     """The verdict on a face, or the reason why the frame shows none to judge."""
     fresh = look.fresh(frame, frame.timestamp_ns)
     if not fresh.passed:
@@ -129,7 +138,7 @@ def _look(look: Look, frame: FrameSet, detector: Detector) -> Verdict | str:
     return look.weigh(frame, face, fresh)
 
 
-def _decision(main: "_Session", seen: "_Seen", policy: Policy) -> tuple[Decision, str]:
+def _decision(main: "Findings", seen: "_Seen", policy: Policy) -> tuple[Decision, str]:
     if main.accepted:
         return "accepted", ""
     if main.refused:
@@ -145,7 +154,7 @@ def _but(policy: Policy, cue: str) -> Policy:
     return msgspec.structs.replace(policy, cues=tuple(name for name in policy.cues if name != cue))
 
 
-class _Session:
+class Findings:
     """Findings of one presentation under one policy, until it is over; the rule is the terminal's (`core.session`)."""
 
     def __init__(self, policy: Policy) -> None:
@@ -156,6 +165,7 @@ class _Session:
 
     @property
     def over(self) -> bool:
+        """Whether there is a decision."""
         return self.accepted or bool(self.refused)
 
     def held(self, verdict: Verdict) -> bool:
