@@ -37,8 +37,24 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A strictly decoded TOML table."""
 
 
+class Wheel(_Table, frozen=True):
+    """The one wheel that a file is taken out of, the same on every machine: nothing of it is installed or run.
+
+    Attributes:
+        python, platform: that it is for, as pip names them.
+        sha256: of the whole wheel.
+    """
+
+    python: Annotated[str, Meta(pattern=r"^3\.[0-9]{1,2}$")]
+    platform: Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,40}$")]
+    sha256: Sha256
+
+
 class Source(_Table, frozen=True):
-    """Where foreign weights come from: a file inside an ordinary package, and whose they are."""
+    """Where foreign weights come from: a file inside an ordinary package, and whose they are.
+
+    `wheel`: absent where the package is installed; else only `file` is taken out of it.
+    """
 
     package: Text
     version: Text
@@ -46,6 +62,7 @@ class Source(_Table, frozen=True):
     sha256: Sha256
     licence: Text
     origin: Text
+    wheel: Wheel | None = None
 
 
 class Made(_Table, frozen=True):

@@ -21,11 +21,11 @@ LEAST_SCALE = 0.02
 DARK, BRIGHT, TAIL_PERCENT = 16.0, 240.0, 2.0
 
 
-def similarity(points_px: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the (2, 3) rotation, scale and shift that brings (5, 2) points nearest to the template (Umeyama 1991)."""
+def similarity(points_px: NDArray[np.float32], template: NDArray[np.float64] = TEMPLATE) -> NDArray[np.float64]:
+    """Return the (2, 3) rotation, scale and shift that brings (5, 2) points nearest to `template` (Umeyama 1991)."""
     source = points_px.astype(np.float64)
-    source_mean, target_mean = source.mean(0), TEMPLATE.mean(0)
-    a, b = source - source_mean, TEMPLATE - target_mean
+    source_mean, target_mean = source.mean(0), template.mean(0)
+    a, b = source - source_mean, template - target_mean
     u, s, vt = np.linalg.svd(b.T @ a / len(a))
     sign = np.array([1.0, math.copysign(1.0, float(np.linalg.det(u @ vt)))])
     rotation = u @ np.diag(sign) @ vt

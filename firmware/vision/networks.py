@@ -8,8 +8,10 @@ from models.manifest import find
 DETECTOR = "yunet"
 EMBEDDER = "sface"
 DEPTH_EMBEDDER = "depth_identity"
+MESH = "mesh"
+IRIS = "iris"
 
-__all__ = ["DEPTH_EMBEDDER", "DETECTOR", "EMBEDDER", "load_network", "runtime_of", "template_networks"]
+__all__ = ["DEPTH_EMBEDDER", "DETECTOR", "EMBEDDER", "IRIS", "MESH", "load_network", "runtime_of", "template_networks"]
 
 
 def template_networks() -> bytes:

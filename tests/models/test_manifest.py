@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.npu.interface import NetworkError
-from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network, runtime_of
+from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, IRIS, MESH, load_network, runtime_of
 from models import manifest
 from models.manifest import CPU, ModelError, decode_manifest, load_manifest, read_network
 
@@ -45,6 +45,7 @@ def test_every_network_names_a_card_and_thresholds_that_are_there() -> None:
         ("[depth_identity.made]", "[depth_identity.source]", "source"),
         ("[yunet.files.onnx]", "[yunet.files.tflite]", "none for onnx"),
         ("[yunet.source]", "[yunet.unknown]", "unknown"),
+        ('python = "3.11"', 'python = "3.11 --index-url=x"', "python"),
         ("sha256 = ", "sha256 = 0x", "sha256"),
     ],
 )
@@ -71,11 +72,11 @@ def test_a_missing_network_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_an_unknown_network_lists_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=r"no network 'resnet'.*depth_identity, sface, yunet"):
+    with pytest.raises(ModelError, match=r"no network 'resnet'.*depth_identity, iris, mesh, sface, yunet"):
         read_network("resnet")
 
 
-@pytest.mark.parametrize("name", [DETECTOR, EMBEDDER])
+@pytest.mark.parametrize("name", [DETECTOR, EMBEDDER, MESH, IRIS])
 @pytest.mark.parametrize("attack", ["one bit turned", "cut short", "made longer"])
 def test_a_tampered_network_is_refused(name: str, attack: str, tmp_path: Path, models_dir: Path) -> None:
     built = load_manifest()[name].files[CPU]
