@@ -9,6 +9,7 @@ Rules kept here:
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from drivers.camera import FrameSet
@@ -41,6 +42,7 @@ class Dynamic:
         self._last_ns: int | None = None
         self.moved: Deformation | None = None  # what the newest frame showed
         self._begin()
+        self._before = (self._challenge, self._passed, self._best)
 
     def _begin(self) -> None:
         self._good = self._unasked = 0
@@ -50,7 +52,22 @@ class Dynamic:
     @property
     def prompt(self) -> PromptKind | None:
         """What stands on the screen; None while nothing does."""
-        return self._challenge.prompt
+        return None if self._passed else self._challenge.prompt
+
+    @property
+    def still(self) -> bool:
+        """Whether the newest frame showed no more than rigid things do; what cannot be measured counts as still."""
+        return self.moved is None or self.moved.excess < 1
+
+    @property
+    def passed(self) -> bool:
+        """Whether it has moved, by itself or when asked."""
+        return self._passed
+
+    @property
+    def tries(self) -> int:
+        """How many tries were spent."""
+        return self._challenge.at
 
     @property
     def asked(self) -> bool:
@@ -74,12 +91,21 @@ class Dynamic:
         self._last_ns = None
         self._begin()
 
+    def unsee(self, timestamp_ns: int) -> None:
+        """The frame of that time counts for nothing: what it gave is taken away, what it took is not given back."""
+        self._unasked = 0
+        before, passed, best = self._before
+        if self._last_ns == timestamp_ns and self._challenge.at == before.at:
+            self._challenge, self._passed, self._best = before, self._passed and passed, best
+        self._challenge = replace(self._challenge, answered=0)
+
     def see(self, frames: FrameSet, face: Face, *, ask: bool) -> Gate:
         """Take a frame of which every other gate holds. `ask`: whether prompts may be shown."""
         now_ns = frames.timestamp_ns
         if self._last_ns is not None and now_ns - self._last_ns > LOST_S * 1e9:
             self.another()
         self._last_ns = now_ns
+        self._before = (self._challenge, self._passed, self._best)
         moved = self.moved = self._motion.follow(frames, face)
         if self._motion.another:
             self.another()
