@@ -77,7 +77,7 @@ def open_analyst(
     """
     where = NpuConfig() if npu is None else npu
     load = partial(load_network, models_dir=models_dir, runtime=where.runtime, options=where.options)
-    basis = load_basis(profile.liveness)
+    basis = load_basis(profile.liveness, load)
     policy, policy_digest = load_policy(profile.policy)
     judge = Judge(load_calibration(profile.population, site), policy, policy.claimed)
     embedder = FaceEmbedder(Embedder(load(EMBEDDER)), DepthEmbedder(load(DEPTH_EMBEDDER)))

@@ -11,17 +11,19 @@ Rules kept here:
 import hashlib
 import math
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from drivers.camera import FrameSet
+from drivers.npu.interface import Network
 from firmware.liveness.albedo import albedo_gate, exposure_gate
 from firmware.liveness.code import CodeReader, Emitted
 from firmware.liveness.coherence import Coherence
 from firmware.liveness.cues import CueCalibration, load_cues, measure
+from firmware.liveness.cues.network import NETWORK
 from firmware.liveness.dynamic import Dynamic
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.gates import Freshness, geometry_gates
@@ -30,6 +32,7 @@ from firmware.liveness.patch import patch
 from firmware.liveness.policy import CueName, Policy, PolicyName, load_policy
 from firmware.liveness.verdict import DYNAMIC, UNKNOWN, Verdict, holds, wanted, weigh
 from firmware.vision.face import Face
+from models.load import load_network
 
 REMEMBERED: Final = 32
 """Good frames that a median is taken over, at most: the newest."""
@@ -37,13 +40,17 @@ REMEMBERED: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a verdict rests on; `digest` is the SHA-256 over all of it."""
+    """What a verdict rests on; `digest` is the SHA-256 over all of it.
+
+    `network` is that of cue `network`, where the policy weighs it. Which one stands in the manifest, bound elsewhere.
+    """
 
     name: PolicyName
     limits: Limits
     policy: Policy
     cues: CueCalibration
     digest: bytes
+    network: Network | None = field(default=None, compare=False, repr=False)
 
     @property
     def told(self) -> str:
@@ -51,12 +58,17 @@ class Basis:
         return f"liveness policy {self.name}, digest {self.digest.hex()[:16]}"
 
 
-def load_basis(name: PolicyName) -> Basis:
-    """The shipped limits and cue calibration, and one policy."""
+def load_basis(name: PolicyName, load: Callable[[str], Network] = load_network) -> Basis:
+    """The shipped limits and cue calibration, one policy, and by `load` the network if that policy weighs it.
+
+    Raises:
+        CueError, NetworkError: what is shipped cannot be used.
+    """
     limits, of_limits = load_limits()
     policy, of_policies = load_policy(name)
     cues, of_cues = load_cues()
-    return Basis(name, limits, policy, cues, hashlib.sha256(name.encode() + of_limits + of_policies + of_cues).digest())
+    digest = hashlib.sha256(name.encode() + of_limits + of_policies + of_cues).digest()
+    return Basis(name, limits, policy, cues, digest, load(NETWORK) if "network" in policy.cues else None)
 
 
 class Look:
@@ -103,7 +115,7 @@ class Look:
             self._values.clear()
         gates = [*gates, coherent, code]
         if all(gate.reason in ("", PENDING) for gate in gates):
-            self._values.append(measure(frames, face, region, level))
+            self._values.append(measure(frames, face, region, level, self._basis.network))
         cues = self._basis.cues.weigh(self._medians(), self._basis.policy.cues)
         if self._dynamic is not None:
             so_far = weigh(gates, cues, self._basis.policy)

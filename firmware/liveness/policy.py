@@ -10,7 +10,7 @@ from msgspec import Meta
 
 PolicyName = Literal["demo", "door", "payment", "payment_high"]
 POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
-CueName = Literal["photometric", "dot_halo", "eyes", "mask_edges"]
+CueName = Literal["photometric", "dot_halo", "eyes", "mask_edges", "network"]
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

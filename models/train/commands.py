@@ -5,19 +5,22 @@ PyTorch and the converters are imported when a command runs: they take seconds, 
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from models.manifest import ModelError
 
-BUILD = Path("build") / "depth-identity"
+BUILD = Path("build")
 INSTALL = "make its environment with tools/train-env, and run `tools/train-env tessera models ...`"
 
-Network = Annotated[Literal["depth-identity"], typer.Argument(help="The network.")]
-Faces = Annotated[Path, typer.Option(help="Where rendered faces are kept; what is missing is made.")]
-Out = Annotated[Path, typer.Option(help="Folder of the checkpoint.")]
+Network = Annotated[Literal["depth-identity", "liveness"], typer.Argument(help="The network.")]
+Faces = Annotated[
+    Path | None,
+    typer.Option(help="Where rendered faces are kept; what is missing is made. Default: build/NETWORK/faces."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: build/NETWORK.")]
 
 
 def _need(*packages: str) -> None:
@@ -28,25 +31,40 @@ def _need(*packages: str) -> None:
 
 def train(
     network: Network,
-    faces: Faces = BUILD / "faces",
-    out: Out = BUILD,
+    faces: Faces = None,
+    out: Out = None,
     people: Annotated[int | None, typer.Option(help="How many people to train on; default: the plan's.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Default: the plan's.")] = None,
 ) -> None:
     """Train a network, or go on where it was stopped; checkpoints after every epoch."""
     _need("torch")
-    from models.train import depth_identity
+    changes: dict[str, Any] = {
+        key: value for key, value in (("people", people), ("epochs", epochs)) if value is not None
+    }
+    out = out or BUILD / network
+    faces = faces or BUILD / network / "faces"
+    if network == "liveness":
+        from models.train import liveness
 
-    changes = {key: value for key, value in (("people", people), ("epochs", epochs)) if value is not None}
-    depth_identity.train(depth_identity.Plan(**changes), faces, out)
+        liveness.train(liveness.Plan(**changes), faces, out)
+    else:
+        from models.train import depth_identity
+
+        depth_identity.train(depth_identity.Plan(**changes), faces, out)
     Console().print(f"{out / 'checkpoint.pt'}: trained; next: tessera models export {network}")
 
 
-def export(network: Network, faces: Faces = BUILD / "faces", out: Out = BUILD) -> None:
+def export(network: Network, faces: Faces = None, out: Out = None) -> None:
     """Turn the trained checkpoint into the files, manifest lines, answers and card that the repository keeps."""
     _need("torch", "litert_torch", "ai_edge_quantizer", "ai_edge_litert", "onnx", "matplotlib")
-    from models.train import export_depth
-
     console = Console()
     console.print(f"exporting {network}: about two minutes")
-    export_depth.export(out / "checkpoint.pt", faces, console)
+    checkpoint, faces = (out or BUILD / network) / "checkpoint.pt", faces or BUILD / network / "faces"
+    if network == "liveness":
+        from models.train import export_liveness
+
+        export_liveness.export(checkpoint, faces, console)
+    else:
+        from models.train import export_depth
+
+        export_depth.export(checkpoint, faces, console)

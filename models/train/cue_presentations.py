@@ -61,7 +61,7 @@ def presentation(species: str, number: int, folder: Path) -> list[Seen]:
 
 def _look(species: str, number: int) -> Iterator[Seen]:
     rng = np.random.default_rng([VERSION, number, *species.encode()])
-    sensor = _unit(rng)
+    sensor = unit(rng)
     own = sensor.projector.sigma_px**2 + sensor.lens.psf_px**2 + RECTIFIED_PX2 * rng.uniform()
     info = CameraInfo("SIMULATED", "simulated", "-", True, dot_sigma_px=float(np.sqrt(own)))
     shown = _shown(species, number, rng)
@@ -81,17 +81,18 @@ def _look(species: str, number: int) -> Iterator[Seen]:
             ambient=cycle.ambient,
             dots=cycle.dots,
         )
-        face = _detector().find(frames)
+        face = detector().find(frames)
         if isinstance(face, Face):
             yield cut(frames, face)
 
 
 @lru_cache(maxsize=1)
-def _detector() -> Detector:
+def detector() -> Detector:
+    """The firmware's own, made once."""
     return Detector(load_network(DETECTOR))
 
 
-def _unit(rng: np.random.Generator) -> Preset:
+def unit(rng: np.random.Generator) -> Preset:
     """One module of the training preset, as modules of one make differ; and the light it stands in."""
     base = preset("structured-light")
     sun = float(np.exp(rng.uniform(*np.log(SUN)))) if rng.random() < SUNNY else 0.0
@@ -130,7 +131,7 @@ def _shown(species: str, number: int, rng: np.random.Generator) -> Performance:
         "yaw_deg": float(rng.uniform(*YAW_DEG)),
         "pitch_deg": float(rng.uniform(*PITCH_DEG)),
     }
-    coated = _Materials(rng)
+    coated = Materials(rng)
     if species == LIVING:
         worn = tuple(thing for thing, share in WORN if rng.random() < share)
         speaks = (Prompt("speak", -1.0),) if rng.random() < TALKING else ()
@@ -140,17 +141,18 @@ def _shown(species: str, number: int, rng: np.random.Generator) -> Performance:
         kind = SPECIES[species]
         victim = make_actor("ict", VICTIMS + number)
         wearer = make_actor("ict", WEARERS + number) if kind.worn else None
-        drawn = {name: _drawn(limit, rng) for name, limit in kind.shape.items()}
-        shown = kind.perform(victim, Attacker(number, wearer), **drawn, **held)
+        parameters = {name: drawn(limit, rng) for name, limit in kind.shape.items()}
+        shown = kind.perform(victim, Attacker(number, wearer), **parameters, **held)
     return lambda time_s: tuple(Placed(coated(one.surface), one.pose) for one in shown(time_s))
 
 
-def _drawn(limit: Limit, rng: np.random.Generator) -> float:
+def drawn(limit: Limit, rng: np.random.Generator) -> float:
+    """Evenly within a parameter's limits."""
     whole = rng.integers(int(limit.low), int(limit.high) + 1)
     return float(whole if limit.whole else rng.uniform(limit.low, limit.high))
 
 
-class _Materials:
+class Materials:
     """Skin, paint, plastic, paper of this presentation: reflectance, sheen, spread and surface share drawn once."""
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -163,6 +165,7 @@ class _Materials:
         self._toned: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __call__(self, surface: Surface) -> Surface:
+        """`surface` as this presentation's own matter makes it."""
         if surface.material == GLASS:
             return surface
         if surface.material != SKIN:

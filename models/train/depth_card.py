@@ -43,7 +43,7 @@ class Card:
 def write_card(card: Card, history: list[tuple[float, float]], figures: dict[str, dict[str, float]]) -> list[Path]:
     """Write card and curve; returns their paths. Raises ModelError where the measured error rates are malformed."""
     text, curve = CARDS / f"{NAME}.md", CARDS / f"{NAME}.png"
-    _draw(history, curve)
+    draw(history, curve)
     written = Template(_TEXT.read_text()).substitute(
         digest=card.digest[:16],
         people=f"{card.people:,}",
@@ -78,7 +78,8 @@ def _errors(path: Path) -> str:
     return "\n".join(["| measured | value |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)])
 
 
-def _draw(history: list[tuple[float, float]], path: Path) -> None:
+def draw(history: list[tuple[float, float]], path: Path) -> None:
+    """Loss and equal error rate by epoch."""
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker  # after the choice of a backend that needs no screen
 

@@ -18,9 +18,8 @@ BLOCKS = (
 )  # fmt: skip
 
 
-def _convolution(
-    into: int, out: int, side: int, stride: int = 1, groups: int = 1, active: bool = True
-) -> nn.Sequential:
+def convolution(into: int, out: int, side: int, stride: int = 1, groups: int = 1, active: bool = True) -> nn.Sequential:
+    """Convolution of `side` x `side`, batch norm and, if `active`, ReLU6."""
     layers: list[nn.Module] = [
         nn.Conv2d(into, out, side, stride, side // 2, groups=groups, bias=False),
         nn.BatchNorm2d(out),
@@ -35,9 +34,9 @@ class Block(nn.Module):
         super().__init__()
         wide = into * widen
         self.body = nn.Sequential(
-            _convolution(into, wide, 1),
-            _convolution(wide, wide, 3, stride, groups=wide),
-            _convolution(wide, out, 1, active=False),
+            convolution(into, wide, 1),
+            convolution(wide, wide, 3, stride, groups=wide),
+            convolution(wide, out, 1, active=False),
         )
         self.short = stride == 1 and into == out
 
@@ -57,9 +56,9 @@ class DepthNetwork(nn.Module):
         for out, stride, widen in BLOCKS:
             blocks.append(Block(into, out, stride, widen))
             into = out
-        self.features = nn.Sequential(_convolution(CHANNELS, STEM, 3, 2), *blocks, _convolution(into, 384, 1))
+        self.features = nn.Sequential(convolution(CHANNELS, STEM, 3, 2), *blocks, convolution(into, 384, 1))
         # one weight a place and channel: a mouth is not a nose (Chen et al. 2018, global depthwise convolution)
-        self.gather = _convolution(384, 384, 1, groups=384, active=False)
+        self.gather = convolution(384, 384, 1, groups=384, active=False)
         self.gather[0] = nn.Conv2d(384, 384, (ROWS // 16, COLUMNS // 16), groups=384, bias=False)
         self.embed = nn.Sequential(nn.Conv2d(384, EMBEDDING, 1, bias=False), nn.BatchNorm2d(EMBEDDING))
 

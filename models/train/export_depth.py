@@ -5,39 +5,29 @@ check` asks for, the loss curve and the model card. Nothing is written unless bo
 faces of people that neither training nor calibration saw, and are small enough.
 """
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from drivers.npu import onnx as onnx_runtime
-from drivers.npu import tflite as tflite_runtime
-from drivers.npu.interface import Network
 from models.answers import Answers, compare, save_answers
-from models.manifest import WEIGHTS_DIR, ModelError, find
-from models.train import convert
+from models.manifest import ModelError
+from models.train import exported
 from models.train.depth_batches import Batches
 from models.train.depth_card import Card, write_card
 from models.train.depth_faces import TRAIN_PEOPLE, TUNE_PEOPLE, faces_of
 from models.train.depth_identity import Plan
-from models.train.depth_network import CHANNELS, COLUMNS, ROWS, DepthNetwork
-from models.train.macs import macs
+from models.train.depth_network import DepthNetwork
 from models.train.manifest_lines import rewrite
 
 NAME = "depth_identity"
 CALIBRATION_PEOPLE, CALIBRATION_FRAMES = 100, (3, 17)
 TUNING_PEOPLE, TUNING_FRAMES = 100, 8
-ANSWERED = 20
-ANSWER_STEPS = 500
-"""The kept answers' inputs are rounded to steps of 1/500, four times finer than int8 itself."""
-MOST_BYTES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +81,17 @@ def read_checkpoint(path: Path) -> Trained:
         raise ModelError(
             f"{path}: no checkpoint of this network: {error}; run `tessera models train {CLI_NAME}`"
         ) from error
-    digest = hashlib.sha256()
-    for name, tensor in sorted(kept["network"].items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     group = kept["optimiser"]["param_groups"][0]
     told = {"rate": group["max_lr"], "decay": group["weight_decay"]}
     plan = asdict(Plan()) | told | kept.get("plan", {})
     settings = {key: plan[key] for key in ("batch", "decay", "margin", "rate", "scale", "seed")}
-    return Trained(network.eval(), digest.hexdigest(), len(kept["margin"]["centres"]), list(kept["history"]), settings)
+    return Trained(
+        network.eval(),
+        exported.digest_of(kept["network"]),
+        len(kept["margin"]["centres"]),
+        list(kept["history"]),
+        settings,
+    )
 
 
 CLI_NAME = NAME.replace("_", "-")
@@ -112,40 +105,27 @@ def export(checkpoint: Path, faces_dir: Path, console: Console) -> None:
     with console.status("faces of training and of tuning people"):
         calibration = _faces(TRAIN_PEOPLE[:CALIBRATION_PEOPLE], CALIBRATION_FRAMES, faces_dir)
         unseen = _faces(TUNE_PEOPLE[:TUNING_PEOPLE], tuple(range(TUNING_FRAMES)), faces_dir)
-    shape = (1, CHANNELS, ROWS, COLUMNS)
-    with console.status("float ONNX, int8 ONNX"):
-        model = convert.float_onnx(trained.network, shape)
-        made = {
-            "parent": model.SerializeToString(deterministic=True),
-            "onnx": convert.int8_onnx(model, calibration, NAME).SerializeToString(deterministic=True),
-        }
-    with console.status("int8 TFLite: a minute"):
-        made["tflite"] = convert.int8_tflite(trained.network, calibration, checkpoint.with_name("tflite.log"))
-    opened = {
-        "parent": onnx_runtime.open_network(made["parent"], name="parent"),
-        "onnx": onnx_runtime.open_network(made["onnx"], name="onnx"),
-        "tflite": tflite_runtime.open_network(made["tflite"], name="tflite", layout="NHWC"),
-    }
+    with console.status("float ONNX, int8 ONNX, int8 TFLite: a minute"):
+        made = exported.converted(trained.network, calibration, NAME, checkpoint.with_name("tflite.log"))
+    opened = exported.opened(made)
     with console.status("agreement on tuning people"):
-        answers = {key: _run(network, unseen) for key, network in opened.items()}
+        answers = {key: exported.run(network, unseen) for key, network in opened.items()}
     measured = {}
     for key, model_bytes in made.items():
         found = compare(answers[key], answers["parent"])
         measured[key] = Measured(len(model_bytes), found.median, found.worst, tar_at(answers[key], TUNING_FRAMES, 1e-3))
         console.print(f"{key}: {measured[key]}", highlight=False)
-        if len(model_bytes) > MOST_BYTES or not found.holds("int8"):
+        if len(model_bytes) > exported.MOST_BYTES or not found.holds("int8"):
             raise ModelError(f"{key}: too large, or too far from float ({found}); nothing written")
-    _write(trained, made, measured, _kept(opened["parent"], unseen), console)
+    one_each = unseen[: exported.ANSWERED * TUNING_FRAMES : TUNING_FRAMES]
+    kept = exported.answers(opened["parent"], one_each, f"{exported.ANSWERED} rendered tuning people")
+    _write(trained, made, measured, kept, console)
 
 
 def _faces(people: range, frames: tuple[int, ...], faces_dir: Path) -> NDArray[np.float32]:
     batches = Batches(0, torch.device("cpu"))
     stored = np.concatenate([faces_of(seed, faces_dir)[list(frames)] for seed in people])
     return np.ascontiguousarray(batches.plain(stored).numpy())
-
-
-def _run(network: Network, faces: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.concatenate([network.run(face[None])[0] for face in faces])
 
 
 def tar_at(embeddings: NDArray[np.float32], frames: int, rate: float) -> float:
@@ -160,32 +140,11 @@ def tar_at(embeddings: NDArray[np.float32], frames: int, rate: float) -> float:
     return float((cosine[upper & same] > threshold).mean())
 
 
-def _kept(parent: Network, unseen: NDArray[np.float32]) -> Answers:
-    """One face of each of the first tuning people, rounded, and what float answers to that."""
-    rounded = np.rint(unseen[: ANSWERED * TUNING_FRAMES : TUNING_FRAMES] * ANSWER_STEPS).astype(np.int16)
-    asked = Answers(rounded, 1 / ANSWER_STEPS, 1, np.empty(0, np.float32), f"{ANSWERED} rendered tuning people")
-    outputs = np.concatenate([parent.run(asked.tensor(index))[0] for index in range(ANSWERED)])
-    return Answers(rounded, asked.unit, 1, outputs.astype(np.float32), asked.people)
-
-
 def _write(
     trained: Trained, made: dict[str, bytes], measured: dict[str, Measured], answers: Answers, console: Console
 ) -> None:
-    entry = find(NAME)
-    files = {key: entry.parent if key == "parent" else entry.files[key] for key in made}
-    sections: dict[str, dict[str, str | int]] = {}
-    WEIGHTS_DIR.mkdir(exist_ok=True)
-    for key, file in files.items():
-        if file is None:
-            raise ModelError(f"manifest: {NAME} names no {key}")
-        (WEIGHTS_DIR / file.file).write_bytes(made[key])
-        table = "parent" if key == "parent" else f"files.{key}"
-        sections[f"{NAME}.{table}"] = {"bytes": len(made[key]), "sha256": hashlib.sha256(made[key]).hexdigest()}
-    sections[f"{NAME}.made"] = {"checkpoint": trained.digest}
-    shape = [1, CHANNELS, ROWS, COLUMNS]
-    count = macs(onnx.load_model_from_string(made["parent"]), shape)
-    sections[NAME] = {
-        "macs": count,
+    sections = exported.write(NAME, made, trained.digest)
+    sections[NAME] |= {
         "training": (
             f"{trained.people} made-up people of ICT-FaceKit, {len(trained.history)} epochs; rendered before simulated "
             "depth sensors with strong expressions, glasses, hats and hair; no real person"
@@ -200,6 +159,6 @@ def _write(
     console.print(f"{save_answers(NAME, answers)}: {len(answers.inputs)} answers")
     figures = {key: asdict(value) for key, value in measured.items()}
     parameters = sum(parameter.numel() for parameter in trained.network.parameters())
-    card = Card(trained.digest, trained.people, parameters, count, trained.settings)
+    card = Card(trained.digest, trained.people, parameters, int(sections[NAME]["macs"]), trained.settings)
     for path in write_card(card, trained.history, figures):
         console.print(f"{path}: written")

@@ -79,7 +79,7 @@ def test_the_basis_of_liveness_is_bound_into_what_an_authorization_says(
     before = digest(RIG, models_dir)
     basis = load_basis("demo")
     other = replace(basis, digest=hashlib.sha256(basis.digest).digest())
-    monkeypatch.setattr(parts, "load_basis", lambda _: other)
+    monkeypatch.setattr(parts, "load_basis", lambda *_: other)
     assert digest(RIG, models_dir) != before
 
 
