@@ -1,0 +1,168 @@
+"""Who and what the evidence of motion rests on, as data: simulated presentations drawn before any was judged.
+
+Rules kept here:
+- People, instruments, materials and sensor are those of `protocol`, which no limit was chosen on; they are filmed more
+  slowly and for longer, and they hear the prompts that the terminal draws.
+- A thing is held once, and once turned and nodded all the time (`turned`): amounts and pace are those of people who
+  are asked to turn (`living.toml`). A display is turned in the hand, a mask by who wears it.
+- james is one identity: his takes are counted, and make no rate.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from firmware.liveness.policy import PolicyName
+from hil.evaluate.protocol import CELLS_MM, MANNEQUIN, NATURAL, Protocol
+from hil.evaluate.shots import TURNS, Shot
+from hil.people.living import Prompt
+
+FPS = 10.0
+FRAMES = 128
+"""Of one presentation at most: longer than a terminal looks."""
+PAUSE_S = (1.0, 2.5)
+"""Between two turns of what is turned all the time."""
+RIGID = ("printed_head_painted", "printed_head_bare", MANNEQUIN, "rigid_mask", "animated_photo")
+"""Nothing of these may get in."""
+SOFT = ("printed_head_translucent", "silicone_mask")
+"""Not claimed."""
+MOVING_JAMES, STILL_JAMES = "james, deformation transferred", "james, the scan at rest"
+PEOPLE = "people"
+_TURN, _JAMES = 0x7C21, 0x1A3E5
+
+Manner = Literal["held", "turned"]
+MANNERS: tuple[Manner, ...] = ("held", "turned")
+
+
+@dataclass(frozen=True)
+class Presented:
+    """One presentation before one terminal.
+
+    Attributes:
+        row: of the report that it belongs to.
+        shot: what is filmed.
+        policy: that judges.
+        to_the_end: whether it is watched until motion has had its last try, whatever else has refused it.
+    """
+
+    row: str
+    shot: Shot
+    policy: PolicyName = "payment"
+    to_the_end: bool = False
+
+
+@dataclass(frozen=True)
+class Moving:
+    """How many of each, and of whom.
+
+    Attributes:
+        base: people and instruments; its pairs are those of every species here.
+        soft: pairs of a species that is not claimed.
+        watched: pairs of a species and manner that are watched to the end.
+        door: pairs of a species before a door.
+        takes: of james, at rest and moving.
+        first: people that are shown before anything else.
+    """
+
+    base: Protocol
+    soft: int = 100
+    watched: int = 60
+    door: int = 100
+    takes: int = 20
+    first: int = 250
+
+    @property
+    def people(self) -> tuple[Presented, ...]:
+        """The headline's adults before a terminal that takes payments."""
+        return tuple(Presented(PEOPLE, filmed(shot)) for shot in self.base.headline.shots)
+
+    @property
+    def at_the_door(self) -> tuple[Presented, ...]:
+        """The same before a door."""
+        return tuple(replace(one, policy="door") for one in self.people)
+
+    @property
+    def james(self) -> tuple[Presented, ...]:
+        """The scan, at rest and moving."""
+        moving = tuple(Presented(MOVING_JAMES, _james(place)) for place in range(self.takes))
+        return (*moving, *(replace(one, row=STILL_JAMES, shot=replace(one.shot, still=True)) for one in moving))
+
+    def pairs(self, species: str, manner: Manner, policy: PolicyName = "payment") -> tuple[Presented, ...]:
+        """Of one species, a pair each."""
+        count = self.door if policy == "door" else self.soft if species in SOFT else self.base.pairs
+        watched = self.watched if policy == "payment" and species in RIGID else 0
+        return tuple(
+            Presented(named(species, manner), _turned(filmed(shot), manner), policy, place < watched)
+            for place, shot in enumerate(self._instruments[species][:count])
+        )
+
+    @property
+    def in_order(self) -> Iterator[tuple[Presented, ...]]:
+        """All of it, so that what was done first can be read first; every part is one of a row or two."""
+        yield self.people[: self.first]
+        for species in (*RIGID, *SOFT):
+            for manner in MANNERS:
+                yield self.pairs(species, manner)[: self.soft]
+        yield self.james
+        yield self.people[self.first :]
+        yield self.at_the_door
+        for species in (*RIGID, *SOFT):
+            yield self.pairs(species, "held", "door")
+        for species in RIGID:
+            for manner in MANNERS:
+                yield self.pairs(species, manner)[self.soft :]
+
+    @cached_property
+    def _instruments(self) -> dict[str, tuple[Shot, ...]]:
+        return {
+            attack.species: tuple(shot for shot in attack.presented if isinstance(shot, Shot))
+            for attack in (*self.base.flat, *self.base.bodies)
+            if attack.species in (*RIGID, *SOFT)
+        }
+
+
+ALL = Moving(Protocol(pairs=300, solid=300))
+FEW = Moving(
+    Protocol(people=2, group=1, pairs=1, solid=1, seeds=range(700_000, 701_000)),
+    soft=1,
+    watched=0,
+    door=1,
+    takes=1,
+    first=2,
+)
+"""What CI runs: nothing of the evaluation, and no rate follows from it."""
+
+
+def named(species: str, manner: Manner) -> str:
+    """Of a row."""
+    return f"{species}, {manner}"
+
+
+def filmed(shot: Shot) -> Shot:
+    """As slowly and as long as here."""
+    return replace(shot, fps=FPS, frames=FRAMES)
+
+
+def _turned(shot: Shot, manner: Manner) -> Shot:
+    """Turned and nodded from before the first frame to after the last."""
+    if manner == "held":
+        return shot
+    rng = np.random.default_rng([shot.person, shot.seed, _TURN])
+    prompts, at_s = [], -float(rng.uniform(*PAUSE_S))
+    while at_s < shot.frames / shot.fps:
+        prompts.append(Prompt(TURNS[int(rng.integers(len(TURNS)))], at_s))
+        at_s += float(rng.uniform(*PAUSE_S))
+    return replace(shot, prompts=tuple(prompts))
+
+
+def _james(place: int) -> Shot:
+    """A take of his, standing as the headline's people do, before a module of its own."""
+    rng = np.random.default_rng([place, _JAMES])
+    near, far = CELLS_MM[place % len(CELLS_MM)]
+    parameters = {"distance_mm": float(rng.uniform(near, far))}
+    for name, (sigma, most) in NATURAL.items():
+        parameters[name] = float(np.clip(rng.normal(0, sigma), -most, most))
+    return filmed(Shot(place, 1, generator="james", parameters=tuple(parameters.items())))
