@@ -17,7 +17,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import cose, money, schema
 from firmware.payment.errors import Code, PaymentError
-from firmware.payment.messages import NO_ID, Authorization, Decline, Intent, Mandate, Outcome, Receipt
+from firmware.payment.messages import (
+    ASSURANCE_RANK,
+    NO_ID,
+    Assurance,
+    Authorization,
+    Decline,
+    Intent,
+    Mandate,
+    Outcome,
+    Receipt,
+)
 from firmware.payment.trust import key_id, load_pem
 from hil.backend import verify
 from hil.backend.keys import signer
@@ -66,8 +76,12 @@ class Backend:
         if len(self._signers) != len(keys):
             raise PaymentError("trust", "two terminals are registered under one key")
 
-    def issue_intent(self, terminal: str, amount: money.Amount, payer: str) -> tuple[bytes, bytes]:
+    def issue_intent(
+        self, terminal: str, amount: money.Amount, payer: str, assurance: Assurance = "geometry"
+    ) -> tuple[bytes, bytes]:
         """Ask a terminal for a payment. Returns (intent id, signed envelope); publish the envelope.
+
+        The stronger of `assurance` and what the policy demands is asked for.
 
         Raises:
             PaymentError: `topic_identity`, `currency` or `schema`.
@@ -84,7 +98,7 @@ class Backend:
                 currency=amount.currency,
                 exponent=money.exponent(amount.currency),
                 challenge=secrets.token_bytes(32),
-                assurance=self._policy.assurance,
+                assurance=max(assurance, self._policy.assurance, key=ASSURANCE_RANK.__getitem__),
                 payer=payer,
                 counter=self._store.last_counter(terminal),
             )

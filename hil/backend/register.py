@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from firmware.payment.errors import PaymentError
+from firmware.payment.messages import Assurance
 from firmware.payment.money import parse_amount
 from hil.backend.backend import Backend
 
@@ -34,13 +35,14 @@ class Link(Protocol):
 
 
 class IntentRequest(BaseModel):
-    """A payment to ask for; `amount` is written out, e.g. `12.50`."""
+    """A payment to ask for: `amount` written out, e.g. `12.50`; `assurance` where more is wanted than by the policy."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     terminal: Token
     amount: Token
     currency: Token
     payer: Token
+    assurance: Assurance = "geometry"
 
 
 class MandateRequest(BaseModel):
@@ -75,7 +77,7 @@ def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
         if not link.connected:
             raise HTTPException(503, "the backend has no broker; nothing was asked")
         amount = parse_amount(request.amount, request.currency)
-        intent, envelope = backend.issue_intent(request.terminal, amount, request.payer)
+        intent, envelope = backend.issue_intent(request.terminal, amount, request.payer, request.assurance)
         link.send_intent(request.terminal, envelope)
         return {"intent": intent.hex()}
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from firmware.liveness.verdict import DYNAMIC
 from firmware.payment.authorize import AUTHORIZATION_TTL_S, display_hash, display_text
 from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import Code
@@ -119,6 +120,7 @@ def _evidence(message: Authorization, intent: Intent, mandate: Mandate | None, p
     rank = ASSURANCE_RANK[message.evidence.assurance]
     yield "evidence", rank < max(ASSURANCE_RANK[intent.assurance], ASSURANCE_RANK[policy.assurance])
     yield "evidence", not set(policy.gates) <= set(message.evidence.gates)
+    yield "evidence", message.evidence.assurance == "dynamic" and DYNAMIC not in message.evidence.gates
     yield "evidence", message.evidence.match_band < policy.match_band
     yield "mandate", mandate is None or message.payer != intent.payer
     if mandate is not None:

@@ -281,7 +281,7 @@ def test_a_restored_backup_goes_on_above_the_backends_counter(shop: Shop) -> Non
 
 def dynamic(**changes: object) -> dict[str, object]:
     """What a production backend wants to see, changed."""
-    evidence = Evidence(assurance="dynamic", gates=(), match_band=4, record=bytes(32))
+    evidence = Evidence(assurance="dynamic", gates=("dynamic",), match_band=4, record=bytes(32))
     good: dict[str, object] = {
         "evidence": evidence, "profile": "payment", "firmware": "1.2.0",
         "policy": b"\x11" * 32, "thresholds": b"\x22" * 32, "models": b"\x33" * 32,
@@ -300,7 +300,7 @@ def dynamic(**changes: object) -> dict[str, object]:
         ({"models": bytes(32)}, "version_floor"),
         ({"firmware": "0.9.9"}, "version_floor"),
         ({"evidence": Evidence(assurance="geometry", gates=(), match_band=9, record=bytes(32))}, "evidence"),
-        ({"evidence": Evidence(assurance="dynamic", gates=(), match_band=3, record=bytes(32))}, "evidence"),
+        ({"evidence": Evidence(assurance="dynamic", gates=("dynamic",), match_band=3, record=bytes(32))}, "evidence"),
     ],
 )
 def test_production_refuses_demonstrations_and_what_it_does_not_know(
