@@ -21,14 +21,11 @@ from firmware.liveness.code import Drawn
 from hil.artefacts.instrument import HOLD, Attacker, Hold, settle
 from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
-from hil.people import PeopleError
 from hil.people.actor import Actor
-from hil.people.generators import GENERATORS, make_actor
-from hil.people.ict import data_dir_of
 from hil.people.living import Prompt
-from hil.people.transfer import moving_james
+from hil.people.names import find
 from hil.rig.mesh import load_scan
-from hil.rig.scenario import BONA_FIDE, PERSON, Take
+from hil.rig.scenario import BONA_FIDE, Take
 from hil.sensor.cycle import take as take_cycle
 from hil.sensor.dots import dot_sigma_px
 from hil.sensor.optics import flood_response
@@ -72,21 +69,6 @@ def living(actor: Actor, by: Attacker, /, **parameters: float) -> Shown:
         }
 
     return Shown(at, truth)
-
-
-def find(who: str) -> Actor:
-    """The person of that name: `makehuman-3`, `ict-5`, `james`.
-
-    Raises:
-        PeopleError: there is no such person, or the data it is made from is missing.
-    """
-    named = PERSON.fullmatch(who)
-    if named is None:
-        raise PeopleError(f"{who!r} is nobody: people are makehuman-N, ict-N and james")
-    for generator in GENERATORS:
-        if named["generator"] == generator:
-            return make_actor(generator, int(named["seed"]))
-    return moving_james(data_dir_of())
 
 
 def film(

@@ -6,7 +6,6 @@ Rules kept here:
 - Every number is bounded: what a file asks for can be rendered.
 """
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -17,6 +16,7 @@ from msgspec import Meta
 from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
 from hil.people.living import PromptKind
+from hil.people.names import PERSON
 from hil.sensor.presets import PRESETS
 
 if sys.version_info >= (3, 11):
@@ -28,7 +28,6 @@ MAX_SCENARIO_BYTES = 64 * 1024
 MAX_TAKES = 200
 MAX_STREAM_FRAMES = 300  # a stream holds the earlier recording and the live one in memory
 BONA_FIDE = "none"
-PERSON = re.compile(r"(?P<generator>ict|makehuman)-(?P<seed>\d{1,9})|james")
 
 
 class ScenarioError(ValueError):

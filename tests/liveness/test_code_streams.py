@@ -20,7 +20,8 @@ from firmware.vision.networks import DETECTOR, load_network
 from hil.artefacts.instrument import Attacker
 from hil.artefacts.streams import STREAMS
 from hil.evaluate.recorded_code import RecordedCode
-from hil.rig.render import code_of, film, find, living
+from hil.people.names import find
+from hil.rig.render import code_of, film, living
 from hil.sensor.presets import preset
 
 FRAMES, FPS = 20, 15.0

@@ -16,10 +16,11 @@ from firmware.liveness.code import LEVELS, SYMBOLS
 from hil.artefacts.finish import skin_tone
 from hil.people import Head, PeopleError, virtual_person
 from hil.people.actor import NEUTRAL, Expression
+from hil.people.names import find
 from hil.people.scan import SKIN_ALBEDO
 from hil.rig.commands import rig
 from hil.rig.mesh import load_scan, read_obj
-from hil.rig.render import code_of, find, render
+from hil.rig.render import code_of, render
 from hil.rig.scenario import take_of
 
 SHORT = {"person": "makehuman-3", "seconds": 0.2, "fps": 15.0, "seed": 5}
