@@ -1,7 +1,8 @@
 """Somebody at the terminal: does what the screen asks, with the face they have. Simulated.
 
 Nothing here reaches into the terminal: prompts come over the control socket as they would stand on the screen,
-and all a customer can do is move, tap and wait.
+and all a customer can do is move, tap and wait. What the terminal asks of a face is told to whoever stands on the
+stage the moment it is shown; whether they do it is up to them, and drawn (`hil.people.living`).
 """
 
 import contextlib
@@ -12,13 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
 from firmware.gallery.consent import Consent
+from firmware.payment.messages import Assurance
 from firmware.runtime.messages import Enrol, Event, Subscribe, Tap
+from hil.people.actor import MOVEMENTS
+from hil.people.living import PROMPT_KINDS, Prompt, Timeline
 from hil.rig.site import Site, SiteError
-from hil.sensor.stage import Stage, Subject
+from hil.sensor.stage import Asked, Stage, Subject
 
 NOTICE = b"Your face is stored on this terminal only, to let you pay here, for 365 days or until you withdraw.\n"
 PATIENCE_S = 30.0
@@ -26,6 +31,10 @@ PATIENCE_S = 30.0
 SETTLE_S = 5.0
 # Degrees of yaw and pitch a person turns to when asked, by the name of the pose.
 TURNS = {"front": (0.0, 0.0), "left": (18.0, 0.0), "right": (-18.0, 0.0), "up": (0.0, 9.0), "down": (0.0, -9.0)}
+
+ASKED_AT_MOST = 4
+"""Prompts in one session: two tries, each of a movement of the face and perhaps a turn."""
+LOOKS_S = 20.0
 
 OnEvent = Callable[[Event], None]
 
@@ -53,6 +62,32 @@ class Visit:
     text: str
     register: str
     events: list[Event] = field(default_factory=list)
+
+
+def obliging(first: int = 0) -> int:
+    """The first seed from `first` on of somebody who does whatever is asked of them, and does not talk meanwhile.
+
+    Found by looking at what is drawn for them, so that a test knows whom it has; nothing of it is switched off.
+    """
+
+    def obeys(seed: int) -> bool:
+        asked = (Timeline(seed, (Prompt(kind, 0.0),) * ASKED_AT_MOST) for kind in PROMPT_KINDS)
+        return not any(answer.refused for timeline in asked for answer in timeline.answers)
+
+    def silent(seed: int) -> bool:
+        faces = (Timeline(seed).at(float(time_s))[0] for time_s in np.arange(0, LOOKS_S, 0.1))
+        return not any(getattr(face, name) for face in faces for name in MOVEMENTS if not name.startswith("blink"))
+
+    return next(seed for seed in range(first, first + 1000) if obeys(seed) and silent(seed))
+
+
+def hear(site: Site, event: Event) -> None:
+    """Tell whoever stands there what the screen has just asked of their face."""
+    for kind in PROMPT_KINDS:
+        if event.stage == "prompt" and event.reason == kind:
+            stage = site.stage
+            heard = (*stage.prompts, Asked(kind, time.monotonic_ns()))
+            site.show(msgspec.structs.replace(stage, prompts=heard))
 
 
 def consent_of(name: str, now: int) -> Consent:
@@ -88,6 +123,7 @@ def enrol(
         if event.stage == "prompt" and event.reason in TURNS:
             yaw, pitch = TURNS[event.reason]
             site.show(Stage(subject=subject, yaw_deg=yaw, pitch_deg=pitch))
+        hear(site, event)
         on_event(event)
 
     with site.control() as core:
@@ -95,8 +131,25 @@ def enrol(
     return str(done.detail)
 
 
-def pay(site: Site, stage: Stage, payer: str, amount: str, currency: str = "EUR", on_event: OnEvent = _ignore) -> Visit:
+def pay(
+    site: Site,
+    stage: Stage,
+    payer: str,
+    amount: str,
+    currency: str = "EUR",
+    on_event: OnEvent = _ignore,
+    assurance: Assurance = "geometry",
+) -> Visit:
     """Stand there as `stage` says, let the register ask for a payment in the name of `payer`, tap, and wait.
+
+    Args:
+        site: where.
+        stage: who or what stands there.
+        payer: who is claimed.
+        amount: written out.
+        currency: its code.
+        on_event: sees what is told, after the customer has.
+        assurance: evidence of life that the register asks for.
 
     Raises:
         TerminalError: the terminal said nothing for `PATIENCE_S` seconds.
@@ -105,7 +158,7 @@ def pay(site: Site, stage: Stage, payer: str, amount: str, currency: str = "EUR"
     events: list[Event] = []
     with site.control() as core:
         ask(core, Subscribe(), timeout_s=5)
-        intent = site.request(amount, currency, payer)
+        intent = site.request(amount, currency, payer, assurance)
         while not events or events[-1].stage != "outcome":
             message = core.receive(PATIENCE_S)
             if message is None:
@@ -113,6 +166,7 @@ def pay(site: Site, stage: Stage, payer: str, amount: str, currency: str = "EUR"
             if not isinstance(message, Event):
                 continue  # the answer to the tap
             events.append(message)
+            hear(site, message)
             on_event(message)
             if message.stage == "prompt" and message.reason == "tap":
                 core.send(Tap(scene=message.scene))

@@ -22,6 +22,7 @@ from drivers.secure_element.software import create as create_element
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
 from firmware.gallery.consent import Consent
+from firmware.payment.messages import Assurance
 from firmware.runtime.config import Config, load_config
 from firmware.runtime.ipc import Connection
 from firmware.runtime.messages import Status, StatusReply
@@ -29,7 +30,7 @@ from hil.backend.keys import create_backend_key, registration, save_registration
 from hil.emitter.demo import DemoCalibration
 from hil.rig.brokers import Broker, embedded, free_port, mosquitto
 from hil.rig.certificates import Authority
-from hil.sensor.stage import Stage, write_stage
+from hil.sensor.stage import Stage, read_stage, write_stage
 from models.manifest import BUILT_DIR
 
 TERMINAL, MERCHANT = "till-1", "CORNER-SHOP"
@@ -238,7 +239,17 @@ class Site:
 
     def show(self, stage: Stage) -> None:
         """Put somebody or something before the camera."""
-        write_stage(self.folder / "stage.json", stage)
+        write_stage(self.stage_path, stage)
+
+    @property
+    def stage_path(self) -> Path:
+        """The stage file before its camera."""
+        return self.folder / "stage.json"
+
+    @property
+    def stage(self) -> Stage:
+        """What stands before the camera. Raises StageError."""
+        return read_stage(self.stage_path)
 
     @contextlib.contextmanager
     def control(self) -> Iterator[Connection[Any]]:
@@ -252,9 +263,9 @@ class Site:
             reply: StatusReply = ask(core, Status(), timeout_s=5)
         return reply
 
-    def request(self, amount: str, currency: str, payer: str) -> str:
+    def request(self, amount: str, currency: str, payer: str, assurance: Assurance = "geometry") -> str:
         """Ask the backend for a payment, as a cash register does; returns the intent's id in hex."""
-        body = {"terminal": TERMINAL, "amount": amount, "currency": currency, "payer": payer}
+        body = {"terminal": TERMINAL, "amount": amount, "currency": currency, "payer": payer, "assurance": assurance}
         return str(self._post("/intents", body)["intent"])
 
     def state(self, intent: str) -> tuple[str, str]:

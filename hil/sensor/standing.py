@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from hil.sensor.cast import Cast, pose_of
+from hil.people.living import Prompt
+from hil.sensor.cast import Cast, lives, pose_of
 from hil.sensor.motion import eased, sway
 from hil.sensor.scene import Pose, Scene
 from hil.sensor.stage import Stage, read_stage
 
 
 class Standing:
-    """Follows one stage file: what it names stands there, sways a little, and moves smoothly to where it is told."""
+    """Follows one stage file: what it names stands there, sways a little, and moves smoothly to where it is told.
+
+    Who lives does what they do by themselves, from the start of the capture on.
+    """
 
     def __init__(self, path: Path, data: Path | None, seed: int, clock_ns: Callable[[], int]) -> None:
         """`data`: folder of the real scan; `seed`: of the swaying. Nothing is read before `look`."""
@@ -18,11 +22,12 @@ class Standing:
         self.stage = Stage()
         self._version: tuple[int, int] | None = None
         self._from = self._goal = Pose()
-        self._moved_ns = 0
+        self._heard: tuple[Prompt, ...] = ()
+        self._moved_ns = self._began_ns = 0
 
-    def begin(self) -> None:
-        """Forget where anything stood."""
-        self._version = None
+    def begin(self, now_ns: int) -> None:
+        """Forget where anything stood; the performance begins at `now_ns` of the clock."""
+        self._version, self._began_ns = None, now_ns
 
     def look(self) -> None:
         """Read the file again if it has changed. Raises OSError, StageError."""
@@ -38,12 +43,15 @@ class Standing:
         )
         self._goal, start = pose_of(stage), self._pose(now_ns)
         self._from = start if same_thing else self._goal
+        self._heard = tuple(Prompt(asked.kind, (asked.at_ns - self._began_ns) / 1e9) for asked in stage.prompts)
         self.stage, self._version, self._moved_ns = stage, version, now_ns
 
     def scene(self, at_s: float, now_ns: int) -> Scene:
         """What is there at `at_s` seconds of the performance, `now_ns` of the clock. Raises PeopleError."""
-        pose = self._pose(now_ns).moved(sway(at_s, self._seed))
-        return self._cast.scene(self.stage, pose, sway(at_s, self._seed + 1))
+        pose = self._pose(now_ns)
+        if not lives(self.stage):
+            pose = pose.moved(sway(at_s, self._seed))
+        return self._cast.scene(self.stage, pose, sway(at_s, self._seed + 1), at_s, self._heard)
 
     def _pose(self, now_ns: int) -> Pose:
         return eased(self._from, self._goal, (now_ns - self._moved_ns) / 1e9)

@@ -121,7 +121,7 @@ class VirtualCamera(Camera):
         self._levels = tuple(levels)
         self._started_ns = self._clock_ns()
         self._sequence = 0
-        self._standing.begin()
+        self._standing.begin(self._started_ns)
         self._last = None
         self._look_at_stage()
 

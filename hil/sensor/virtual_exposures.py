@@ -144,7 +144,7 @@ class VirtualExposures(ExposureSource):
         self._waiting.clear()
         self._incomplete = Incomplete(self.serial)
         if self._standing is not None:
-            self._standing.begin()
+            self._standing.begin(self._started_ns)
         self._look()
 
     def stop(self) -> None:

@@ -9,17 +9,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.sensor.stage import MAX_STAGE_BYTES, Fault, James, Person, Stage, StageError, read_stage, write_stage
+from hil.people.living import PROMPT_KINDS
+from hil.sensor.stage import (
+    MAX_STAGE_BYTES,
+    SHEETS,
+    Alive,
+    Asked,
+    Fault,
+    James,
+    Person,
+    Stage,
+    StageError,
+    read_stage,
+    write_stage,
+)
 
-SUBJECTS = st.one_of(st.builds(Person, seed=st.integers(0, 2**31)), st.just(James()))
+PEOPLE = st.builds(Alive, who=st.sampled_from(["makehuman-3", "ict-123", "james"]), seed=st.integers(0, 2**31))
+SUBJECTS = st.one_of(st.builds(Person, seed=st.integers(0, 2**31)), st.just(James()), PEOPLE)
 STAGES = st.builds(
     Stage,
     subject=SUBJECTS,
-    artefact=st.sampled_from([None, "flat_print", "bent_print", "phone_screen"]),
+    artefact=st.sampled_from([None, *SHEETS]),
     distance_mm=st.floats(200, 2000),
     yaw_deg=st.floats(-90, 90),
     pitch_deg=st.floats(-60, 60),
     second=st.none() | SUBJECTS,
+    prompts=st.lists(
+        st.builds(Asked, kind=st.sampled_from(PROMPT_KINDS), at_ns=st.integers(0, 2**62)), max_size=16
+    ).map(tuple),
     fault=st.none() | st.sampled_from(get_args(Fault)),
     serial=st.none() | st.text(min_size=1, max_size=64),
     calibration_digest=st.none() | st.binary(min_size=32, max_size=32).map(bytes.hex),
@@ -55,6 +72,12 @@ def test_garbage_is_a_stage_error_or_a_stage(tmp_path_factory: pytest.TempPathFa
         b'{"artefact": "flat_print"}',
         b'{"second": {"kind": "james"}}',
         b'{"subject": {"kind": "james"}, "artefact": "mask"}',
+        b'{"subject": {"kind": "james"}, "artefact": "mannequin"}',
+        b'{"subject": {"kind": "alive", "who": "ict-3"}, "artefact": "mask"}',
+        b'{"subject": {"kind": "alive", "who": "makehuman-"}}',
+        b'{"subject": {"kind": "alive", "who": "james\\n"}}',
+        b'{"prompts": [{"kind": "wink", "at_ns": 1}]}',
+        b'{"prompts": [{"kind": "smile"}]}',
         b'{"fault": "explode"}',
         b'{"serial": ""}',
         b'{"calibration_digest": "00"}',
@@ -80,3 +103,12 @@ def test_the_documented_example_is_a_stage() -> None:
                "pitch_deg": 0, "second": {"kind": "james"}, "fault": "freeze"}"""
     stage = msgspec.json.decode(raw, type=Stage)
     assert stage == Stage(subject=Person(7), second=James(), fault="freeze")
+
+
+def test_an_instrument_after_somebody_who_lives_is_a_stage() -> None:
+    raw = b"""{"subject": {"kind": "alive", "who": "makehuman-3", "seed": 2}, "artefact": "rigid_mask",
+               "wearer": "makehuman-9", "prompts": [{"kind": "smile", "at_ns": 1}]}"""
+    her = Alive("makehuman-3", 2)
+    assert msgspec.json.decode(raw, type=Stage) == Stage(
+        her, "rigid_mask", wearer="makehuman-9", prompts=(Asked("smile", 1),)
+    )
