@@ -14,6 +14,7 @@ Rules kept here:
 
 import math
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -91,10 +92,19 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu_s: float = 0.0
 
 
-def judge_asked(film: Film, basis: Basis, detector: Detector, profile: Profile, *, to_the_end: bool = False) -> Seen:
+def judge_asked(
+    film: Film,
+    basis: Basis,
+    detector: Detector,
+    profile: Profile,
+    *,
+    to_the_end: bool = False,
+    watch: Callable[[Verdict | str], None] = lambda _: None,
+) -> Seen:
     """Look at `film`, and ask, until there is a decision; raises what filming raises, and NetworkError.
 
     `to_the_end`: goes on after the cues have refused it until motion has had its last try, for `moved`.
+    `watch`: is told of each frame what the decision is made from: the verdict, or why there is no face to judge.
     """
     session = _Session(film.shot, basis, profile)
     for frame in film:
@@ -103,6 +113,7 @@ def judge_asked(film: Film, basis: Basis, detector: Detector, profile: Profile, 
         began = time.process_time()
         finding = look_at(session.look(frame.sequence), frame, detector)
         session.take(finding, frame.timestamp_ns, time.process_time() - began)
+        watch(finding)
         due = session.dynamic.due(frame.timestamp_ns)
         if due is not None:
             session.dynamic.shown(frame.timestamp_ns)

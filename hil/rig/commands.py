@@ -12,6 +12,7 @@ from hil.artefacts.instrument import ArtefactError, Limits
 from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
 from hil.people import PeopleError
+from hil.rig.attack_commands import attack, worst_case
 from hil.rig.emitter import emitter
 from hil.rig.render import render as render_take
 from hil.rig.scenario import BONA_FIDE, ScenarioError, Take, read_scenario, take_of
@@ -19,6 +20,8 @@ from hil.rig.species_sheet import draw
 
 rig = typer.Typer(help="Simulated recordings, attacks and boards.", no_args_is_help=True)
 rig.command()(emitter)
+rig.command()(attack)
+rig.command()(worst_case)
 
 
 @rig.command()
