@@ -61,7 +61,7 @@ class Search:
         self.system = system or shipped(policy)
         basis = self.system.basis
         self._terms = Terms(species, basis.name, basis.digest.hex(), seed, _made_by())
-        self._folder = folder
+        self.species, self._folder = species, folder
         self._proposals = proposals(Space(SPECIES[species]), seed)
         self._next = next(self._proposals)
         self.tried: list[Tried] = []

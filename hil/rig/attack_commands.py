@@ -1,7 +1,6 @@
 """`tessera rig attack`: looks for the worst case of a species; `tessera rig worst-case` makes its recording again."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from hil.rig.attack_trial import Tried
 from hil.rig.attack_worst import AttackError, WorstCase, read, record
 
 RECORDING = "worst.mcap"
+INTERRUPTED = 130  # exit code, after Ctrl-C
 
 
 def attack(
@@ -34,15 +34,10 @@ def attack(
     folder = out or Path("attacks") / f"{species}-{policy}-{seed}"
     try:
         search = Search(species, policy, seed, folder)
-        with suppress(KeyboardInterrupt), progress(console, species, budget) as step:
-            step(len(search.tried))
-            for one in search.run(budget):
-                step(len(search.tried))
-                if one is search.worst:
-                    console.print(f"{len(search.tried)}: {_told(one)}", highlight=False)
+        interrupted = _run(search, budget, console)
         case = search.case
         if case is None:
-            raise typer.Exit(130)
+            raise typer.Exit(INTERRUPTED)
         console.print(
             f"{len(search.tried)} of {budget} tried, simulated. Nearest: {_told(case.worst)}", highlight=False
         )
@@ -50,6 +45,8 @@ def attack(
     except (AttackError, NetworkError, PeopleError, RecordingWriteError) as error:
         raise typer.BadParameter(str(error)) from error
     console.print(f"written: {folder / WORST} and {folder / RECORDING}", highlight=False)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 def worst_case(
@@ -65,6 +62,20 @@ def worst_case(
         raise typer.BadParameter(str(error)) from error
     same = "the same" if system.basis.digest.hex() == kept.digest else "other"
     Console().print(f"then, {same} limits, policy and cues: {_told(kept.worst)}\nnow: {_told(tried)}", highlight=False)
+
+
+def _run(search: Search, budget: int, console: Console) -> bool:
+    """Show how it goes; tells whether it was interrupted."""
+    try:
+        with progress(console, search.species, budget) as step:
+            step(len(search.tried))
+            for one in search.run(budget):
+                step(len(search.tried))
+                if one is search.worst:
+                    console.print(f"{len(search.tried)}: {_told(one)}", highlight=False)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _write_anew(case: WorstCase, search: Search, path: Path) -> None:

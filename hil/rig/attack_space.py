@@ -22,8 +22,8 @@ VICTIMS = range(6_000_000, 6_100_000)
 WEARERS = range(6_100_000, 6_200_000)
 ATTACKERS = range(1, 1_000_001)
 """Seeds of hand, workmanship, materials, noise and emitter code."""
-FPS = 10.0
-FRAMES = 128
+FPS = 8.0
+FRAMES = 96
 """Of one presentation at most: longer than a terminal looks."""
 
 
