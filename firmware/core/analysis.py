@@ -29,6 +29,7 @@ class Finding:
         gates: the gates that were computed, in order.
         cues: the soft cues that were weighed.
         llr: their sum, nats, larger is more alive; NaN where not all are there.
+        dynamic: whether it has moved as nothing rigid can, and that was asked for.
         face: the face, where there is exactly one in the capture volume.
         embedded: the face's embeddings, only where no gate failed; a modality may be missing.
         match: how they compare with the claimed person's templates.
@@ -38,6 +39,7 @@ class Finding:
     gates: tuple[Gate, ...] = ()
     cues: tuple[Cue, ...] = ()
     llr: float = math.nan
+    dynamic: bool = False
     face: Face | None = None
     embedded: Embedded | None = None
     match: Match | None = None
@@ -74,7 +76,7 @@ class Analyst:
             return Finding(face.reason.value, (fresh,))
         verdict = look.weigh(frames, face, fresh)
         embedded = self._embedder.embed(frames, face) if verdict.alive or verdict.pending else None
-        return Finding(verdict.reason, verdict.gates, verdict.cues, verdict.llr, face, embedded)
+        return Finding(verdict.reason, verdict.gates, verdict.cues, verdict.llr, verdict.dynamic, face, embedded)
 
     def recognise(self, finding: Finding, templates: Templates) -> Finding:
         """Compare a finding that nothing speaks against with the claimed person's templates."""

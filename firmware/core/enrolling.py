@@ -11,6 +11,7 @@ import time
 
 from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementError
+from firmware.core.asking import Asking
 from firmware.core.attempts import NOBODY, Attempt, AttemptsError
 from firmware.core.enrolment import Enrolment, EnrolmentError
 from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
@@ -82,8 +83,8 @@ async def _attempt(parts: Parts, stand: Stand) -> Enrolment:
 
 
 async def _pose(parts: Parts, stand: Stand, attempt: Attempt) -> Enrolment:
-    watch = Watch(stand.camera, parts, None)
-    asked = ""
+    watch = Watch(stand.camera, parts, None, parts.profile.require_assurance)
+    asking, asked = Asking(stand, watch.dynamic), ""
     try:
         problem = await watch.begin()
         if problem:
@@ -106,6 +107,8 @@ async def _pose(parts: Parts, stand: Stand, attempt: Attempt) -> Enrolment:
                     attempt.saw(finding.reason)
                     enrolment = enrolment.looked(finding, time.monotonic_ns())
                     stand.show(finding)
+                    if enrolment.pose is not None and asking.after(finding.reason):
+                        asked = ""
     finally:
         await watch.end()
     return enrolment

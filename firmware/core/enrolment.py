@@ -10,7 +10,7 @@ Rules kept here:
 from dataclasses import dataclass, replace
 
 from firmware.core.analysis import Finding
-from firmware.core.reasons import SENTENCES
+from firmware.core.reasons import FINAL, SENTENCES
 from firmware.vision.embed import MODALITIES, Embedded
 from firmware.vision.fusion import Judge
 from firmware.vision.templates import Templates, make_templates
@@ -86,6 +86,8 @@ class Enrolment:
             return self
         if now_ns >= self.deadline_ns:
             return replace(self, reason="pose_timeout")
+        if finding.reason in FINAL:
+            return replace(self, reason=finding.reason)
         if finding.reason or finding.face is None or finding.embedded is None:
             return replace(self, good=0)
         if finding.embedded.seen != MODALITIES:

@@ -10,7 +10,6 @@ from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
 
 from drivers import plugins
 from drivers.secure_element.interface import Capability, SecureElement
@@ -29,9 +28,6 @@ from firmware.vision.embed import DepthEmbedder, Embedder, FaceEmbedder
 from firmware.vision.fusion import Judge
 from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network, template_networks
 from firmware.vision.policy import load_policy
-
-# What the gates of this version are evidence of: static 3D, and no more.
-ASSURANCE: Final = "geometry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +90,11 @@ def open_parts(config: Config, profile: Profile) -> Parts:
     """
     site = Path(config.site_calibration) if config.site_calibration is not None else None
     analyst, judge, thresholds_digest = open_analyst(profile, Path(config.models_dir), site, config.npu)
+    if analyst.basis.policy.pin:
+        raise TerminalError(
+            f"profile {profile.name}, liveness policy {profile.liveness}: wants a secret typed in, "
+            "and this version has no keys to type it on"
+        )
     trust = load_trust(Path(config.backend.keys))
     element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(
         config.secure_element.options
@@ -102,11 +103,6 @@ def open_parts(config: Config, profile: Profile) -> Parts:
         raise TerminalError(
             f"secure_element.backend: `{config.secure_element.backend}` keeps no key in hardware; "
             f"profile {profile.name} needs one"
-        )
-    if profile.require_assurance != ASSURANCE:
-        raise TerminalError(
-            f"profile {profile.name} needs evidence of life that this version cannot give: "
-            f"`{profile.require_assurance}`; it gives `{ASSURANCE}`"
         )
     state = Path(config.state_dir)
     try:

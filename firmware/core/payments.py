@@ -17,11 +17,12 @@ from collections.abc import Callable
 from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementError
 from firmware.core.analysis import Finding
+from firmware.core.asking import Asking
 from firmware.core.attempts import Attempt, AttemptsError
 from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
 from firmware.core.parts import Parts
 from firmware.core.ports import LinkPort
-from firmware.core.reasons import FALLBACK, MENDABLE, SENTENCES, sentence
+from firmware.core.reasons import FALLBACK, SENTENCES, sentence
 from firmware.core.session import Phase, Session
 from firmware.core.signing import Signer
 from firmware.core.stand import BusyError, Stand
@@ -30,6 +31,7 @@ from firmware.gallery.gallery import Enrolled
 from firmware.payment.authorize import display_text
 from firmware.payment.errors import OutboxError, PaymentError
 from firmware.payment.intent import AcceptedIntent, accept_intent
+from firmware.payment.messages import Assurance
 from firmware.runtime.messages import CameraFault, Delivered, Publish
 
 # An envelope without a receipt goes again after this long, and whenever the link comes back.
@@ -141,7 +143,7 @@ class Payments:
         else:
             self._stand.shown = shown
             self._stand.say("prompt", "tap", f"{shown}. Touch the screen to pay with your face. {FALLBACK}")
-            session, finding = await self._attempt(session, enrolled)
+            session, finding = await self._attempt(session, enrolled, accepted.assurance)
             if session.phase is Phase.DECIDED and finding is not None:
                 self._stand.say("decision", "", "All gates hold, and it is the person who was claimed.", finding.values)
                 if await self._stand.past_cancelling():
@@ -166,13 +168,16 @@ class Payments:
             _log.error("%s", error)
             return "store"
 
-    async def _attempt(self, session: Session, enrolled: Enrolled) -> tuple[Session, Finding | None]:
+    async def _attempt(
+        self, session: Session, enrolled: Enrolled, assurance: Assurance
+    ) -> tuple[Session, Finding | None]:
         """Look, as an attempt of the claimed person. One that cannot be counted is refused."""
         attempt = Attempt(self._parts.attempts, enrolled.mandate)
         finding = None
         try:
             try:
-                session, finding = await self._look(session, enrolled, attempt)
+                watch = Watch(self._stand.camera, self._parts, enrolled.templates, assurance)
+                session, finding = await self._look(session, watch, attempt)
             finally:
                 attempt.ended(confirmed=session.phase is Phase.DECIDED)
         except AttemptsError as error:
@@ -180,11 +185,9 @@ class Payments:
             session = session.refused("store")
         return session, finding
 
-    async def _look(self, session: Session, enrolled: Enrolled, attempt: Attempt) -> tuple[Session, Finding | None]:
+    async def _look(self, session: Session, watch: Watch, attempt: Attempt) -> tuple[Session, Finding | None]:
         """Tap, then frames, until decided or over; the last finding with it. Capture ends whatever happens."""
-        watch = Watch(self._stand.camera, self._parts, enrolled.templates)
-        finding: Finding | None = None
-        last_prompt = ""
+        asking, finding = Asking(self._stand, watch.dynamic), None
         try:
             while session.phase in (Phase.TAP, Phase.LOOK):
                 happening = await self._stand.inbox.take(session.due_ns())
@@ -202,7 +205,7 @@ class Payments:
                     if problem:
                         session = session.refused(problem)
                     else:
-                        session = session.tapped(time.monotonic_ns())
+                        session = session.tapped(time.monotonic_ns(), watch.look_s)
                         self._stand.say("prompt", "look", "Please look at the terminal.")
                 elif not isinstance(happening, Settled):
                     seen = await watch.look(happening)
@@ -212,9 +215,9 @@ class Payments:
                     attempt.saw(finding.reason)
                     session = session.looked(finding.reason, time.monotonic_ns())
                     self._stand.show(finding)
-                    if finding.reason in MENDABLE and finding.reason != last_prompt:
-                        last_prompt = finding.reason
-                        self._stand.say("prompt", finding.reason, sentence(finding.reason))
+                    if session.phase is Phase.LOOK:
+                        asking.after(finding.reason)
+                        asking.mend(finding.reason)
         finally:
             await watch.end()
         return session, finding

@@ -8,6 +8,8 @@ Rules kept here:
 
 from typing import Final
 
+from firmware.liveness.challenge import PromptKind
+
 SENTENCES = {
     # what the customer can mend: shown while looking, and as the reason when time runs out
     "no_face": "No face was seen.",
@@ -21,8 +23,10 @@ SENTENCES = {
     "covered": "Something is before the face, or it is not a face.",
     "exposure": "The light on the face is too strong or too weak.",
     "incoherent": "The face moved or changed too fast. Please hold still.",
+    "moving": "The face moves too much to be recognised. Please keep it still for a moment.",
     "gathering": "Not enough was seen yet. Please keep looking at the terminal.",
     # what ends a session
+    "no_answer": "The movement that was asked for was not seen.",
     "flat": "This is a flat or bent sheet, not a face.",
     "wrong_size": "This is not the size of a face.",
     "not_skin": "This does not return light as skin does.",
@@ -62,14 +66,22 @@ ATTACKS: Final = frozenset(
 )
 # It is somebody, but not the person.
 ANOTHER: Final = frozenset({"not_recognised", "modalities_disagree"})
-# What makes an attempt a failed one (`attempts`). A camera that freezes or lags is nobody's attempt.
+# The person may be anybody, and the face does what it was asked to: not recognised in this very moment.
+MOVING: Final = "moving"
+# Nothing more can come of this session: one frame with it ends it.
+FINAL: Final = frozenset({"no_answer"})
+# What makes an attempt a failed one (`attempts`). A camera that freezes or lags is nobody's attempt. Nor is a movement
+# that was not seen, or eyes that looked elsewhere: many a living face cannot smile, and must be free to try twice and
+# pay another way. What that gives away is small: a head or a mask that only lacks the movement is refused whatever the
+# number of its tries, each takes an intent that the backend signed anew and some ten seconds before the camera, and a
+# prompt that nobody can foresee.
 COUNTED: Final = (ATTACKS | ANOTHER | {"person_changed"}) - {"repeated_frame", "stale_frame"}
 NOT_CONFIRMED: Final = "not_confirmed"
 # What the customer is told while they stand there, frame by frame: what they can mend, and nothing else.
 MENDABLE: Final = frozenset(
     {
         "no_face", "two_faces", "too_near", "too_far", "not_frontal", "face_cut_off", "no_depth", "depth_missing",
-        "covered", "exposure", "incoherent",
+        "covered", "exposure", "incoherent", "moving",
     }
 )  # fmt: skip
 _UNTOLD: Final = ATTACKS | ANOTHER | {"modality_missing"}
@@ -86,3 +98,16 @@ def sentence(code: str) -> str:
 
 
 FALLBACK = "You can always pay another way: with a card or cash."
+
+# What a face is asked to do: a closed list too.
+PROMPTS: Final[dict[PromptKind, str]] = {
+    "smile": "Please smile.",
+    "mouth_open": "Please open your mouth wide.",
+    "speak": "Please say your name out loud, or count to five.",
+    "turn_left": "Please turn your head a little to the left.",
+    "turn_right": "Please turn your head a little to the right.",
+    "look_up": "Please look up a little.",
+}
+INSTEAD: Final = "If you cannot, or would rather not, touch Cancel: it is not held against you."
+THANKS: Final = ("thanks", "Thank you.")
+REST: Final = ("rest", "Please rest your face for a moment. You will be asked once more.")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal
 
-from firmware.core.reasons import ANOTHER, ATTACKS
+from firmware.core.reasons import ANOTHER, ATTACKS, FINAL
 from firmware.liveness.evidence import PENDING
 from firmware.runtime.config import Profile
 
@@ -77,14 +77,14 @@ class Session:
         """When `expired` must be called if nothing else happens."""
         return min(self.deadline_ns, self.frame_deadline_ns) if self.phase is Phase.LOOK else self.deadline_ns
 
-    def tapped(self, now_ns: int) -> "Session":
-        """Go on to look: the customer touched the screen."""
+    def tapped(self, now_ns: int, look_s: float | None = None) -> "Session":
+        """Go on to look: the customer touched the screen. They have `look_s`, or as long as the profile says."""
         if self.phase is not Phase.TAP:
             return self
         return replace(
             self,
             phase=Phase.LOOK,
-            deadline_ns=now_ns + _ns(self.profile.look_s),
+            deadline_ns=now_ns + _ns(self.profile.look_s if look_s is None else look_s),
             frame_deadline_ns=now_ns + _ns(FIRST_FRAME_S),
         )
 
@@ -99,6 +99,8 @@ class Session:
             nxt = replace(nxt, good=self.good + 1)
             enough = not reason and nxt.good >= self.profile.frames_needed
             return replace(nxt, phase=Phase.DECIDED) if enough else nxt
+        if reason in FINAL:
+            return nxt.refused(reason)
         reasons = self.reasons + Counter([reason])
         if (reason in ATTACKS or reason in ANOTHER) and reasons[reason] >= REFUSE_AFTER:
             return nxt.refused(reason)

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from firmware.core.analysis import Finding
-from firmware.core.parts import ASSURANCE, Parts
+from firmware.core.parts import Parts
 from firmware.core.reasons import told
 from firmware.gallery.gallery import Enrolled
 from firmware.payment.authorize import (
@@ -43,7 +43,7 @@ class Signer:
         salt = parts.element.random(SALT_BYTES)
         audit = _record("", finding)
         evidence = Evidence(
-            assurance=ASSURANCE,
+            assurance="dynamic" if finding.dynamic else "geometry",
             gates=tuple(gate.name for gate in finding.gates if gate.passed),
             match_band=_band(parts.judge.bound),
             record=commit(audit, salt),

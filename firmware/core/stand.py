@@ -90,9 +90,16 @@ class Stand:
         self.cancellable, self.shown = False, ""
         return True
 
-    def say(self, stage: Stage, reason: str, text: str, values: dict[str, float] | None = None) -> None:
-        """Tell whoever watches, and the log. `reason` is the precise code; `text` may be told."""
-        self._tell(stage, told(reason), text, reason, values or {})
+    def say(
+        self,
+        stage: Stage,
+        reason: str,
+        text: str,
+        values: dict[str, float] | None = None,
+        at_ns: int | None = None,
+    ) -> None:
+        """Tell whoever watches, and the log. `reason` is the precise code; `text` may be told; `at_ns`: since when."""
+        self._tell(stage, told(reason), text, reason, values or {}, at_ns)
         _log.info("%s %s: %s", stage, reason, text)
 
     def show(self, finding: Finding) -> None:
@@ -102,10 +109,14 @@ class Stand:
             reason = "looking"
         self._tell("evidence", told(reason), SENTENCES.get(told(reason), ""), reason, finding.values)
 
-    def _tell(self, stage: Stage, reason: str, text: str, why: str, values: dict[str, float]) -> None:
+    def _tell(
+        self, stage: Stage, reason: str, text: str, why: str, values: dict[str, float], at_ns: int | None = None
+    ) -> None:
         if not self._tell_values:
             why, values = "", {}
-        self.subscribers.tell(Event(scene=self.scene, stage=stage, reason=reason, text=text, why=why, values=values))
+        self.subscribers.tell(
+            Event(scene=self.scene, stage=stage, reason=reason, text=text, why=why, values=values, at_ns=at_ns)
+        )
 
     def _camera_lost(self, fault: CameraFault, silent_s: float | None) -> None:
         """Say which fault ended a capture; one that ended none is for the log."""

@@ -6,12 +6,14 @@ decision takes longer than the light may burn without a heartbeat.
 Rules kept here:
 - Every capture is lit by a draw of its own, from the secure element, and read against that draw and nothing else.
 - Evidence is of the claimed person alone: a frame of another, or one that was overwritten, begins it anew.
+- Evidence of motion is the session's: a prompt that was shown stays spent, however often a capture is begun anew.
 - A draw is spent after `SYMBOLS` cycles; a first cycle that was lost shifts all others. Both are mended by capturing
   anew, a bounded number of times: every wrong answer counts all the same.
 """
 
 import asyncio
 import time
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,12 @@ from firmware.core.analysis import Finding
 from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts
 from firmware.core.ports import CameraPort
+from firmware.core.reasons import ANOTHER, MOVING
+from firmware.liveness.challenge import TRIES, WAIT_S, WINDOW_S
 from firmware.liveness.code import SYMBOLS, Drawn
+from firmware.liveness.dynamic import Dynamic
 from firmware.liveness.look import Look
+from firmware.payment.messages import Assurance
 from firmware.runtime.messages import CameraFault, FrameReady
 
 # Without one frame that outlived its judgement for this long, the camera is too fast for us.
@@ -33,18 +39,39 @@ JUDGE_S = 5.0
 CAPTURES = 26
 # Captures begun anew because the code was wrong from their start.
 REALIGNED = 2
+# Of a look with prompts: until the face is at rest, and from the answer on.
+AROUND_S = 4.0
 
 
 class Watch:
-    """`begin`, then `look` at announced frames, then `end`. With a template the person is recognised too."""
+    """`begin`, then `look` at announced frames, then `end`. With a template the person is recognised too.
 
-    def __init__(self, camera: CameraPort, parts: Parts, template: NDArray[np.float32] | None) -> None:
+    Attributes:
+        dynamic: evidence of motion, where any is asked for.
+    """
+
+    def __init__(
+        self, camera: CameraPort, parts: Parts, template: NDArray[np.float32] | None, assurance: Assurance
+    ) -> None:
+        """`assurance`: the evidence of life that is wanted; the terminal's policy may want more."""
         self._camera, self._parts, self._template = camera, parts, template
+        basis = parts.basis
+        self._basis = replace(basis, policy=basis.policy.asking()) if assurance == "dynamic" else basis
+        asks = self._basis.policy.dynamic != "asked"
+        self.dynamic = Dynamic(basis.limits, self._basis.policy, parts.element.random) if asks else None
         self._look: Look | None = None
         self._intact_at: float | None = None
         self._captures = self._realigned = 0
         self._last = -1
         self._answered = False
+
+    @property
+    def look_s(self) -> float:
+        """How long somebody has to be judged, seconds: time for every try of every prompt."""
+        if self.dynamic is None:
+            return self._parts.profile.look_s
+        prompts_s = TRIES * (1 + self._basis.policy.turns) * (WAIT_S[1] + WINDOW_S)
+        return max(self._parts.profile.look_s, AROUND_S + prompts_s)
 
     async def begin(self) -> str:
         """Start capture; returns the reason why it cannot, or an empty string."""
@@ -75,6 +102,8 @@ class Watch:
         if not self._camera.intact(announced):
             # nor may it have answered anything
             self._look.interrupted()
+            if self.dynamic is not None:
+                self.dynamic.unsee(announced.timestamp_ns)
             self._overrun()
             return None
         self._intact_at = time.monotonic()
@@ -84,7 +113,7 @@ class Watch:
     async def _capture(self) -> bool:
         """Begin a capture under a new draw."""
         drawn = Drawn(self._parts.element.random)
-        self._look = Look(self._parts.basis, drawn, self._parts.profile.stale_s)
+        self._look = Look(self._basis, drawn, self._parts.profile.stale_s, self.dynamic)
         self._captures += 1
         self._last, self._answered = -1, False
         return await self._camera.start([Emitter(flood=level, dots=1.0) for level in drawn.levels])
@@ -104,12 +133,29 @@ class Watch:
         await self._capture()
 
     def _judge(self, frames: FrameSet, look: Look) -> Finding:
+        """Life and identity of one frame.
+
+        Life of one and the face of another, in turns: who answers must be the one who was claimed. So a face that is
+        not recognised takes away all that was shown, motion too. A face that does what it was asked to may for the
+        moment be hard to recognise; while its lower part is deformed and it still resembles the person more than
+        anybody (a likelihood ratio above one), nothing is taken away and nothing is decided. That does not help an
+        accomplice who smiles in place of a printed head: their face at rest is another's and takes everything away,
+        motion is held against the shape of the very face that was there at rest (`Dynamic`), where what does not move
+        must fit, and the frames that decide, all in a row, are of a recognised face again.
+        """
         finding = self._parts.analyst.look(frames, look, time.monotonic_ns())
+        still = self.dynamic is None or self.dynamic.still
         if self._template is None:
-            return finding
+            # templates are of a face at rest
+            return finding if still or finding.reason else replace(finding, reason=MOVING)
         recognised = self._parts.analyst.recognise(finding, self._template)
-        if recognised.reason != finding.reason:
-            # life of one and the face of another, in turns: who answers must be the one who was claimed
+        if recognised.reason == finding.reason:
+            return recognised
+        if not still and recognised.reason in ANOTHER and recognised.match is not None and recognised.match.llr > 0:
+            return replace(recognised, reason=MOVING)
+        if recognised.reason in ANOTHER:
+            look.another()
+        else:
             look.interrupted()
         return recognised
 

@@ -150,6 +150,7 @@ class Event(_Message, frozen=True):
     `scene` counts sessions; `stage` is one of prompt, evidence, decision, authorization, outcome, notice.
     `reason` is a code, `text` the plain sentence, both as a customer may know them (`core.reasons.told`).
     `why`, the precise code, and `values` (gates, cues, scores) in profiles whose `tell_values` is set, else empty.
+    `at_ns`: since when a movement is asked for, monotonic; None of all else.
     """
 
     scene: int
@@ -158,6 +159,7 @@ class Event(_Message, frozen=True):
     text: Text
     why: Text = ""
     values: dict[str, float] = {}
+    at_ns: int | None = None
 
 
 class StatusReply(_Message, frozen=True):

@@ -117,6 +117,16 @@ def test_a_stranger_is_not_given_the_nearest_enrolled_name(seed: int, alike: flo
     assert Rig(shows=nearest).found(templates(ADA)).reason == "not_recognised"
 
 
+@pytest.mark.parametrize("passed", [False, True])
+def test_a_finding_says_whether_motion_was_shown(passed: bool) -> None:
+    """It is what the authorization states; a gate that did not hold states nothing."""
+    rig = Rig()
+    gate = Gate("dynamic", 1.2, "", passed, "" if passed else PENDING)
+    rig._verdict = Verdict("" if passed else PENDING, (rig._gate, gate), (), 1.0)
+    assert rig.found().dynamic is passed
+    assert not Rig().found().dynamic
+
+
 def test_an_enrolled_person_is_nobody_but_who_they_claim_to_be() -> None:
     assert Rig(shows=BOB).found(templates(ADA)).reason == "not_recognised"
     assert Rig(shows=BOB).found(templates(BOB)).reason == ""

@@ -284,4 +284,4 @@ class TryingMachine(RuleBasedStateMachine):
 
 
 TestTryingMachine = TryingMachine.TestCase
-TestTryingMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestTryingMachine.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)

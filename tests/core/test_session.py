@@ -36,6 +36,27 @@ def test_flat_print_is_refused_before_time_runs_out() -> None:
     assert (session.outcome, session.reason) == ("refused", "flat")
 
 
+def test_who_does_not_move_is_told_so_at_once_and_it_is_no_failed_try() -> None:
+    session = looking().looked("no_answer", 1)
+    assert (session.outcome, session.reason) == ("refused", "no_answer")
+    assert told("no_answer") == "no_answer"
+    assert "no_answer" not in COUNTED
+
+
+def test_a_look_with_prompts_has_its_own_time() -> None:
+    session, asked = looking(), Session.begin(DEMO, 0).tapped(0, 12.0)
+    assert session.deadline_ns == DEMO.look_s * SECOND
+    assert asked.deadline_ns == 12 * SECOND
+
+
+def test_an_answer_in_which_nobody_is_recognised_decides_nothing_and_starts_the_count_again() -> None:
+    session = looking()
+    for reason in [*["gathering"] * 20, *["moving"] * 20, "", "", "", ""]:
+        session = session.looked(reason, 1)
+    assert session.phase is Phase.LOOK
+    assert session.looked("", 2).phase is Phase.DECIDED
+
+
 def test_look_that_runs_out_of_time_names_the_commonest_reason() -> None:
     session, step_ns = looking(), int(0.9 * SECOND)
     for number, reason in enumerate(["no_face", "too_far", "gathering", "too_far", "not_frontal", "gathering"] * 2):
@@ -147,7 +168,7 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 TestSessionMachine = SessionMachine.TestCase
-TestSessionMachine.settings = settings(max_examples=200, deadline=None)
+TestSessionMachine.settings = settings(max_examples=100, deadline=None)
 
 
 def test_every_reason_for_a_no_has_a_sentence() -> None:
@@ -169,6 +190,7 @@ def test_every_sign_of_an_attack_or_of_somebody_else_is_told_as_one_and_the_same
 
 def test_only_an_attack_or_another_person_is_a_failed_attempt() -> None:
     innocent = {"cancelled", "no_face", "two_faces", "camera_lost", "offline", "covered", "no_tap", "store", "busy",
-                "gathering", "repeated_frame", "stale_frame", "exposure", "incoherent", "wait", "stopped"}  # fmt: skip
+                "gathering", "repeated_frame", "stale_frame", "exposure", "incoherent", "wait", "stopped",
+                "no_answer", "moving"}  # fmt: skip
     assert (ATTACKS | ANOTHER | {"person_changed"}) - innocent == COUNTED
     assert {"flat", "not_skin", "code_wrong", "not_alive", "wrong_size", "not_recognised"} <= COUNTED

@@ -203,7 +203,7 @@ def looking() -> tuple[Camera, Watch]:
     analyst = SimpleNamespace(look=lambda *_: Finding("no_face"))
     element = SimpleNamespace(random=random.Random(7).randbytes)
     parts = SimpleNamespace(analyst=analyst, basis=load_basis("demo"), profile=load_profile("demo"), element=element)
-    return camera, Watch(cast("CameraPort", camera), cast("Parts", parts), None)
+    return camera, Watch(cast("CameraPort", camera), cast("Parts", parts), None, "geometry")
 
 
 def test_the_loop_goes_round_while_a_frame_is_judged(looking: tuple[Camera, Watch], film: list[FrameSet]) -> None:
@@ -293,6 +293,9 @@ class Gathering:
         self.anew = 0
 
     def interrupted(self) -> None:
+        self.anew += 1
+
+    def another(self) -> None:
         self.anew += 1
 
 
