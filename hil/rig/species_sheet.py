@@ -46,7 +46,7 @@ def draw(seed: int, path: Path) -> None:
     rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
     banner = np.full((34, rows[0].shape[1], 3), DARK, np.uint8)
     about = f"SIMULATED: every species, seed {seed}, preset {sensor.name}; infrared,"
-    _write(banner, f"{about} decoded depth (350-650 mm), dots on the cheek x{ZOOM}", 22, WHITE, 0.5)
+    write(banner, f"{about} decoded depth (350-650 mm), dots on the cheek x{ZOOM}", 22, WHITE, 0.5)
     if not cv2.imwrite(str(path), np.vstack([banner, *rows])):
         raise OSError(f"{path}: the contact sheet cannot be written")
 
@@ -54,9 +54,9 @@ def draw(seed: int, path: Path) -> None:
 def _tile(name: str, caption: str, cycle: Cycle) -> NDArray[np.uint8]:
     infrared = cv2.cvtColor(_small(cycle.ir[CROP]), cv2.COLOR_GRAY2BGR)
     band = np.full((BAND, WIDTH, 3), DARK, np.uint8)
-    _write(band, name.replace("_", " "), 16, WHITE, 0.46)
+    write(band, name.replace("_", " "), 16, WHITE, 0.46)
     for line, text in enumerate(textwrap.wrap(caption, 45)[:5]):
-        _write(band, text, 34 + 15 * line, GREY, 0.36)
+        write(band, text, 34 + 15 * line, GREY, 0.36)
     tile: NDArray[np.uint8] = np.vstack([infrared, _coloured(cycle.depth_mm[CROP]), _dots(cycle.dots[CHEEK]), band])
     return np.pad(tile, ((2, 2), (2, 2), (0, 0)), constant_values=DARK)
 
@@ -80,5 +80,6 @@ def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def _write(image: NDArray[np.uint8], text: str, y: int, colour: tuple[int, int, int], size: float) -> None:
+def write(image: NDArray[np.uint8], text: str, y: int, colour: tuple[int, int, int], size: float) -> None:
+    """One line of text."""
     cv2.putText(image, text, (6, y), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
