@@ -26,6 +26,11 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warp_max_mm: float
     warp_max_mm_at_1m: float
     stretch_max: float
+    motion_min_mm: float
+    motion_min_mm_at_1m: float
+    motion_passive_times: float
+    motion_other_min_mm: float
+    motion_other_min_mm_at_1m: float
 
 
 def load_limits() -> tuple[Limits, bytes]:

@@ -1,23 +1,82 @@
-"""How far a face differs from itself at rest, once it is aligned rigidly."""
+"""How far the lower half of a face has changed its shape since it was at rest: what no rigid thing does. In mm.
 
+The reference is this very face: the mean of its first frames, as a height map in axes of its own. Every later frame is
+brought onto it by what does not move (`motion_align`), and what is then left is averaged over cells of a sixteenth of
+the way from eyes to mouth (4 mm). Of mouth, cheeks and chin the RMS is told, and of the upper face beside it what the
+registration itself leaves.
+
+Rules kept here:
+- Both sides must agree: of a cell and its mirror image the lesser counts, and nothing where they differ in sign.
+  Smiles, opened mouths and words are on both sides; a finger, a fold, a shadow, and most of what turning does to
+  depth are on one.
+- Missing depth is no motion: a cell that is known in the reference and not now counts as unmoved.
+- What comes or goes by more than `APART_MM` is a thing before the face, or a hole, and so is what lies next to it.
+- Two moments are averaged (`APART_S`): their noise differs, and a movement lasts.
+- The limit grows with the square of the larger of both distances, as depth noise does.
+- The reference is made of frames that fit each other. What does not fit it moves nothing, and twice in a row is
+  another face.
+"""
+
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from drivers.camera import FrameSet
 from firmware.liveness.limits import Limits
+from firmware.liveness.motion_align import (
+    F32,
+    F64,
+    LEAST_POINTS,
+    Pose,
+    Surface,
+    aligned,
+    first_pose,
+    from_landmarks,
+    points_about,
+)
 from firmware.vision.face import Face
+
+GATHERED = 4
+"""Frames that make the first reference."""
+REMEMBERED = 6
+"""Newest frames that `settle` makes the next one of."""
+APART_S, TOGETHER_S = 0.1, 0.5
+"""How much later the newer of the two moments is, at least and at most."""
+MISFITS = 2
+"""Frames in a row that do not fit: another face. One may be a hand."""
+TURNED_MAX_DEG = 35.0
+"""From the reference; farther round too little of it is seen."""
+CELLS = 16
+"""To the way from eyes to mouth."""
+ROWS, COLUMNS, ABOVE = 36, 28, 10
+"""Of the net, and how many of the rows lie above the eyes."""
+APART_MM = 10.0
+BESIDE = 1  # cells
+CLIPPED_MM = 5.0  # no cell counts for more
+LEAST_KNOWN = 0.25  # of the lower face that the reference must have, with its mirror image
+INDEPENDENT = 4.0  # cells that share their noise: what dots are matched in is 8 mm wide
+TIED = 0.182  # expected square of the lesser of two unit normals that agree in sign, nothing where they do not
+MEDIAN_OF_VARIANCE = 0.8  # of few samples, relative to its mean
 
 
 @dataclass(frozen=True, slots=True)
 class Deformation:
-    """One frame's face against the same face at rest.
+    """What is left of a face's motion once all that is rigid is taken off.
 
     Attributes:
-        lower_mm: RMS deformation of the lower face, noise taken off.
-        upper_mm: the same of the part that does not move: what the alignment itself leaves in this frame.
-        sigma_mm: uncertainty of `lower_mm`.
-        turned_deg: rotation between this frame and the reference.
-        excess: `lower_mm` over what rigid things reach at this distance.
-        passive_excess: the same over what counts without a prompt.
+        lower_mm: RMS over the lower face, noise taken off; both sides agreeing.
+        upper_mm: RMS over the part that does not move: what registration leaves in this frame.
+        sigma_mm: uncertainty of `lower_mm`, one sigma: noise of the cells and of the registration.
+        turned_deg: how far the face is turned from where it was at rest.
+        excess: `lower_mm` over what rigid things reach at this distance; 1 and more is deformation.
+        passive_excess: the same over the higher limit that holds without any prompt.
+        mouth_mm: as `lower_mm`, of the mouth alone.
+        cheeks_mm: of the lower cheeks.
+        chin_mm: from the lower lip down.
     """
 
     lower_mm: float
@@ -26,22 +85,245 @@ class Deformation:
     turned_deg: float
     excess: float
     passive_excess: float
+    mouth_mm: float = 0.0
+    cheeks_mm: float = 0.0
+    chin_mm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frame:
+    """A frame brought to the head's axes: when, how far away, its points (N, 3), its landmarks (5, 3), its pose."""
+
+    time_ns: int
+    distance_mm: float
+    points: F32
+    landmarks: F64
+    pose: Pose
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reference:
+    """A face at rest.
+
+    Attributes:
+        surface: its shape.
+        pose: of the newest frame in it.
+        distance_mm: the farthest of its frames.
+        known: (ROWS, COLUMNS) bool, cells that have a height.
+        variance_mm2: of one cell in one frame, from how its frames differ.
+        frames: how many it is made of.
+    """
+
+    surface: Surface
+    pose: Pose
+    distance_mm: float
+    known: NDArray[np.bool_]
+    variance_mm2: float
+    frames: int
 
 
 class Motion:
-    """Follows one face."""
+    """Follows one face from frame to frame; only frames whose static gates hold belong here.
+
+    Attributes:
+        another: whether the part of the face that does not move has ceased to fit: this is another face.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.another = False
-
-    def follow(self, frames: FrameSet, face: Face) -> Deformation | None:
-        """Measure a frame; None while the reference is gathered, or where it cannot be measured."""
-        _ = frames, face
-        return None
-
-    def settle(self) -> None:
-        """Take the newest frames as the face at rest."""
+        self.reset()
 
     def reset(self) -> None:
-        """Forget the face."""
+        """Forget this face."""
+        self.another = False
+        self._misfits = 0
+        self._start: Surface | None = None
+        self._reference: _Reference | None = None
+        self._newest: deque[_Frame] = deque(maxlen=REMEMBERED)
+        self._changes: deque[tuple[int, F64]] = deque()
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is a reference to compare with."""
+        return self._reference is not None
+
+    def settle(self) -> None:
+        """Take the newest frames for the face at rest: a prompt is shown. With fewer than four, gathering goes on."""
+        if len(self._newest) < GATHERED or self._start is None:
+            return
+        self._reference = _reference(list(self._newest), self._start.size_mm)
+        self._changes.clear()
+
+    def follow(self, frames: FrameSet, face: Face) -> Deformation | None:
+        """Measure one more frame.
+
+        Returns:
+            None while the reference is gathered, after a gap, and where this frame cannot be measured: too little
+            depth, turned too far, not this face.
+        """
+        points = points_about(frames.depth_mm, frames.intrinsics, face.points_mm)
+        surface = self._reference.surface if self._reference else self._start
+        if surface is None:
+            self._begin(frames.timestamp_ns, points, face)
+            return None
+        found = aligned(points, surface, from_landmarks(face.points_mm, surface.landmarks_mm))
+        if found is None:
+            if self._reference is None:  # the first frame was no good, or this one is not
+                self.reset()
+            return None
+        pose, sigma_mm, covariance = found
+        landmarks = pose.of(face.points_mm).astype(np.float64)
+        now = _Frame(frames.timestamp_ns, face.distance_mm, pose.of(points), landmarks, pose)
+        reference = self._reference
+        farthest_mm = max(face.distance_mm, reference.distance_mm if reference else self._newest[0].distance_mm)
+        limits = self._limits
+        if sigma_mm > limits.motion_other_min_mm + limits.motion_other_min_mm_at_1m * _square(farthest_mm):
+            self._doubt()
+            return None
+        self._misfits = 0
+        self._newest.append(now)
+        if reference is None:
+            if len(self._newest) >= GATHERED:
+                self.settle()
+            return None
+        change = self._averaged(now, _cells(now.points, surface))
+        if change is None or pose.turned_deg(reference.pose) > TURNED_MAX_DEG:
+            return None
+        return self._judged(reference, now, change, sigma_mm, covariance)
+
+    def _doubt(self) -> None:
+        """A frame did not fit. Of the first few nobody knows which to follow: begin anew."""
+        self._misfits += 1
+        self._changes.clear()
+        if self._reference is None:
+            self.reset()
+        elif self._misfits >= MISFITS:
+            self.another = True
+
+    def _begin(self, time_ns: int, points: F32, face: Face) -> None:
+        if len(points) < LEAST_POINTS:
+            return
+        pose, size_mm = first_pose(face.points_mm)
+        seen = _Frame(time_ns, face.distance_mm, pose.of(points), pose.of(face.points_mm).astype(np.float64), pose)
+        self._start = Surface.of([seen.points], size_mm, seen.landmarks)
+        self._newest.append(seen)
+
+    def _averaged(self, now: _Frame, change: F64) -> F64 | None:
+        """The mean over the frames since the newest one that is `APART_S` older; None where there is none."""
+        changes = self._changes
+        if changes and not 0 < now.time_ns - changes[-1][0] <= TOGETHER_S * 1e9:
+            changes.clear()
+        changes.append((now.time_ns, change))
+        while len(changes) > 2 and now.time_ns - changes[1][0] >= APART_S * 1e9:
+            changes.popleft()
+        if not APART_S * 1e9 <= now.time_ns - changes[0][0] <= TOGETHER_S * 1e9:
+            return None
+        stacked = np.stack([one for _, one in changes])
+        count = np.isfinite(stacked).sum(axis=0)
+        mean: F64 = np.where(count > 0, np.nansum(stacked, axis=0) / np.maximum(count, 1), np.nan)
+        return mean
+
+    def _judged(
+        self, reference: _Reference, now: _Frame, change: F64, sigma_mm: float, covariance: F64
+    ) -> Deformation | None:
+        lower = reference.known & reference.known[:, ::-1] & LOWER
+        if lower.sum() < LEAST_KNOWN * LOWER.sum():
+            return None
+        farther = _square(max(now.distance_mm, reference.distance_mm)) / _square(reference.distance_mm)
+        variance = reference.variance_mm2 * farther**2 * (1 / len(self._changes) + 1 / reference.frames)
+        agreed = _agreed(change)
+        lower_mm, mouth_mm, cheeks_mm, chin_mm = (
+            _rms(agreed, lower & region, TIED * variance) for region in (LOWER, MOUTH, CHEEKS, CHIN)
+        )
+        upper = UPPER & np.isfinite(change)
+        upper_mm = float(np.sqrt(np.mean(np.square(change[upper])))) if upper.any() else float("nan")
+        lever = _lever(reference.surface.size_mm)
+        of_registration = float(lever @ covariance @ lever) * sigma_mm**2 * INDEPENDENT
+        of_cells = variance * INDEPENDENT / max(int(lower.sum()), 1)
+        limits = self._limits
+        limit_mm = limits.motion_min_mm + limits.motion_min_mm_at_1m * _square(
+            max(now.distance_mm, reference.distance_mm)
+        )
+        return Deformation(
+            lower_mm=lower_mm,
+            upper_mm=upper_mm,
+            sigma_mm=float(np.sqrt(of_registration + of_cells)),
+            turned_deg=now.pose.turned_deg(reference.pose),
+            excess=lower_mm / limit_mm,
+            passive_excess=lower_mm / (limit_mm * limits.motion_passive_times),
+            mouth_mm=mouth_mm,
+            cheeks_mm=cheeks_mm,
+            chin_mm=chin_mm,
+        )
+
+
+def _square(distance_mm: float) -> float:
+    return (distance_mm / 1000) ** 2
+
+
+def _reference(seen: Sequence[_Frame], size_mm: float) -> _Reference:
+    landmarks = np.mean([frame.landmarks for frame in seen], axis=0)
+    surface = Surface.of([frame.points for frame in seen], size_mm, landmarks)
+    changes = np.stack([_cells(frame.points, surface) for frame in seen])
+    known = np.isfinite(changes).sum(axis=0) >= 2
+    variances = np.nanvar(changes[:, known], axis=0, ddof=0) * len(seen) / (len(seen) - 1)
+    variance = float(np.median(variances)) / MEDIAN_OF_VARIANCE if known.any() else float("nan")
+    farthest_mm = max(frame.distance_mm for frame in seen)
+    return _Reference(surface, seen[-1].pose, farthest_mm, known, variance, len(seen))
+
+
+def _cells(points: F32, surface: Surface) -> F64:
+    """(ROWS, COLUMNS) mm: how far each cell of the face went back along its normal; NaN where unknown or too far."""
+    apart, _, which = surface.off(points)
+    cell = np.float32(surface.size_mm / CELLS)
+    column = np.floor(points[which, 0] / cell + COLUMNS / 2).astype(np.intp)
+    row = np.floor(points[which, 1] / cell + ABOVE).astype(np.intp)
+    inside = (column >= 0) & (column < COLUMNS) & (row >= 0) & (row < ROWS)
+    at = row[inside] * COLUMNS + column[inside]
+    count = np.bincount(at, minlength=ROWS * COLUMNS)
+    total = np.bincount(at, apart[inside], ROWS * COLUMNS)
+    change = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(ROWS, COLUMNS)
+    strange = (np.abs(change) > APART_MM).astype(np.uint8)
+    beside = cv2.dilate(strange, np.ones((2 * BESIDE + 1, 2 * BESIDE + 1), np.uint8)) > 0
+    kept: F64 = np.where(beside, np.nan, np.clip(change, -CLIPPED_MM, CLIPPED_MM))
+    return kept
+
+
+def _agreed(change: F64) -> F64:
+    """(ROWS, COLUMNS): of each cell and its mirror image the lesser, 0 where they differ in sign or one is unknown."""
+    mirrored = change[:, ::-1]
+    agree = np.isfinite(change) & np.isfinite(mirrored) & (np.sign(change) == np.sign(mirrored))
+    lesser: F64 = np.where(agree, np.minimum(np.abs(change), np.abs(mirrored)), 0.0)
+    return lesser
+
+
+def _rms(agreed: F64, region: NDArray[np.bool_], noise_mm2: float) -> float:
+    if not region.any():
+        return 0.0
+    return float(np.sqrt(max(float(np.mean(np.square(agreed[region]))) - noise_mm2, 0.0)))
+
+
+def _lever(size_mm: float) -> F64:
+    """(6,): what a turn and a shift do to the depth of the middle of the lower face."""
+    middle = np.array([0.0, LOWER_MIDDLE * size_mm, 0.0])
+    along = np.array([0.0, 0.0, 1.0])
+    return np.concatenate([np.cross(middle, along), along])
+
+
+def _regions() -> dict[str, NDArray[np.bool_]]:
+    """In shares of the way from eyes to mouth. Nothing reaches the edge of the face: a mask ends there."""
+    row, column = np.mgrid[0:ROWS, 0:COLUMNS]
+    x, y = np.abs(column - COLUMNS / 2 + 0.5) / CELLS, (row - ABOVE + 0.5) / CELLS
+    eyes = ((x - 0.47) / 0.24) ** 2 + (y / 0.16) ** 2 < 1
+    return {
+        "upper": (y < 0.5) & (y > -0.55) & (x < 0.8) & ~eyes,
+        "mouth": (x < 0.45) & (y > 0.75) & (y < 1.25),
+        "cheeks": (x > 0.4) & (x < 0.78) & (y > 0.6) & (y < 1.15),
+        "chin": (x < 0.45) & (y > 1.25) & (y < 1.55),
+    }
+
+
+_REGIONS = _regions()
+UPPER, MOUTH, CHEEKS, CHIN = (_REGIONS[name] for name in ("upper", "mouth", "cheeks", "chin"))
+LOWER = MOUTH | CHEEKS | CHIN
+LOWER_MIDDLE = 1.05
