@@ -4,13 +4,15 @@ Rules kept here:
 - Every pose passes the same gates as a payment; a pose counts after three good frames in a row.
 - A pose counts with both modalities only: what `payment` demands of a probe, it demands of a template.
 - All poses must be the same person: a face that does not match the poses so far ends the enrolment.
+- Signs of an attack, one after the other, end it as they end a payment.
 - Which poses make which template is `vision.templates`'.
 """
 
 from dataclasses import dataclass, replace
 
 from firmware.core.analysis import Finding
-from firmware.core.reasons import FINAL, SENTENCES
+from firmware.core.reasons import ATTACKS, FINAL, sentence, told
+from firmware.core.session import REFUSE_AFTER
 from firmware.vision.embed import MODALITIES, Embedded
 from firmware.vision.fusion import Judge
 from firmware.vision.templates import Templates, make_templates
@@ -21,11 +23,11 @@ POSE_S = 20.0
 
 
 class EnrolmentError(Exception):
-    """The enrolment ended without a template; `code` is one of `reasons.SENTENCES`."""
+    """The enrolment ended without a template; `code` is one of `reasons.SENTENCES`, as it is told."""
 
     def __init__(self, code: str, why: str = "") -> None:
-        super().__init__(f"{SENTENCES[code]} {why}".rstrip())
-        self.code = code
+        super().__init__(f"{sentence(code)} {why}".rstrip())
+        self.code = told(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,16 @@ POSES = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrolment:
-    """Where an enrolment stands. `reason` is set when it ended without all poses; `straight` is the first pose's."""
+    """Where an enrolment stands. `reason` is set when it ended without all poses; `straight` is the first pose's.
+
+    `good` and `against` count frames in a row.
+    """
 
     judge: Judge
     deadline_ns: int
     seen: tuple[Embedded, ...] = ()
     good: int = 0
+    against: int = 0
     reason: str = ""
     straight: tuple[float, float] = (0.0, 0.0)
 
@@ -86,8 +92,14 @@ class Enrolment:
             return self
         if now_ns >= self.deadline_ns:
             return replace(self, reason="pose_timeout")
-        if finding.reason in FINAL:
+        against = self.against + 1 if finding.reason in ATTACKS else 0
+        if finding.reason in FINAL or against >= REFUSE_AFTER:
             return replace(self, reason=finding.reason)
+        return replace(self, against=against)._posed(finding, now_ns)
+
+    def _posed(self, finding: Finding, now_ns: int) -> "Enrolment":
+        """Take a frame that does not end it by itself."""
+        assert self.pose is not None
         if finding.reason or finding.face is None or finding.embedded is None:
             return replace(self, good=0)
         if finding.embedded.seen != MODALITIES:

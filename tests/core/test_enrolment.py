@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firmware.core.analysis import Finding
-from firmware.core.enrolment import FRAMES_PER_POSE, POSES, Enrolment
+from firmware.core.enrolment import FRAMES_PER_POSE, POSES, Enrolment, EnrolmentError
 from firmware.vision.embed import Embedded
 from firmware.vision.face import Face
 from firmware.vision.fusion import Judge
@@ -59,6 +59,21 @@ def test_frame_with_one_modality_starts_the_count_again() -> None:
 def test_somebody_else_in_either_modality_ends_the_enrolment(other: Embedded) -> None:
     enrolment = hold(hold(Enrolment.begin(JUDGE, 0), "front"), "left", other)
     assert enrolment.reason == "person_changed"
+
+
+def test_a_print_held_up_for_a_pose_ends_the_enrolment_and_is_not_told_why() -> None:
+    enrolment = hold(Enrolment.begin(JUDGE, 0), "front")
+    for reason in ["flat", "flat", "no_face", "flat", "flat", "not_skin"]:
+        assert enrolment.reason == ""
+        enrolment = enrolment.looked(Finding(reason), 1)
+    assert enrolment.reason == "not_skin"
+    assert EnrolmentError(enrolment.reason).code == "not_confirmed"
+    assert "skin" not in str(EnrolmentError(enrolment.reason))
+
+
+def test_who_does_not_move_when_asked_is_told_so() -> None:
+    assert Enrolment.begin(JUDGE, 0).looked(Finding("no_answer"), 1).reason == "no_answer"
+    assert EnrolmentError("no_answer").code == "no_answer"
 
 
 def test_pose_that_never_comes_ends_it() -> None:

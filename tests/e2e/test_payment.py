@@ -68,10 +68,6 @@ def test_second_face_beside_ada_is_a_reason_not_a_guess(site: Site) -> None:
     assert ending(site, replaced(HER, second=Person(90_004))) == ("two_faces", "declined/two_faces")
 
 
-def test_empty_scene_does_not_pay(site: Site) -> None:
-    assert ending(site, Stage()) == ("no_face", "declined/no_face")
-
-
 def test_enrolment_without_consent_is_impossible(site: Site) -> None:
     mandate = site.mandate("payer-x", consent_of("payer-x", int(time.time())))
     with site.control() as core, pytest.raises(TerminalError, match="consent_malformed"):
@@ -167,14 +163,15 @@ def test_cancel_at_the_terminal_declines(site: Site) -> None:
     assert (visit.reason, visit.register) == ("cancelled", "declined/cancelled")
 
 
-def test_second_payment_while_one_is_in_hand_is_declined_as_busy(site: Site) -> None:
+def test_empty_scene_does_not_pay_and_a_second_payment_meanwhile_is_declined_as_busy(site: Site) -> None:
     second = []
 
     def ask_again(event: Event) -> None:
         if event.reason == "look":
             second.append(site.request("2.00", "EUR", PAYER))
 
-    assert pay(site, Stage(), PAYER, "1.00", on_event=ask_again).reason == "no_face"
+    visit = pay(site, Stage(), PAYER, "1.00", on_event=ask_again)
+    assert (visit.reason, visit.register) == ("no_face", "declined/no_face")
     site.wait_for("the second", lambda: site.state(second[0]) == ("declined", "busy"))
 
 
