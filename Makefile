@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TFLITE_TESTS := tests/npu $(addprefix tests/vision/test_,known_answers.py align.py detect.py match.py)
 
-.PHONY: demo test test-tflite check long soak evidence-recognition evidence-liveness setup setup-dev clean
+.PHONY: demo test test-tflite check long soak evidence-recognition evidence-liveness evidence-dynamic setup setup-dev clean
 
 demo: setup
 	$(BIN)/tessera demo $(ARGS)
@@ -35,6 +35,10 @@ evidence-recognition: setup-dev
 # what liveness stops and whom it turns away, docs/liveness-evidence.md; hours from nothing; `ARGS=--sample --out FILE` is small
 evidence-liveness: setup-dev
 	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m hil.evaluate.liveness_evidence $(ARGS)
+
+# what motion and the challenge stop and whom they turn away, docs/dynamic-evidence.md; hours from nothing
+evidence-dynamic: setup-dev
+	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m hil.evaluate.dynamic_evidence $(ARGS)
 
 setup:
 	@tools/setup demo

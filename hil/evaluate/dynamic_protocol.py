@@ -1,10 +1,11 @@
 """Who and what the evidence of motion rests on, as data: simulated presentations drawn before any was judged.
 
 Rules kept here:
-- People, instruments, materials and sensor are those of `protocol`, which no limit was chosen on; they are filmed more
-  slowly and for longer, and they hear the prompts that the terminal draws.
-- A thing is held once, and once turned and nodded all the time (`turned`): amounts and pace are those of people who
-  are asked to turn (`living.toml`). A display is turned in the hand, a mask by who wears it.
+- People, instruments, materials and sensor are those of `protocol`, which no limit was chosen on, filmed for longer;
+  and they hear the prompts that the terminal draws.
+- A thing is held still, or turned and nodded all the time (`turned`): amounts and pace are those of people who are
+  asked to turn (`living.toml`). A display is turned in the hand, a mask by who wears it. The first half of a species'
+  pairs is held first and the second half turned first: whoever stops there has shown every pair once.
 - james is one identity: his takes are counted, and make no rate.
 """
 
@@ -20,8 +21,9 @@ from hil.evaluate.protocol import CELLS_MM, MANNEQUIN, NATURAL, Protocol
 from hil.evaluate.shots import TURNS, Shot
 from hil.people.living import Prompt
 
-FPS = 10.0
-FRAMES = 128
+FPS, TURNED_FPS = 15.0, 10.0
+"""FrameSets a second: what a terminal gets, and of what is turned what a busy board still judges."""
+FRAMES = 192
 """Of one presentation at most: longer than a terminal looks."""
 PAUSE_S = (1.0, 2.5)
 """Between two turns of what is turned all the time."""
@@ -31,6 +33,8 @@ SOFT = ("printed_head_translucent", "silicone_mask")
 """Not claimed."""
 MOVING_JAMES, STILL_JAMES = "james, deformation transferred", "james, the scan at rest"
 PEOPLE = "people"
+CHUNK = 50
+"""Pairs of a species before it is another's turn."""
 _TURN, _JAMES = 0x7C21, 0x1A3E5
 
 Manner = Literal["held", "turned"]
@@ -65,19 +69,21 @@ class Moving:
         door: pairs of a species before a door.
         takes: of james, at rest and moving.
         first: people that are shown before anything else.
+        frames: of a presentation at most.
     """
 
     base: Protocol
     soft: int = 100
-    watched: int = 60
+    watched: int = 20
     door: int = 100
     takes: int = 20
     first: int = 250
+    frames: int = FRAMES
 
     @property
     def people(self) -> tuple[Presented, ...]:
         """The headline's adults before a terminal that takes payments."""
-        return tuple(Presented(PEOPLE, filmed(shot)) for shot in self.base.headline.shots)
+        return tuple(Presented(PEOPLE, self._filmed(shot)) for shot in self.base.headline.shots)
 
     @property
     def at_the_door(self) -> tuple[Presented, ...]:
@@ -87,33 +93,49 @@ class Moving:
     @property
     def james(self) -> tuple[Presented, ...]:
         """The scan, at rest and moving."""
-        moving = tuple(Presented(MOVING_JAMES, _james(place)) for place in range(self.takes))
+        moving = tuple(Presented(MOVING_JAMES, self._filmed(_james(place))) for place in range(self.takes))
         return (*moving, *(replace(one, row=STILL_JAMES, shot=replace(one.shot, still=True)) for one in moving))
 
     def pairs(self, species: str, manner: Manner, policy: PolicyName = "payment") -> tuple[Presented, ...]:
         """Of one species, a pair each."""
         count = self.door if policy == "door" else self.soft if species in SOFT else self.base.pairs
         watched = self.watched if policy == "payment" and species in RIGID else 0
+        first = self._half if manner == "turned" else 0
         return tuple(
-            Presented(named(species, manner), _turned(filmed(shot), manner), policy, place < watched)
+            Presented(
+                named(species, manner), _turned(self._filmed(shot), manner), policy, first <= place < first + watched
+            )
             for place, shot in enumerate(self._instruments[species][:count])
         )
 
     @property
     def in_order(self) -> Iterator[tuple[Presented, ...]]:
-        """All of it, so that what was done first can be read first; every part is one of a row or two."""
+        """All of it, every part of one row, so that what is done first can be read first."""
         yield self.people[: self.first]
-        for species in (*RIGID, *SOFT):
-            for manner in MANNERS:
-                yield self.pairs(species, manner)[: self.soft]
+        for start in range(0, self._half, CHUNK):
+            for species in RIGID:
+                chunk = slice(start, min(start + CHUNK, self._half))
+                yield self.pairs(species, "held")[chunk]
+                yield self.pairs(species, "turned")[self._half :][chunk]
         yield self.james
         yield self.people[self.first :]
+        for species in SOFT:
+            yield self.pairs(species, "held")
         yield self.at_the_door
         for species in (*RIGID, *SOFT):
             yield self.pairs(species, "held", "door")
+        for species in SOFT:
+            yield self.pairs(species, "turned")
         for species in RIGID:
-            for manner in MANNERS:
-                yield self.pairs(species, manner)[self.soft :]
+            yield self.pairs(species, "held")[self._half :]
+            yield self.pairs(species, "turned")[: self._half]
+
+    @property
+    def _half(self) -> int:
+        return (self.base.pairs + 1) // 2
+
+    def _filmed(self, shot: Shot) -> Shot:
+        return replace(shot, fps=FPS, frames=self.frames)
 
     @cached_property
     def _instruments(self) -> dict[str, tuple[Shot, ...]]:
@@ -129,9 +151,10 @@ FEW = Moving(
     Protocol(people=2, group=1, pairs=1, solid=1, seeds=range(700_000, 701_000)),
     soft=1,
     watched=0,
-    door=1,
+    door=0,
     takes=1,
     first=2,
+    frames=2,
 )
 """What CI runs: nothing of the evaluation, and no rate follows from it."""
 
@@ -141,21 +164,16 @@ def named(species: str, manner: Manner) -> str:
     return f"{species}, {manner}"
 
 
-def filmed(shot: Shot) -> Shot:
-    """As slowly and as long as here."""
-    return replace(shot, fps=FPS, frames=FRAMES)
-
-
 def _turned(shot: Shot, manner: Manner) -> Shot:
     """Turned and nodded from before the first frame to after the last."""
     if manner == "held":
         return shot
     rng = np.random.default_rng([shot.person, shot.seed, _TURN])
     prompts, at_s = [], -float(rng.uniform(*PAUSE_S))
-    while at_s < shot.frames / shot.fps:
+    while at_s < FRAMES / FPS:
         prompts.append(Prompt(TURNS[int(rng.integers(len(TURNS)))], at_s))
         at_s += float(rng.uniform(*PAUSE_S))
-    return replace(shot, prompts=tuple(prompts))
+    return replace(shot, fps=TURNED_FPS, prompts=tuple(prompts))
 
 
 def _james(place: int) -> Shot:
@@ -165,4 +183,4 @@ def _james(place: int) -> Shot:
     parameters = {"distance_mm": float(rng.uniform(near, far))}
     for name, (sigma, most) in NATURAL.items():
         parameters[name] = float(np.clip(rng.normal(0, sigma), -most, most))
-    return filmed(Shot(place, 1, generator="james", parameters=tuple(parameters.items())))
+    return Shot(place, 1, generator="james", parameters=tuple(parameters.items()))

@@ -40,7 +40,7 @@ from hil.evaluate.recorded_code import RecordedCode
 from hil.people.actor import NEUTRAL, Actor
 from hil.people.generators import Generator, make_actor
 from hil.people.ict import data_dir_of
-from hil.people.living import Prompt, PromptKind
+from hil.people.living import Answer, Prompt, PromptKind, Timeline
 from hil.people.sliders import Wearable
 from hil.people.still import Still
 from hil.people.transfer import moving_james
@@ -186,6 +186,11 @@ def about(shot: Shot, root: Path) -> About:
     return About(**json.loads(path.read_text()))
 
 
+def answers(shot: Shot) -> tuple[Answer, ...]:
+    """What the living person of a bona fide `shot` does about each of its prompts."""
+    return Timeline(_mixed(shot.person, shot.seed, _PLAY), _heard(shot)).answers[1 if shot.talking else 0 :]
+
+
 def folder(shot: Shot, root: Path) -> Path:
     """Where the frames of `shot` lie."""
     return shelf(root) / shot.digest[:2] / shot.digest
@@ -273,15 +278,19 @@ def _performance(shot: Shot) -> Performance:
     seed = _mixed(shot.person, shot.seed, _PLAY)
     parameters = dict(shot.parameters)
     if shot.species == BONA_FIDE:
-        prompts = ((Prompt("speak", TALKS_FROM_S),) if shot.talking else ()) + shot.prompts
         shown = Still(shown) if shot.still else shown
-        made = living(shown, Attacker(seed, None, prompts), **parameters).performance
+        made = living(shown, Attacker(seed, None, _heard(shot)), **parameters).performance
         return exchanged(made, shot.family, shot.person, shot.person, shown)
     wearer = None if shot.wearer is None else actor(shot.generator, shot.wearer)
     species = SPECIES[shot.species]
     made = species.perform(shown, Attacker(seed, wearer, shot.prompts), **parameters)
     skin, matter = shot.person if shot.wearer is None else shot.wearer, _mixed(shot.person, shot.seed, _MATTER)
     return exchanged(made, shot.family, skin, matter, wearer)
+
+
+def _heard(shot: Shot) -> tuple[Prompt, ...]:
+    """By a living person: who talks was told to, before anything else."""
+    return ((Prompt("speak", TALKS_FROM_S),) if shot.talking else ()) + shot.prompts
 
 
 def _aged(module: Preset, seed: int) -> Preset:
