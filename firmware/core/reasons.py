@@ -21,6 +21,9 @@ SENTENCES = {
     "no_depth": "The distance of the face cannot be measured.",
     "depth_missing": "Too little of the face has depth.",
     "covered": "Something is before the face, or it is not a face.",
+    "mask_worn": "Please take off the mask.",
+    "sunglasses_worn": "Please take off the sunglasses.",
+    "not_attentive": "Please open your eyes and look at the terminal.",
     "exposure": "The light on the face is too strong or too weak.",
     "incoherent": "The face moved or changed too fast. Please hold still.",
     "moving": "The face moves too much to be recognised. Please keep it still for a moment.",
@@ -81,7 +84,7 @@ NOT_CONFIRMED: Final = "not_confirmed"
 MENDABLE: Final = frozenset(
     {
         "no_face", "two_faces", "too_near", "too_far", "not_frontal", "face_cut_off", "no_depth", "depth_missing",
-        "covered", "exposure", "incoherent", "moving",
+        "covered", "mask_worn", "sunglasses_worn", "not_attentive", "exposure", "incoherent", "moving",
     }
 )  # fmt: skip
 _UNTOLD: Final = ATTACKS | ANOTHER | {"modality_missing"}

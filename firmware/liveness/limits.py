@@ -31,6 +31,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     motion_passive_times: float
     motion_other_min_mm: float
     motion_other_min_mm_at_1m: float
+    eye_open_min: float
+    iris_contrast_min: float
+    gaze_max_deg: float
 
 
 def load_limits() -> tuple[Limits, bytes]:
