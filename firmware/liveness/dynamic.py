@@ -94,6 +94,7 @@ class Dynamic:
     def unsee(self, timestamp_ns: int) -> None:
         """The frame of that time counts for nothing: what it gave is taken away, what it took is not given back."""
         self._unasked = 0
+        self._motion.forget(timestamp_ns)
         before, passed, best = self._before
         if self._last_ns == timestamp_ns and self._challenge.at == before.at:
             self._challenge, self._passed, self._best = before, self._passed and passed, best

@@ -154,6 +154,17 @@ class Motion:
         self._reference = _reference(list(self._newest), self._start.size_mm)
         self._changes.clear()
 
+    def forget(self, time_ns: int) -> None:
+        """The frame of that time, the newest, was none: nothing is averaged with it, no reference is made of it."""
+        self._changes.clear()
+        if not self._newest or self._newest[-1].time_ns != time_ns:
+            return
+        pose = self._newest.pop().pose
+        if not self._newest:
+            self.reset()
+        elif self._reference is not None and self._reference.pose is pose:
+            self._reference = None
+
     def follow(self, frames: FrameSet, face: Face) -> Deformation | None:
         """Measure one more frame.
 

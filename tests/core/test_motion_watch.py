@@ -57,6 +57,9 @@ class Scripted:
 
     def reset(self) -> None: ...
 
+    def forget(self, time_ns: int) -> None:
+        assert time_ns == self.scene.now_ns
+
 
 class Scene:
     """A terminal's watch over whoever the test shows; everything but motion and identity holds."""
