@@ -1,4 +1,4 @@
-"""Whom a name means: `makehuman-3`, `ict-5`, `james`."""
+"""Whom a name means: `virtual-2`, `makehuman-3`, `ict-5`, `james`."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,10 @@ from hil.people.actor import Actor
 from hil.people.generators import GENERATORS, make_actor
 from hil.people.head import PeopleError
 from hil.people.ict import data_dir_of
+from hil.people.person import living_person
 from hil.people.transfer import moving_james
 
-PERSON = re.compile(r"(?P<generator>ict|makehuman)-(?P<seed>\d{1,9})|james")
+PERSON = re.compile(r"(?P<generator>ict|makehuman|virtual)-(?P<seed>\d{1,9})|james")
 
 
 def find(who: str, data_dir: Path | None = None) -> Actor:
@@ -24,7 +25,9 @@ def find(who: str, data_dir: Path | None = None) -> Actor:
     """
     named = PERSON.fullmatch(who)
     if named is None:
-        raise PeopleError(f"{who!r} is nobody: people are makehuman-N, ict-N and james")
+        raise PeopleError(f"{who!r} is nobody: people are virtual-N, makehuman-N, ict-N and james")
+    if named["generator"] == "virtual":
+        return living_person(int(named["seed"]))
     for generator in GENERATORS:
         if named["generator"] == generator:
             return make_actor(generator, int(named["seed"]), data_dir=data_dir)

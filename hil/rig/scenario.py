@@ -46,7 +46,7 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     Attributes:
         out: file name of the recording.
-        person: `makehuman-N`, `ict-N` or `james`: the victim, or who stands there. This or `scan`.
+        person: `makehuman-N`, `ict-N`, `virtual-N` or `james`: the victim, or who stands there. This or `scan`.
         scan: mesh of a real head, .obj.
         texture: its picture.
         wearer: who wears a worn instrument, or stands before the camera while a stream is injected.
@@ -82,7 +82,9 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             raise ScenarioError(f"{self.out}: say who is shown: either `person` or `scan`")
         for who in (self.person, self.wearer):
             if who is not None and not PERSON.fullmatch(who):
-                raise ScenarioError(f"{self.out}: {who!r} is nobody: people are makehuman-N, ict-N and james")
+                raise ScenarioError(
+                    f"{self.out}: {who!r} is nobody: people are virtual-N, makehuman-N, ict-N and james"
+                )
         if self.texture is not None and self.scan is None:
             raise ScenarioError(f"{self.out}: `texture` belongs to a `scan`")
         if self.scan is not None and not self.consent.strip():

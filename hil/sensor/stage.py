@@ -42,7 +42,7 @@ class Alive(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     """Somebody who lives: blinks, breathes, sways, and does what people do about what they are asked.
 
     Attributes:
-        who: `makehuman-3`, `ict-5` or `james`; the camera needs its `data` option for the latter two.
+        who: `virtual-2` is `Person(2)` alive; `makehuman-3`; `ict-5` and `james`, for which the camera needs `data`.
         seed: of what they do, and of who obeys no prompt.
     """
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from hil.people import Head, PeopleError, james, makehuman, virtual_person
+from hil.people.actor import NEUTRAL, Expression
+from hil.people.person import living_person
 
 ADULT_EYES_MM = (54, 75)  # interpupillary distance of adults
 
@@ -16,6 +18,16 @@ def test_a_seed_is_a_person(person: Head) -> None:
     again = virtual_person(3)
     for name in ("vertices_mm", "normals", "faces", "uv", "albedo", "gloss", "landmarks"):
         assert np.array_equal(getattr(person, name), getattr(again, name)), name
+
+
+def test_the_living_person_is_the_same_and_moves(person: Head) -> None:
+    alive = living_person(3)
+    at_rest = alive.head(NEUTRAL)
+    assert np.array_equal(at_rest.vertices_mm[: len(person.vertices_mm)], person.vertices_mm)
+    assert np.array_equal(at_rest.landmarks, person.landmarks)
+    assert np.array_equal(at_rest.albedo, person.albedo)
+    smile = alive.head(Expression(smile=1.0))
+    assert np.abs(smile.landmarks[3:] - at_rest.landmarks[3:]).max() > 3
 
 
 def test_people_differ_in_shape_and_skin(person: Head) -> None:

@@ -24,7 +24,9 @@ from hil.sensor.stage import (
     write_stage,
 )
 
-PEOPLE = st.builds(Alive, who=st.sampled_from(["makehuman-3", "ict-123", "james"]), seed=st.integers(0, 2**31))
+PEOPLE = st.builds(
+    Alive, who=st.sampled_from(["virtual-2", "makehuman-3", "ict-123", "james"]), seed=st.integers(0, 2**31)
+)
 SUBJECTS = st.one_of(st.builds(Person, seed=st.integers(0, 2**31)), st.just(James()), PEOPLE)
 STAGES = st.builds(
     Stage,
