@@ -1,6 +1,7 @@
 """One picture of a run: infrared, depth and verdict of each scene, as the virtual camera sees it. Simulated.
 
-The terminal gives no image away: these are not the frames it judged, the scenes are rendered once more here.
+The terminal gives no image away: these are not the frames it judged, the scenes are rendered once more here, those
+in which something was asked shortly after the last prompt.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.people.living import Prompt
 from hil.sensor.capture import render
 from hil.sensor.cast import Cast, pose_of
 from hil.sensor.scene import Pose
@@ -17,12 +19,13 @@ from hil.sensor.stage import Stage
 
 WIDTH, HEIGHT, BAND, COLUMNS = 320, 240, 46, 4
 NEAR_MM, FAR_MM = 300.0, 700.0
+ANSWERED_S = 1.3  # after a prompt most have answered it
 GREEN, RED, WHITE = (90, 190, 90), (70, 70, 220), (235, 235, 235)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One scene: what stood there, how it ended, and whether that was a yes."""
+    """One scene: what stood there and heard, how it ended, and whether that was a yes."""
 
     title: str
     stage: Stage
@@ -47,8 +50,14 @@ def draw(panels: list[Panel], seed: int, path: Path) -> None:
 
 
 def _tile(panel: Panel, cast: Cast, rng: np.random.Generator) -> NDArray[np.uint8]:
-    ir, depth_mm = render(cast.scene(panel.stage, pose_of(panel.stage), Pose()), rng)
-    infrared = cv2.cvtColor(_small(ir), cv2.COLOR_GRAY2BGR)
+    asked = panel.stage.prompts
+    heard = tuple(Prompt(prompt.kind, 1 + (prompt.at_ns - asked[0].at_ns) / 1e9) for prompt in asked)
+    at_s = heard[-1].at_s + ANSWERED_S if heard else 0.0
+    ir, depth_mm = render(cast.scene(panel.stage, pose_of(panel.stage), Pose(z_mm=0), at_s, heard), rng)
+    infrared = np.asarray(cv2.cvtColor(_small(ir), cv2.COLOR_GRAY2BGR), np.uint8)
+    if asked:
+        words = ", then ".join(prompt.kind.replace("_", " ") for prompt in asked)
+        _write(infrared, f"asked: {words}", HEIGHT - 10, WHITE)
     band = np.full((BAND, WIDTH, 3), 24, np.uint8)
     _write(band, panel.title, 18, WHITE)
     _write(band, panel.verdict.replace("_", " "), 38, GREEN if panel.yes else RED)

@@ -86,7 +86,7 @@ def hear(site: Site, event: Event) -> None:
     for kind in PROMPT_KINDS:
         if event.stage == "prompt" and event.reason == kind:
             stage = site.stage
-            heard = (*stage.prompts, Asked(kind, time.monotonic_ns()))
+            heard = (*stage.prompts, Asked(kind, time.monotonic_ns() if event.at_ns is None else event.at_ns))
             site.show(msgspec.structs.replace(stage, prompts=heard))
 
 

@@ -8,6 +8,7 @@ import cv2
 import msgspec
 import pytest
 
+from firmware.core.reasons import PROMPTS
 from hil.rig.demo import scenes
 
 
@@ -16,20 +17,20 @@ def run_demo(out: Path, seed: int) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
 
 
-@pytest.mark.parametrize("seed", [1, 17])
-def test_demo_ends_as_it_must_and_leaves_its_evidence(tmp_path: Path, models_dir: Path, seed: int) -> None:
-    ran = run_demo(tmp_path / "run", seed)
+def test_demo_ends_as_it_must_and_leaves_its_evidence(tmp_path: Path, models_dir: Path) -> None:
+    ran = run_demo(tmp_path / "run", 1)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     summary = msgspec.json.decode((tmp_path / "run" / "summary.json").read_bytes())
     assert summary["all_as_they_must"] is True
     assert "simulated" in summary["evidence"]
     assert summary["seconds"] < 90
-    assert [scene["got"] for scene in summary["scenes"]] == [
-        "enrolled",
-        *(scene.terminal for scene in scenes(seed)),
-        "erased",
-        "not_enrolled",
-    ]
+    first, *tried, erased, again = (scene["got"] for scene in summary["scenes"])
+    assert (first, erased, again) == ("enrolled", "erased", "not_enrolled")
+    for got, scene in zip(tried, scenes(1), strict=True):
+        assert got in {reason for reason, _ in scene.ends}, scene.title
+    asked = {scene["scene"]: scene["events"] for scene in summary["scenes"] if scene.get("asked_for") == "dynamic"}
+    assert len(asked) == 2
+    assert all(PROMPTS.keys() & set(events) for events in asked.values())
     transcript = (tmp_path / "run" / "transcript.txt").read_text()
     assert "Approved." in transcript
     assert "simulated" in transcript
@@ -40,8 +41,8 @@ def test_demo_ends_as_it_must_and_leaves_its_evidence(tmp_path: Path, models_dir
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_ten_other_seeds_end_as_they_must(tmp_path: Path, models_dir: Path) -> None:
-    for seed in range(30, 40):
+def test_other_seeds_end_as_they_must(tmp_path: Path, models_dir: Path) -> None:
+    for seed in (17, *range(30, 40)):
         ran = run_demo(tmp_path / str(seed), seed)
         assert ran.returncode == 0, f"seed {seed}:\n{ran.stdout}{ran.stderr}"
 
