@@ -28,6 +28,7 @@ class Nearness:
 
     Attributes:
         llr: sum of the cues in the frame that came nearest, nats; None where some gate failed in every frame.
+        faced: whether there was a face to judge.
         least: the cue that spoke against it most in that frame, or least for it.
     """
 
@@ -35,6 +36,7 @@ class Nearness:
         self._policy = policy
         self._shares: list[float] = []
         self._best = 0.0
+        self.faced = False
         self.llr: float | None = None
         self.least = ""
 
@@ -43,6 +45,7 @@ class Nearness:
         if isinstance(finding, str):
             self._shares.append(0.0)
             return
+        self.faced = True
         gates = {gate.name: gate for gate in finding.gates}
         fine = [name for name in GATES if name in gates and _not_against(gates[name])]
         self._shares.append(len(fine) / len(GATES))

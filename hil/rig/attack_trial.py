@@ -30,6 +30,8 @@ from hil.rig.attack_score import ACCEPTED, Nearness
 
 PROFILE: Final = "payment"
 """How long a terminal looks."""
+GIVEN_UP_AFTER: Final = 12
+"""Frames in none of which there was a face to judge: what nobody sees is put away."""
 IMPOSSIBLE: Final = "impossible"
 """Reason of what cannot be made."""
 
@@ -82,7 +84,7 @@ def present(shot: Shot, system: System, writer: RecordingWriter | None = None) -
     """
     near = Nearness(system.basis.policy)
     with tempfile.TemporaryDirectory() as folder:
-        film = _Taped(shot, Path(folder), writer)
+        film = _Taped(shot, Path(folder), near, writer)
         try:
             seen = judge_asked(film, system.basis, system.detector, load_profile(PROFILE), watch=near.watch)
         except ArtefactError as error:
@@ -104,9 +106,9 @@ def present(shot: Shot, system: System, writer: RecordingWriter | None = None) -
 class _Taped(Film):
     """A film that is written down while it is watched, where there is somewhere to write to."""
 
-    def __init__(self, shot: Shot, root: Path, writer: RecordingWriter | None) -> None:
+    def __init__(self, shot: Shot, root: Path, near: Nearness, writer: RecordingWriter | None) -> None:
         super().__init__(shot, root)
-        self._writer = writer
+        self._near, self._writer = near, writer
 
     def ask(self, kind: PromptKind, at_ns: int) -> None:
         """Show a prompt, and note it."""
@@ -125,6 +127,8 @@ class _Taped(Film):
                 self._writer.write(frame)
                 self._writer.truth(frame.sequence, _truth(self.shot))
             yield frame
+            if frame.sequence + 1 == GIVEN_UP_AFTER and not self._near.faced:
+                return
 
 
 def _note(shot: Shot) -> str:

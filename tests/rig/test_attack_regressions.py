@@ -79,6 +79,13 @@ def test_what_cannot_be_made_is_as_far_away_as_can_be_and_is_not_recorded(system
     assert not (tmp_path / "none.mcap").exists()
 
 
+def test_what_nobody_sees_is_put_away(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attack_trial, "GIVEN_UP_AFTER", 2)
+    near = (("paint", 0.5), ("distance_mm", 250.0))
+    tried = present(replace(MASK, parameters=near, frames=9), system)
+    assert (tried.decision, tried.score, tried.frames) == ("non_response", 0.0, 2)
+
+
 def test_kept_cases_are_of_species_that_there_are() -> None:
     assert {path.stem for path in CASES} <= set(SPECIES)
 
