@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import random
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from drivers.camera import Emitter, FrameSet, Intrinsics
+from firmware.core import parts
 from firmware.core.analysis import Finding
 from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts, open_parts
@@ -74,9 +74,9 @@ class Scene:
         analyst = SimpleNamespace(look=self._look, recognise=self._recognise)
         element = SimpleNamespace(random=random.Random(3).randbytes)
         basis, profile = load_basis(policy), load_profile("demo")
-        parts = SimpleNamespace(analyst=analyst, basis=basis, profile=profile, element=element)
+        owned = SimpleNamespace(analyst=analyst, basis=basis, profile=profile, element=element)
         template = cast("Any", object()) if claimed else None
-        self.watch = Watch(cast("CameraPort", self), cast("Parts", parts), template, assurance)
+        self.watch = Watch(cast("CameraPort", self), cast("Parts", owned), template, assurance)
         assert asyncio.run(self.watch.begin()) == ""
 
     async def start(self, levels: tuple[Emitter, ...]) -> bool:
@@ -266,10 +266,12 @@ def test_template_is_of_a_face_at_rest(scripted: type[Scripted]) -> None:
     assert here.frame(shown=cast("Deformation", None)) == "", "turned too far to be measured"
 
 
-def test_terminal_whose_policy_wants_a_secret_does_not_start(models_dir: Path) -> None:
+def test_terminal_whose_policy_wants_a_secret_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to type it on, and what is wanted is never waived."""
+    analyst = SimpleNamespace(basis=load_basis("payment_high"))
+    monkeypatch.setattr(parts, "open_analyst", lambda *_: (analyst, None, b""))
     profile = msgspec.structs.replace(load_profile("payment"), liveness="payment_high")
-    config = SimpleNamespace(site_calibration=None, models_dir=str(models_dir), npu=None)
+    config = SimpleNamespace(site_calibration=None, models_dir="", npu=None)
     with pytest.raises(TerminalError, match="payment_high"):
         open_parts(cast("Config", config), profile)
 
