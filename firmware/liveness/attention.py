@@ -52,7 +52,8 @@ class Attention:
         share = sum(open_here for _, open_here in self._seen) / len(self._seen)
         enough = len(self._seen) >= LEAST_FRAMES and share > SHARE
         passed = attentive and enough
-        return Gate("attentive", share, f"> {SHARE:g} of the last second", passed, "" if passed else PENDING)
+        reason = "" if passed else "not_attentive" if self.missed else PENDING
+        return Gate("attentive", share, f"> {SHARE:g} of the last second", passed, reason)
 
     @property
     def missed(self) -> bool:

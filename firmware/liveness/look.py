@@ -4,7 +4,9 @@ Rules kept here:
 - A new capture is a new look, with a new draw of the emitter code. Evidence of motion is the session's (`dynamic`).
 - Good frames must follow each other: a frame without a face, or with a failed gate, begins the evidence anew.
 - What one frame can say comes first. Only where all of that holds is the frame held against those before it
-  (`coherent`), and its light against the draw (`code`); one that does not follow begins both anew. Motion comes last.
+  (`coherent`), and its light against the draw (`code`); one that does not follow begins both anew. Motion and the eyes
+  come last.
+- What covers a face is named before what else speaks against it; naming lets nobody in.
 - A cue is judged by its median over the good frames: they are of one presentation, not so many independent trials.
 """
 
@@ -20,18 +22,22 @@ import numpy as np
 from drivers.camera import FrameSet
 from drivers.npu.interface import Network
 from firmware.liveness.albedo import albedo_gate, exposure_gate
+from firmware.liveness.attention import Attention
 from firmware.liveness.code import CodeReader, Emitted
 from firmware.liveness.coherence import Coherence
+from firmware.liveness.coverings import covering
 from firmware.liveness.cues import CueCalibration, load_cues, measure
 from firmware.liveness.cues.network import NETWORK
 from firmware.liveness.dynamic import Dynamic
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.gates import Freshness, geometry_gates
 from firmware.liveness.limits import Limits, load_limits
-from firmware.liveness.patch import patch
+from firmware.liveness.patch import Patch, patch
 from firmware.liveness.policy import CueName, Policy, PolicyName, load_policy
 from firmware.liveness.verdict import DYNAMIC, UNKNOWN, Verdict, holds, wanted, weigh
+from firmware.vision.eyes import EyeReader
 from firmware.vision.face import Face
+from firmware.vision.networks import IRIS, MESH
 from models.load import load_network
 
 REMEMBERED: Final = 32
@@ -42,7 +48,8 @@ REMEMBERED: Final = 32
 class Basis:
     """What a verdict rests on; `digest` is the SHA-256 over all of it.
 
-    `network` is that of cue `network`, where the policy weighs it. Which one stands in the manifest, bound elsewhere.
+    `network` is that of cue `network`, where the policy weighs it, `eyes` reads eyes, where it wants attention. Which
+    networks these are stands in the manifest, bound elsewhere.
     """
 
     name: PolicyName
@@ -51,6 +58,7 @@ class Basis:
     cues: CueCalibration
     digest: bytes
     network: Network | None = field(default=None, compare=False, repr=False)
+    eyes: EyeReader | None = field(default=None, compare=False, repr=False)
 
     @property
     def told(self) -> str:
@@ -59,7 +67,7 @@ class Basis:
 
 
 def load_basis(name: PolicyName, load: Callable[[str], Network] = load_network) -> Basis:
-    """The shipped limits and cue calibration, one policy, and by `load` the network if that policy weighs it.
+    """The shipped limits and cue calibration, one policy, and by `load` the networks it wants.
 
     Raises:
         CueError, NetworkError: what is shipped cannot be used.
@@ -68,7 +76,9 @@ def load_basis(name: PolicyName, load: Callable[[str], Network] = load_network) 
     policy, of_policies = load_policy(name)
     cues, of_cues = load_cues()
     digest = hashlib.sha256(name.encode() + of_limits + of_policies + of_cues).digest()
-    return Basis(name, limits, policy, cues, digest, load(NETWORK) if "network" in policy.cues else None)
+    network = load(NETWORK) if "network" in policy.cues else None
+    eyes = EyeReader(load(MESH), load(IRIS)) if policy.attention else None
+    return Basis(name, limits, policy, cues, digest, network, eyes)
 
 
 class Look:
@@ -86,6 +96,7 @@ class Look:
         self._basis, self._emitted, self._dynamic = basis, emitted, dynamic
         self._freshness = Freshness(stale_s)
         self._coherence = Coherence(basis.limits)
+        self._attention = Attention(basis.limits)
         self._code = CodeReader(emitted, basis.policy.code_bits)
         self._values: deque[Mapping[CueName, float]] = deque(maxlen=REMEMBERED)
 
@@ -105,7 +116,7 @@ class Look:
         ]
         if not all(map(holds, gates)) or region is None:
             self.interrupted()
-            return weigh(gates, (), self._basis.policy)
+            return self._named(weigh(gates, (), self._basis.policy), frames, face, region)
         coherent = self._coherence.check(frames, face, region)
         if coherent.reason not in ("", PENDING):
             self._values.clear()
@@ -121,7 +132,18 @@ class Look:
             so_far = weigh(gates, cues, self._basis.policy)
             moved = self._dynamic.see(frames, face, ask=self._asks(so_far))
             gates += [moved] if DYNAMIC in wanted(self._basis.policy, so_far.llr) else []
-        return weigh(gates, cues, self._basis.policy)
+        if self._basis.eyes is not None:
+            gates.append(self._attention.check(frames, self._basis.eyes.read(frames, face)))
+        return self._named(weigh(gates, cues, self._basis.policy), frames, face, region)
+
+    def _named(self, found: Verdict, frames: FrameSet, face: Face, region: Patch | None) -> Verdict:
+        """The same verdict, or where something speaks against it and the face is covered, what covers it."""
+        named = "" if found.alive or found.pending else covering(frames, face, region)
+        if not named:
+            return found
+        return weigh(
+            [Gate("uncovered", math.nan, "nothing", False, named), *found.gates], found.cues, self._basis.policy
+        )
 
     def _asks(self, so_far: Verdict) -> bool:
         """Whether the policy wants motion to be asked for: from the start, or once all else has left it in doubt."""
@@ -133,6 +155,7 @@ class Look:
     def another(self) -> None:
         """Begin anew, motion too: a frame showed somebody else."""
         self.interrupted()
+        self._attention.reset()
         if self._dynamic is not None:
             self._dynamic.another()
 

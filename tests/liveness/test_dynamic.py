@@ -4,7 +4,6 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 
 from drivers.camera import FrameSet
 from firmware.liveness import dynamic
-from firmware.liveness.challenge import LOWER_FACE, TRIES, TURNS, WINDOW_S
+from firmware.liveness.challenge import LOWER_FACE, TRIES, TURNS, WINDOW_S, draw
 from firmware.liveness.dynamic import LOST_S, SETTLED, TURNED_DEG, Dynamic
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.limits import load_limits
@@ -174,7 +173,7 @@ def test_a_turn_alone_answers_no_challenge(session: Callable[..., Session]) -> N
 
 
 def test_a_turn_is_measured_from_where_the_face_was_when_it_was_asked(session: Callable[..., Session]) -> None:
-    seed = next(n for n in range(100) if dynamic.draw(random.Random(n).randbytes, 1)[0][0].kind == "turn_left")
+    seed = next(n for n in range(100) if draw(random.Random(n).randbytes, 1)[0][0].kind == "turn_left")
     one = session("payment_high", seed)
     one.until_asked()
     aside = face(yaw_deg=TURNED_DEG + 2)
@@ -242,7 +241,7 @@ def test_where_nobody_asks_nothing_is_asked(session: Callable[..., Session]) -> 
 
 
 def test_the_terminals_policies_ask_as_they_say() -> None:
-    wants: dict[str, Any] = {name: load_policy(name)[0].dynamic for name in ("demo", "door", "payment", "payment_high")}  # type: ignore[arg-type]
+    wants = {name: load_policy(name)[0].dynamic for name in ("demo", "door", "payment", "payment_high")}
     assert wants == {"demo": "asked", "door": "doubt", "payment": "always", "payment_high": "challenge"}
     assert load_policy("payment_high")[0].pin
     asking = load_policy("demo")[0].asking()

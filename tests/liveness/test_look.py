@@ -16,7 +16,7 @@ from firmware.liveness.code import SYMBOLS, Drawn
 from firmware.liveness.evidence import PENDING, Cue, Gate
 from firmware.liveness.look import REMEMBERED, Basis, Look, load_basis
 from firmware.liveness.policy import POLICIES, CueName, PolicyName
-from firmware.liveness.verdict import GATES, Verdict
+from firmware.liveness.verdict import ATTENTIVE, GATES, Verdict
 from firmware.vision.detect import Detector
 from firmware.vision.face import Face
 from firmware.vision.networks import DETECTOR, load_network
@@ -103,7 +103,7 @@ def test_a_static_james_is_refused_once_dynamic_evidence_is_required(
     james = film(James(), tmp_path, detector, str(data_dir))
     basis = without_cues(load_basis(name))
     last = list(weighed(Look(basis, james.drawn, STALE_S), james.shots))[-1]
-    assert [gate.name for gate in last.gates if gate.passed] == list(GATES)
+    assert [gate.name for gate in last.gates if gate.passed] == [*GATES, ATTENTIVE]
     assert last.reason == "gate_unknown"
     still = replace(basis, policy=msgspec.structs.replace(basis.policy, dynamic="asked", pin=False))
     assert list(weighed(Look(still, james.drawn, STALE_S), james.shots))[-1].alive, "nothing else was missing"
