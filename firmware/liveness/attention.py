@@ -6,7 +6,8 @@ keeps a sleeper's face, and one that is held up from aside, from paying.
 Rules kept here:
 - Over the last second most frames must show an open eye that looks here, and the newest must be one of them.
 - One eye is enough: some people cannot open the other.
-- A blink, a glance aside or eyes that could not be read are waited for, never a failure; and they never pass.
+- A blink, a glance aside or eyes that could not be read are waited for, and never pass. After half a second of that the
+  reason says what to do; it is nobody's attack.
 """
 
 import math
@@ -57,7 +58,7 @@ class Attention:
 
     @property
     def missed(self) -> bool:
-        """Whether nothing attentive was seen for most of a second: time to ask for it."""
+        """Whether nothing attentive was seen for half a second, longer than a blink: time to ask for it."""
         if not self._seen:
             return False
         since = max((time for time, attentive in self._seen if attentive), default=self._seen[0][0])

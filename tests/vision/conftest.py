@@ -10,7 +10,8 @@ from drivers.camera import CameraInfo, Emitter, FrameSet, Intrinsics
 from drivers.npu.interface import Network
 from firmware.vision.detect import Detector
 from firmware.vision.embed import DepthEmbedder, Embedder, FaceEmbedder
-from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network
+from firmware.vision.eyes import EyeReader
+from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, IRIS, MESH, load_network
 from tests.vision.drawn import MakeFrame
 
 
@@ -45,3 +46,8 @@ def make_frame() -> MakeFrame:
         return FrameSet(0, 0, ir.copy(), depth, intrinsics, Emitter(flood=1.0, dots=1.0), 1000, 1.0, camera)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def eye_reader(models_dir: Path) -> EyeReader:
+    return EyeReader(load_network(MESH, models_dir), load_network(IRIS, models_dir))

@@ -23,3 +23,35 @@ def draw_face(x_px: float = 320, y_px: float = 240, scale: float = 1.0) -> NDArr
     for side in (-1, 1):
         face -= 90 * spot(side * 38, -35, 17, 8) + 70 * spot(side * 38, -58, 24, 5) + 60 * spot(side * 9, 28, 5, 4)
     return np.clip(face, 0, 255).astype(np.uint8)
+
+
+def draw_eyes(
+    ir: NDArray[np.uint8], shut: tuple[bool, bool] = (False, False), gaze_px: tuple[float, float] = (0, 0)
+) -> NDArray[np.uint8]:
+    """Draw eyes of 17 px half width into `draw_face()`: white, iris and pupil between lids, or a line where `shut`.
+
+    Args:
+        ir: (480, 640) uint8, drawn by `draw_face` at its default place.
+        shut: right and left eye.
+        gaze_px: how far iris and pupil are off the middle, right and down.
+    """
+    y, x = np.mgrid[0:480, 0:640].astype(np.float64)
+    drawn = ir.astype(np.float64)
+
+    def below(value: NDArray[np.float64], edge: float, steep: float = 2.0) -> NDArray[np.float64]:
+        return 1 / (1 + np.exp(np.clip((value - edge) * steep, -50, 50)))
+
+    for side, is_shut in zip((-1, 1), shut, strict=True):
+        dx, dy = x - 320 - side * 38, y - 205
+        socket = np.exp(-(((dx / 24) ** 2 + (dy / 13) ** 2) ** 3))
+        drawn = drawn * (1 - socket) + 160 * socket
+        within, arch = np.abs(dx) < 17, np.clip(1 - (dx / 17) ** 2, 0, None)
+        if is_shut:
+            drawn -= 90 * np.exp(-(((dy - 2 - 3 * arch) / 1.3) ** 2)) * within
+            continue
+        lid = np.abs(dy) - 6.5 * arch**0.7
+        away = np.hypot(dx - gaze_px[0], dy - gaze_px[1])
+        white = below(lid, 0) * within
+        drawn = drawn * (1 - white) + (175 - 110 * below(away, 7) - 55 * below(away, 2.8)) * white
+        drawn -= 70 * np.exp(-(lid**2)) * within * (dy < 0)
+    return np.clip(drawn, 0, 255).astype(np.uint8)
