@@ -34,7 +34,7 @@ from firmware.liveness.gates import Freshness, geometry_gates
 from firmware.liveness.limits import Limits, load_limits
 from firmware.liveness.patch import Patch, patch
 from firmware.liveness.policy import CueName, Policy, PolicyName, load_policy
-from firmware.liveness.verdict import DYNAMIC, UNKNOWN, Verdict, holds, wanted, weigh
+from firmware.liveness.verdict import DYNAMIC, NOT_ALIVE, UNKNOWN, Verdict, holds, wanted, weigh
 from firmware.vision.eyes import EyeReader
 from firmware.vision.face import Face
 from firmware.vision.networks import IRIS, MESH
@@ -125,11 +125,13 @@ class Look:
         if code.reason not in ("", PENDING):
             self._values.clear()
         gates = [*gates, coherent, code]
-        if all(gate.reason in ("", PENDING) for gate in gates):
+        unopposed = all(gate.reason in ("", PENDING) for gate in gates)
+        if unopposed:
             self._values.append(measure(frames, face, region, level, self._basis.network))
         cues = self._basis.cues.weigh(self._medians(), self._basis.policy.cues)
-        if self._dynamic is not None:
-            so_far = weigh(gates, cues, self._basis.policy)
+        so_far = weigh(gates, cues, self._basis.policy)
+        # what speaks against a frame leaves it unrecognised: nobody knows whose motion it would be
+        if self._dynamic is not None and unopposed and so_far.reason != NOT_ALIVE:
             moved = self._dynamic.see(frames, face, ask=self._asks(so_far))
             gates += [moved] if DYNAMIC in wanted(self._basis.policy, so_far.llr) else []
         if self._basis.eyes is not None:

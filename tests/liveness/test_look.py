@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from drivers.camera import Emitter, FrameSet
 from firmware.liveness import look as looking
 from firmware.liveness.code import SYMBOLS, Drawn
+from firmware.liveness.dynamic import Dynamic
 from firmware.liveness.evidence import PENDING, Cue, Gate
 from firmware.liveness.look import REMEMBERED, Basis, Look, load_basis
 from firmware.liveness.policy import POLICIES, CueName, PolicyName
@@ -93,6 +96,23 @@ def test_the_same_frames_under_another_draw_are_never_alive(person: Film) -> Non
         other = Drawn(random.Random(number).randbytes)
         verdicts = list(weighed(Look(door(), other, STALE_S), person.shots))
         assert not any(verdict.alive for verdict in verdicts)
+
+
+def test_motion_of_a_frame_that_anything_speaks_against_is_not_looked_at(person: Film) -> None:
+    """Attack: somebody else moves in frames that fail, so that nobody asks who it is."""
+    seen: list[int] = []
+
+    def see(frames: FrameSet, _: Face, *, ask: bool) -> Gate:
+        assert ask
+        seen.append(next(i for i, (shot, _) in enumerate(person.shots) if shot is frames))
+        return Gate("dynamic", math.nan, "", False, PENDING)
+
+    basis = without_cues(load_basis("demo"))
+    asked = replace(basis, policy=basis.policy.asking())
+    look = Look(asked, Drawn(random.Random(1).randbytes), STALE_S, cast("Dynamic", SimpleNamespace(see=see)))
+    reasons = [verdict.reason for verdict in weighed(look, person.shots)]
+    assert {"code_wrong", PENDING} <= set(reasons)
+    assert seen == [i for (i, reason) in enumerate(reasons) if reason == PENDING]
 
 
 @pytest.mark.parametrize("name", ["payment", "payment_high"])
