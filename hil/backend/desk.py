@@ -28,12 +28,16 @@ def pay(
     register: RegisterOption,
     token: TokenOption,
     terminal: TerminalOption = "till-1",
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Ask for evidence of motion that nothing rigid gives.")
+    ] = False,
     wait_s: Annotated[float, typer.Option(min=1, max=600, help="How long to wait for the outcome.")] = 150,
 ) -> None:
     """Ask for a payment and wait for its outcome. Exit 0 only if it is approved."""
     console = Console()
     with _backend(register, token) as http:
         body = {"terminal": terminal, "amount": amount, "currency": currency, "payer": payer}
+        body["assurance"] = "dynamic" if dynamic else "geometry"
         intent = _answer(http.post("/intents", json=body))["intent"]
         console.print(f"asked {terminal} for {amount} {currency}; intent {intent}")
         deadline = time.monotonic() + wait_s

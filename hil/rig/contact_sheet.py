@@ -34,7 +34,9 @@ class Panel:
 
 
 def draw(panels: list[Panel], seed: int, path: Path) -> None:
-    """Write the contact sheet as PNG: for each panel infrared above, depth below, title and verdict under them."""
+    """Write the contact sheet as PNG, if there is any panel: infrared, depth, title and verdict of each."""
+    if not panels:
+        return
     cast = Cast(None)
     tiles = [_tile(panel, cast, np.random.default_rng([seed, 7, i])) for i, panel in enumerate(panels)]
     blank = np.full_like(tiles[0], 24)
@@ -43,8 +45,6 @@ def draw(panels: list[Panel], seed: int, path: Path) -> None:
     sheet = np.vstack(rows)
     banner = np.full((34, sheet.shape[1], 3), 24, np.uint8)
     _write(banner, f"Tessera demo, seed {seed}: SIMULATED people and camera; infrared above, depth below", 22, WHITE)
-    if not tiles:
-        return
     if not cv2.imwrite(str(path), np.vstack([banner, sheet])):
         raise OSError(f"{path}: the contact sheet cannot be written")
 

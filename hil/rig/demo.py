@@ -262,7 +262,7 @@ def _keep(console: Console, site: Site) -> None:
         f"  tessera people list {options}\n"
         f"  tessera mandate --payer {PAYER} --consent consent.toml {register} --out mandate.cose\n"
         f"  tessera enrol {options} --consent consent.toml --mandate mandate.cose\n"
-        f"  tessera pay 3.20 EUR --payer {PAYER} {register}\n"
+        f"  tessera pay 3.20 EUR --payer {PAYER} {register}     (--dynamic: the customer is asked to move)\n"
         f"  tessera tap {options}\n"
         f"and change who stands there by editing {site.folder / 'stage.json'}"
     )
