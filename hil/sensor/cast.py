@@ -10,6 +10,7 @@ from hil.artefacts.species import SPECIES
 from hil.people import Head, PeopleError, james, virtual_person
 from hil.people.actor import NEUTRAL, Actor
 from hil.people.living import Prompt
+from hil.people.makehuman_moving import moving
 from hil.people.names import find
 from hil.sensor.scene import Performance, Placed, Pose, Scene
 from hil.sensor.stage import SHEETS, Alive, James, Stage, Subject
@@ -28,6 +29,7 @@ class Cast:
 
     def __init__(self, data_dir: Path | None) -> None:
         """`data_dir`: where the real scan lies, or None if no stage will name it."""
+        moving()  # reads what people are made of now: opening a camera may take long, its first frame may not
         self._data_dir = data_dir
         self._actors: dict[str, Actor] = {}
         self._heads: dict[Subject, Head] = {}
