@@ -34,6 +34,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     eye_open_min: float
     iris_contrast_min: float
     gaze_max_deg: float
+    mask_grain_max: float
+    mask_grain_of_eyes_max: float
 
 
 def load_limits() -> tuple[Limits, bytes]:

@@ -139,8 +139,8 @@ class Look:
         return self._named(weigh(gates, cues, self._basis.policy), frames, face, region)
 
     def _named(self, found: Verdict, frames: FrameSet, face: Face, region: Patch | None) -> Verdict:
-        """The same verdict, or where something speaks against it and the face is covered, what covers it."""
-        named = "" if found.alive or found.pending else covering(frames, face, region)
+        """The same verdict, or where the face is covered, what covers it: the gates of shape hold under cloth."""
+        named = covering(frames, face, region, self._basis.limits)
         if not named:
             return found
         return weigh(

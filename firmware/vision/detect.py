@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from drivers.camera.interface import FrameSet, Intrinsics
 from drivers.npu.interface import Network
 from firmware.vision.face import Face, NoFace, Reason
+from firmware.vision.lenses import dark_lenses
 from firmware.vision.pose import pose_deg
 from firmware.vision.yunet import Candidate, find_candidates, look_closer
 
@@ -95,10 +96,10 @@ def _measure(candidate: Candidate, distance: float, frames: FrameSet) -> Face | 
         return NoFace(Reason.FACE_CUT_OFF)
     points = _points_mm(candidate.points_px, frames)
     if math.isnan(distance) or not np.isfinite(points).all():
-        return NoFace(Reason.NO_DEPTH)
+        return NoFace(_unless_lenses(Reason.NO_DEPTH, candidate, frames))
     yaw, pitch, roll = pose_deg(points)
     if abs(yaw) > YAW_LIMIT_DEG or abs(pitch) > PITCH_LIMIT_DEG or abs(roll) > ROLL_LIMIT_DEG:
-        return NoFace(Reason.NOT_FRONTAL)
+        return NoFace(_unless_lenses(Reason.NOT_FRONTAL, candidate, frames))
     x, y, width, height = (float(value) for value in candidate.box)
     return Face(
         box=(x, y, width, height),
@@ -111,6 +112,11 @@ def _measure(candidate: Candidate, distance: float, frames: FrameSet) -> Face | 
         roll_deg=roll,
         ipd_mm=float(np.linalg.norm(points[1] - points[0])),
     )
+
+
+def _unless_lenses(reason: Reason, candidate: Candidate, frames: FrameSet) -> Reason:
+    """Depth behind dark lenses is missing or wrong: then they are what is to be said, not what follows from them."""
+    return Reason.SUNGLASSES_WORN if dark_lenses(frames, candidate.points_px) else reason
 
 
 def _cut_off(candidate: Candidate, intrinsics: Intrinsics) -> bool:

@@ -17,6 +17,7 @@ class Reason(str, Enum):
     NOT_FRONTAL = "not_frontal"
     NO_DEPTH = "no_depth"
     FACE_CUT_OFF = "face_cut_off"
+    SUNGLASSES_WORN = "sunglasses_worn"
 
 
 @dataclass(frozen=True, slots=True)
