@@ -14,7 +14,7 @@ from firmware.gallery.consent import Consent
 from firmware.runtime.config import load_config
 from firmware.runtime.messages import Enrol
 
-# five poses of ten seconds each, and the camera's start
+# between two words of the terminal: every frame is one, so the camera's start takes longest
 ANSWER_S = 15.0
 
 
