@@ -21,7 +21,7 @@ def draw(path: Path, results: Sequence[Result]) -> None:
     rows = [PEOPLE, *(named(species, manner) for species in RIGID for manner in MANNERS)]
     figure, axes = pyplot.subplots(figsize=(8, 5.4), dpi=110)
     for place, row in enumerate(reversed(rows)):
-        seen = [tried.seen for one, tried in results if one.row == row and one.policy == "payment"]
+        seen = [tried.alone or tried.seen for one, tried in results if one.row == row and one.policy == "payment"]
         for (name, colour), off in zip(COLOURS.items(), (0.17, -0.17), strict=True):
             excess = [one.unasked.held if off > 0 else one.answering.held for one in seen]
             known = np.maximum([value for value in excess if value is not None], LEAST)

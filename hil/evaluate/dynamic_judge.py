@@ -8,13 +8,14 @@ Rules kept here:
   seed and the policy alone.
 - A draw of the emitter code is used once through: past its end the look begins anew, as the terminal's does, and the
   evidence of motion goes on.
-- What motion by itself says is noted beside the decision, whatever else refused it; so is what would have been decided
-  without it.
+- What would have been decided without motion is noted beside the decision. What motion decides without the cues is
+  judged by itself (`motion_alone`): a terminal does not follow the motion of what its cues refuse.
 """
 
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -25,7 +26,7 @@ from firmware.liveness.code import SYMBOLS, Emitted
 from firmware.liveness.dynamic import NO_ANSWER, Dynamic
 from firmware.liveness.evidence import PENDING
 from firmware.liveness.look import Basis, Look
-from firmware.liveness.verdict import ATTENTIVE, DYNAMIC, NOT_ALIVE, Verdict, weigh
+from firmware.liveness.verdict import ATTENTIVE, DYNAMIC, Verdict, weigh
 from firmware.runtime.config import Profile
 from firmware.vision.detect import Detector
 from hil.evaluate.judge import TOO_SHORT, Decision, Findings, frames_wanted, look_at, static
@@ -64,8 +65,7 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         reason: empty where accepted; else why not.
         gate: the first gate that failed when `reason` was last given, or empty.
         without_motion: what would have been decided had nobody asked for motion; None where it was not told in time.
-        moved: whether motion by itself was enough, whatever else refused it.
-        watched: whether motion was followed to its last try: then `moved` is its whole answer.
+        moved: whether it moved as nothing rigid can.
         asked: prompts that were shown until the decision.
         unasked: motion before the first prompt was shown.
         answering: motion from then on.
@@ -81,7 +81,6 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gate: str = ""
     without_motion: Decision | None = None
     moved: bool = False
-    watched: bool = False
     asked: tuple[Asked, ...] = ()
     unasked: Excess = Excess()
     answering: Excess = Excess()
@@ -92,23 +91,27 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu_s: float = 0.0
 
 
+def motion_alone(basis: Basis) -> Basis:
+    """The same gates and code, and no cue and no attention: what is left to motion."""
+    policy = msgspec.structs.replace(basis.policy, cues=(), llr_min=-math.inf, attention=False)
+    return replace(basis, policy=policy, network=None, eyes=None)
+
+
 def judge_asked(
     film: Film,
     basis: Basis,
     detector: Detector,
     profile: Profile,
     *,
-    to_the_end: bool = False,
     watch: Callable[[Verdict | str], None] = lambda _: None,
 ) -> Seen:
     """Look at `film`, and ask, until there is a decision; raises what filming raises, and NetworkError.
 
-    `to_the_end`: goes on after the cues have refused it until motion has had its last try, for `moved`.
     `watch`: is told of each frame what the decision is made from: the verdict, or why there is no face to judge.
     """
     session = _Session(film.shot, basis, profile)
     for frame in film:
-        if frame.timestamp_ns - START_NS > profile.look_s * 1e9 or session.over(to_the_end):
+        if frame.timestamp_ns - START_NS > profile.look_s * 1e9 or session.over:
             break
         began = time.process_time()
         finding = look_at(session.look(frame.sequence), frame, detector)
@@ -137,8 +140,7 @@ class _Session:
         self._passive: list[float] = []
         self._times: list[int] = []
         self._since: int | None = None
-        self._decided = 0  # frames until then
-        self._no_answer = self._moved = self._hopeless = False
+        self._no_answer = self._moved = False
         self._gates: dict[str, str] = {}
         self._faced, self._cpu_s = 0, 0.0
 
@@ -151,17 +153,14 @@ class _Session:
     def _new_look(self) -> Look:
         return Look(self._basis, self._emitted, self._stale_s, self.dynamic)
 
-    def over(self, to_the_end: bool) -> bool:
-        """Whether nothing more is to be learnt."""
-        decided = self._main.over or self._no_answer
-        if not to_the_end or self._hopeless:
-            return decided
-        return decided and (self._moved or self._no_answer)
+    @property
+    def over(self) -> bool:
+        """Whether there is a decision."""
+        return self._main.over or self._no_answer
 
     def asked(self, kind: PromptKind, now_ns: int) -> None:
         """Note a prompt that was shown."""
-        if not self._decided:
-            self._asked.append(Asked(kind, (now_ns - START_NS) / 1e9))
+        self._asked.append(Asked(kind, (now_ns - START_NS) / 1e9))
 
     def take(self, finding: Verdict | str, now_ns: int, cpu_s: float) -> None:
         """Note one frame."""
@@ -178,10 +177,6 @@ class _Session:
             self._note(verdict)
         self._main.take(finding)
         self._still.take(_without_motion(finding, self._basis))
-        if not self._decided and (self._main.over or self._no_answer):
-            self._decided = len(self._times)
-        if self._main.refused and self._main.refused != NOT_ALIVE:
-            self._hopeless = True
 
     def _note(self, verdict: Verdict) -> None:
         self._moved |= verdict.dynamic
@@ -192,18 +187,16 @@ class _Session:
     def seen(self) -> Seen:
         """All of it, as it is noted."""
         decision, reason = self._decision()
-        until = self._decided or len(self._times)
         interval_ns = 1e9 / self._shot.fps
         seconds = None
         if self._since is not None:
-            seconds = max(0.0, (self._times[until - 1] - self._since + interval_ns) / 1e9)
+            seconds = max(0.0, (self._times[-1] - self._since + interval_ns) / 1e9)
         return Seen(
             decision=decision,
             reason=reason,
             gate=self._gates.get(reason, "") if reason else "",
             without_motion="accepted" if self._still.accepted else "refused" if self._still.refused else None,
             moved=self._moved,
-            watched=self._moved or self._no_answer,
             asked=tuple(self._asked),
             unasked=_excess(self._excess[False]),
             answering=_excess(self._excess[True]),

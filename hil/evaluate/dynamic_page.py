@@ -183,9 +183,9 @@ def _alone(found: Found) -> str:
         for manner in MANNERS:
             its = alone(found.of(named(name, manner)))
             told = (_spread(one) for one in (its.unasked, its.passive, its.answering))
-            rows.append((named(name, manner), str(its.watched), f"**{its.moved}**", *told))
+            rows.append((named(name, manner), str(its.watched), str(its.measured), f"**{its.passed}**", *told))
     heads = (
-        "", "watched to the end", "motion alone would pass", "before a prompt: median / most",
+        "", "watched", "past the gates", "let pass by motion alone", "before a prompt: median / most",
         "unasked scale: median / most", "after a prompt: median / most",
     )  # fmt: skip
     return table(heads, rows)

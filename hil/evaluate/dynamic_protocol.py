@@ -49,13 +49,13 @@ class Presented:
         row: of the report that it belongs to.
         shot: what is filmed.
         policy: that judges.
-        to_the_end: whether it is watched until motion has had its last try, whatever else has refused it.
+        motion_alone: whether it is also asked what motion decides without the cues.
     """
 
     row: str
     shot: Shot
     policy: PolicyName = "payment"
-    to_the_end: bool = False
+    motion_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Moving:
     Attributes:
         base: people and instruments; its pairs are those of every species here.
         soft: pairs of a species that is not claimed.
-        watched: pairs of a species and manner that are watched to the end.
+        watched: pairs of a species and manner that motion alone decides on, too.
         door: pairs of a species before a door.
         takes: of james, at rest and moving.
         first: people that are shown before anything else.

@@ -4,7 +4,7 @@ Rules kept here:
 - A pair is one victim and one instrument, however it was held: accepted if any of its presentations was.
 - What a simulated person did about a prompt is known (`complied`) and told apart: refusing to smile is no error of a
   measurement, though a terminal refuses it as it must.
-- What was watched to the end of motion's last try answers what motion alone would have let pass; nothing else does.
+- What motion alone would have let pass is judged by itself, without the cues; nothing else answers that.
 """
 
 from collections import Counter
@@ -37,18 +37,20 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """What motion by itself said of one species, of presentations watched to its last try.
+    """What motion by itself said of one species.
 
     Attributes:
-        watched: presentations.
-        moved: of these it would have let pass.
+        watched: presentations that it decided on.
+        measured: of these that no gate refused before anything could be measured.
+        passed: that it let pass.
         unasked: largest excess before a prompt, a presentation.
         answering: largest that an answer could have been made of, from the first prompt on, a presentation.
         passive: the same, in units of what counts unasked.
     """
 
     watched: int
-    moved: int
+    measured: int
+    passed: int
     unasked: list[float]
     answering: list[float]
     passive: list[float]
@@ -121,10 +123,11 @@ def _stopper(seen: Seen) -> str:
 
 def alone(results: Sequence[Result]) -> Alone:
     """What motion by itself said."""
-    watched = [tried.seen for _, tried in results if tried.seen.watched]
+    watched = [tried.alone for _, tried in results if tried.alone is not None]
     return Alone(
         watched=len(watched),
-        moved=sum(seen.moved for seen in watched),
+        measured=sum(seen.unasked.frames + seen.answering.frames > 0 for seen in watched),
+        passed=sum(seen.decision == "accepted" for seen in watched),
         unasked=_held(seen.unasked for seen in watched),
         answering=_held(seen.answering for seen in watched),
         passive=_held(seen.passive for seen in watched),

@@ -22,7 +22,7 @@ from firmware.runtime.config import load_profile
 from firmware.vision.detect import Detector
 from firmware.vision.networks import DETECTOR, load_network
 from hil.evaluate import sources
-from hil.evaluate.dynamic_judge import Seen, judge_asked
+from hil.evaluate.dynamic_judge import Seen, judge_asked, motion_alone
 from hil.evaluate.dynamic_protocol import FPS, Presented
 from hil.evaluate.shots import VERSION, Film, answers
 from hil.rig.scenario import BONA_FIDE
@@ -45,10 +45,12 @@ class Tried(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         seen: by the terminal.
         complied: of a person, by prompt shown: whether they did anything about it; the simulation's own truth.
+        alone: where that was asked for, what became of it where motion alone decided.
     """
 
     seen: Seen
     complied: tuple[bool, ...] = ()
+    alone: Seen | None = None
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +96,7 @@ class Ledger:
 
 def digest(one: Presented) -> str:
     """Of everything about a presentation but the row that it belongs to."""
-    return hashlib.sha256(msgspec.json.encode((one.shot, one.policy, one.to_the_end))).hexdigest()[:24]
+    return hashlib.sha256(msgspec.json.encode((one.shot, one.policy, one.motion_alone))).hexdigest()[:24]
 
 
 def instrument(one: Presented) -> str:
@@ -116,11 +118,13 @@ def basis_of(policy: PolicyName) -> Basis:
 
 
 def _tried(root: Path, one: Presented) -> Tried:
-    film, profile = Film(one.shot, root), load_profile("payment")
-    seen = judge_asked(film, basis_of(one.policy), Detector(_network()), profile, to_the_end=one.to_the_end)
-    if one.shot.species != BONA_FIDE:
-        return Tried(seen)
-    return Tried(seen, tuple(not answer.refused for answer in answers(film.shot)))
+    detector, profile, film = Detector(_network()), load_profile("payment"), Film(one.shot, root)
+    seen = judge_asked(film, basis_of(one.policy), detector, profile)
+    alone = None
+    if one.motion_alone:
+        alone = judge_asked(Film(one.shot, root), motion_alone(basis_of(one.policy)), detector, profile)
+    complied = tuple(not answer.refused for answer in answers(film.shot)) if one.shot.species == BONA_FIDE else ()
+    return Tried(seen, complied, alone)
 
 
 @cache

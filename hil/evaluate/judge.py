@@ -75,7 +75,8 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def static(basis: Basis) -> Basis:
     """What a presentation that cannot be asked anything is held to: everything but motion and what comes with it."""
-    return replace(basis, policy=msgspec.structs.replace(basis.policy, dynamic="asked", attention=False, pin=False))
+    policy = msgspec.structs.replace(basis.policy, dynamic="asked", attention=False, pin=False)
+    return replace(basis, policy=policy, eyes=None)
 
 
 def frames_wanted(policy: Policy) -> int:

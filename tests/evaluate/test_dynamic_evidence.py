@@ -15,13 +15,12 @@ from hil.evaluate.dynamic_tally import alone, living, pairs, stopped
 from hil.evaluate.dynamic_trials import Ledger, Tried
 
 ASKED = Asked("smile", 0.9)
-PASSED = Seen("accepted", "", without_motion="accepted", moved=True, watched=True, frames=12, faced=12, seconds=1.2)
+PASSED = Seen("accepted", "", without_motion="accepted", moved=True, frames=12, faced=12, seconds=1.2)
 ANSWERED = Seen(
     "accepted",
     "",
     without_motion="accepted",
     moved=True,
-    watched=True,
     asked=(ASKED,),
     frames=30,
     faced=30,
@@ -29,7 +28,7 @@ ANSWERED = Seen(
 )
 SILENT = Seen("non_response", "no_face", frames=9)
 MOTIONLESS = Seen(
-    "refused", "no_answer", "dynamic", "accepted", watched=True, asked=(ASKED, ASKED), frames=80, faced=80, seconds=8.0,
+    "refused", "no_answer", "dynamic", "accepted", asked=(ASKED, ASKED), frames=80, faced=80, seconds=8.0,
     unasked=Excess(0.4, 0.3, 9), answering=Excess(0.8, 0.7, 60), passive=Excess(0.3, 0.2, 69),
 )  # fmt: skip
 CUES = Seen("refused", "not_alive", without_motion="refused", frames=16, faced=16, seconds=1.6)
@@ -77,8 +76,13 @@ def test_motion_is_what_refused_where_all_else_would_have_accepted() -> None:
     held, turned = held_and_turned()
     results = [(held, Tried(MOTIONLESS)), (turned, Tried(CUES)), (turned, Tried(PASSED)), (held, Tried(SILENT))]
     assert stopped(results) == {"motion": 1, "cues": 1, "nothing": 1, "no response (no_face)": 1}
+
+
+def test_what_motion_alone_lets_pass_is_counted_of_what_it_alone_decided() -> None:
+    held, turned = held_and_turned()
+    results = [(held, Tried(CUES, (), MOTIONLESS)), (turned, Tried(CUES, (), PASSED)), (turned, Tried(PASSED))]
     its = alone(results)
-    assert (its.watched, its.moved, its.answering, its.passive) == (2, 1, [0.7], [0.2])
+    assert (its.watched, its.measured, its.passed, its.answering, its.passive) == (2, 1, 1, [0.7], [0.2])
 
 
 def test_who_refuses_to_smile_is_told_apart() -> None:

@@ -15,10 +15,10 @@ from firmware.liveness.limits import Limits
 from firmware.liveness.look import load_basis
 from firmware.liveness.motion import Deformation
 from firmware.liveness.policy import PolicyName
-from firmware.liveness.verdict import ATTENTIVE, GATES, Verdict, weigh
+from firmware.liveness.verdict import ATTENTIVE, DYNAMIC, GATES, Verdict, weigh
 from firmware.runtime.config import load_profile
 from hil.evaluate import dynamic_judge
-from hil.evaluate.dynamic_judge import Asked, Seen, judge_asked
+from hil.evaluate.dynamic_judge import Asked, Seen, judge_asked, motion_alone
 from hil.evaluate.shots import START_NS, Shot
 from hil.people.living import PromptKind
 from tests.evaluate.test_presentation_judge import face, frame
@@ -54,9 +54,7 @@ class Person:
         return Deformation(excess, 0.0, 0.0, 0.0, excess, excess / 2)
 
 
-def judged(
-    monkeypatch: pytest.MonkeyPatch, person: Person, policy: PolicyName = "payment", *, to_the_end: bool = False
-) -> Seen:
+def judged(monkeypatch: pytest.MonkeyPatch, person: Person, policy: PolicyName = "payment") -> Seen:
     class Motion:
         another = False
 
@@ -83,7 +81,7 @@ def judged(
     monkeypatch.setattr(dynamic, "Motion", Motion)
     monkeypatch.setattr(dynamic_judge, "Look", Look)
     monkeypatch.setattr(dynamic_judge, "look_at", look_at)
-    return judge_asked(person, basis, None, load_profile("payment"), to_the_end=to_the_end)  # type: ignore[arg-type]
+    return judge_asked(person, basis, None, load_profile("payment"))  # type: ignore[arg-type]
 
 
 def test_who_answers_is_accepted_and_was_asked_at_the_time_of_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,25 +116,21 @@ def test_who_never_moves_is_refused_with_the_last_try_whatever_else_holds(monkey
     person = Person(excess=0.9)
     seen = judged(monkeypatch, person)
     assert (seen.decision, seen.reason, seen.gate) == ("refused", "no_answer", "dynamic")
-    assert (seen.without_motion, seen.moved, seen.watched) == ("accepted", False, True)
+    assert (seen.without_motion, seen.moved) == ("accepted", False)
     assert len(seen.asked) == TRIES
 
 
-def test_what_the_cues_refuse_is_watched_until_motion_has_said_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    short = judged(monkeypatch, Person(excess=1.5, llr=-9.0))
-    long = judged(monkeypatch, Person(excess=1.5, llr=-9.0), to_the_end=True)
-    assert (short.decision, short.reason, short.frames) == ("refused", "not_alive", 3)
-    assert (long.decision, long.reason, long.seconds) == (short.decision, short.reason, short.seconds)
-    assert (short.moved, short.watched) == (False, False)
-    assert (long.moved, long.watched) == (True, True)
-    still = judged(monkeypatch, Person(excess=0.5, llr=-9.0), to_the_end=True)
-    assert (still.moved, still.watched, still.reason) == (False, True, "not_alive")
-    assert still.asked == ()
+def test_what_the_cues_refuse_ends_as_a_terminal_ends_it_whatever_motion_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = judged(monkeypatch, Person(excess=1.5, llr=-9.0))
+    assert (seen.decision, seen.reason, seen.frames, seen.asked) == ("refused", "not_alive", 3, ())
 
 
-def test_what_a_gate_refuses_is_not_watched_any_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = judged(monkeypatch, Person(reason="flat"), to_the_end=True)
-    assert (seen.reason, seen.frames, seen.watched) == ("flat", 3, False)
+def test_motion_alone_weighs_no_cue_and_asks_for_no_attention() -> None:
+    basis = motion_alone(load_basis("payment"))
+    gates = [Gate(name, 1.0, "", True, "") for name in (*GATES, DYNAMIC)]
+    assert weigh(gates, (), basis.policy).alive
+    assert not weigh(gates[:-1], (), basis.policy).alive
+    assert (basis.eyes, basis.network) == (None, None)
 
 
 def test_a_look_ends_with_the_draw_of_the_code_and_motion_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def test_there_are_as_many_pairs_and_people_as_the_claims_take(everything: list[
         for manner in MANNERS:
             pairs = ALL.pairs(species, manner)
             assert len({one.shot for one in pairs}) == len({one.shot.person for one in pairs}) >= 299
-            assert sum(one.to_the_end for one in pairs) == ALL.watched
+            assert sum(one.motion_alone for one in pairs) == ALL.watched
     assert len(set(everything)) == len(everything)
 
 

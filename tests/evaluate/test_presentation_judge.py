@@ -134,7 +134,7 @@ def test_too_few_frames_to_decide_on_are_no_response_but_an_answered_attack_is(m
 
 
 def test_after_the_time_a_terminal_looks_nothing_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = [WAIT] * 12 + [ALIVE]
+    late = [WAIT] * 14 + [ALIVE]
     assert judged(monkeypatch, late, fps=15).decision == "accepted"
     assert judged(monkeypatch, late, fps=1).decision == "refused"
 
