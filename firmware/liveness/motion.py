@@ -10,9 +10,11 @@ Rules kept here:
   Smiles, opened mouths and words are on both sides; a finger, a fold, a shadow, and most of what turning does to
   depth are on one.
 - Missing depth is no motion: a cell that is known in the reference and not now counts as unmoved.
-- What comes or goes by more than `APART_MM` is a thing before the face, or a hole, and so is what lies next to it.
+- What comes nearer than a lip does (`NEARER_MM`) is a thing before the face, what goes farther than a chin
+  (`FARTHER_MM`) was one, or is a hole: neither counts, nor what lies beside it.
 - Two moments are averaged (`APART_S`): their noise differs, and a movement lasts.
-- The limit grows with the square of the larger of both distances, as depth noise does.
+- The limit grows with the square of the larger of both distances, as depth noise does. Distance counts in metres times
+  600 px over the focal length: `far`.
 - The reference is made of frames that fit each other. What does not fit it moves nothing, and twice in a row is
   another face.
 """
@@ -50,12 +52,13 @@ MISFITS = 2
 """Frames in a row that do not fit: another face. One may be a hand."""
 TURNED_MAX_DEG = 35.0
 """From the reference; farther round too little of it is seen."""
+FOCAL_PX = 600.0
 CELLS = 16
 """To the way from eyes to mouth."""
 ROWS, COLUMNS, ABOVE = 36, 28, 10
 """Of the net, and how many of the rows lie above the eyes."""
-APART_MM = 10.0
-BESIDE = 1  # cells
+NEARER_MM, BESIDE_NEARER = 5.0, 3  # and cells beside it: what dots are matched in smears the edge of a finger
+FARTHER_MM, BESIDE_FARTHER = 10.0, 1
 CLIPPED_MM = 5.0  # no cell counts for more
 LEAST_KNOWN = 0.25  # of the lower face that the reference must have, with its mirror image
 INDEPENDENT = 4.0  # cells that share their noise: what dots are matched in is 8 mm wide
@@ -95,7 +98,7 @@ class _Frame:
     """A frame brought to the head's axes: when, how far away, its points (N, 3), its landmarks (5, 3), its pose."""
 
     time_ns: int
-    distance_mm: float
+    far: float
     points: F32
     landmarks: F64
     pose: Pose
@@ -108,7 +111,7 @@ class _Reference:
     Attributes:
         surface: its shape.
         pose: of the newest frame in it.
-        distance_mm: the farthest of its frames.
+        far: the farthest of its frames.
         known: (ROWS, COLUMNS) bool, cells that have a height.
         variance_mm2: of one cell in one frame, from how its frames differ.
         frames: how many it is made of.
@@ -116,7 +119,7 @@ class _Reference:
 
     surface: Surface
     pose: Pose
-    distance_mm: float
+    far: float
     known: NDArray[np.bool_]
     variance_mm2: float
     frames: int
@@ -175,7 +178,7 @@ class Motion:
         points = points_about(frames.depth_mm, frames.intrinsics, face.points_mm)
         surface = self._reference.surface if self._reference else self._start
         if surface is None:
-            self._begin(frames.timestamp_ns, points, face)
+            self._begin(frames, points, face)
             return None
         found = aligned(points, surface, from_landmarks(face.points_mm, surface.landmarks_mm))
         if found is None:
@@ -184,11 +187,10 @@ class Motion:
             return None
         pose, sigma_mm, covariance = found
         landmarks = pose.of(face.points_mm).astype(np.float64)
-        now = _Frame(frames.timestamp_ns, face.distance_mm, pose.of(points), landmarks, pose)
-        reference = self._reference
-        farthest_mm = max(face.distance_mm, reference.distance_mm if reference else self._newest[0].distance_mm)
-        limits = self._limits
-        if sigma_mm > limits.motion_other_min_mm + limits.motion_other_min_mm_at_1m * _square(farthest_mm):
+        now = _Frame(frames.timestamp_ns, _far(frames, face), pose.of(points), landmarks, pose)
+        reference, limits = self._reference, self._limits
+        farthest = max(now.far, reference.far if reference else self._newest[0].far)
+        if sigma_mm > limits.motion_other_min_mm + limits.motion_other_min_mm_at_1m * farthest**2:
             self._doubt()
             return None
         self._misfits = 0
@@ -197,7 +199,7 @@ class Motion:
             if len(self._newest) >= GATHERED:
                 self.settle()
             return None
-        change = self._averaged(now, _cells(now.points, surface))
+        change = self._averaged(now, _of_the_face(_cells(now.points, surface)))
         if change is None or pose.turned_deg(reference.pose) > TURNED_MAX_DEG:
             return None
         return self._judged(reference, now, change, sigma_mm, covariance)
@@ -211,12 +213,13 @@ class Motion:
         elif self._misfits >= MISFITS:
             self.another = True
 
-    def _begin(self, time_ns: int, points: F32, face: Face) -> None:
+    def _begin(self, frames: FrameSet, points: F32, face: Face) -> None:
         if len(points) < LEAST_POINTS:
             return
         pose, size_mm = first_pose(face.points_mm)
-        seen = _Frame(time_ns, face.distance_mm, pose.of(points), pose.of(face.points_mm).astype(np.float64), pose)
-        self._start = Surface.of([seen.points], size_mm, seen.landmarks)
+        landmarks = pose.of(face.points_mm).astype(np.float64)
+        seen = _Frame(frames.timestamp_ns, _far(frames, face), pose.of(points), landmarks, pose)
+        self._start = Surface.of([seen.points], size_mm, landmarks)
         self._newest.append(seen)
 
     def _averaged(self, now: _Frame, change: F64) -> F64 | None:
@@ -240,8 +243,10 @@ class Motion:
         lower = reference.known & reference.known[:, ::-1] & LOWER
         if lower.sum() < LEAST_KNOWN * LOWER.sum():
             return None
-        farther = _square(max(now.distance_mm, reference.distance_mm)) / _square(reference.distance_mm)
-        variance = reference.variance_mm2 * farther**2 * (1 / len(self._changes) + 1 / reference.frames)
+        farthest = max(now.far, reference.far)
+        variance = (
+            reference.variance_mm2 * (farthest / reference.far) ** 4 * (1 / len(self._changes) + 1 / reference.frames)
+        )
         agreed = _agreed(change)
         lower_mm, mouth_mm, cheeks_mm, chin_mm = (
             _rms(agreed, lower & region, TIED * variance) for region in (LOWER, MOUTH, CHEEKS, CHIN)
@@ -252,9 +257,7 @@ class Motion:
         of_registration = float(lever @ covariance @ lever) * sigma_mm**2 * INDEPENDENT
         of_cells = variance * INDEPENDENT / max(int(lower.sum()), 1)
         limits = self._limits
-        limit_mm = limits.motion_min_mm + limits.motion_min_mm_at_1m * _square(
-            max(now.distance_mm, reference.distance_mm)
-        )
+        limit_mm = limits.motion_min_mm + limits.motion_min_mm_at_1m * farthest**2
         return Deformation(
             lower_mm=lower_mm,
             upper_mm=upper_mm,
@@ -268,19 +271,19 @@ class Motion:
         )
 
 
-def _square(distance_mm: float) -> float:
-    return (distance_mm / 1000) ** 2
+def _far(frames: FrameSet, face: Face) -> float:
+    """Metres, of a camera of 600 px."""
+    return face.distance_mm / 1000 * FOCAL_PX / frames.intrinsics.fx
 
 
 def _reference(seen: Sequence[_Frame], size_mm: float) -> _Reference:
     landmarks = np.mean([frame.landmarks for frame in seen], axis=0)
     surface = Surface.of([frame.points for frame in seen], size_mm, landmarks)
-    changes = np.stack([_cells(frame.points, surface) for frame in seen])
+    changes = np.stack([_of_the_face(_cells(frame.points, surface)) for frame in seen])
     known = np.isfinite(changes).sum(axis=0) >= 2
     variances = np.nanvar(changes[:, known], axis=0, ddof=0) * len(seen) / (len(seen) - 1)
     variance = float(np.median(variances)) / MEDIAN_OF_VARIANCE if known.any() else float("nan")
-    farthest_mm = max(frame.distance_mm for frame in seen)
-    return _Reference(surface, seen[-1].pose, farthest_mm, known, variance, len(seen))
+    return _Reference(surface, seen[-1].pose, max(frame.far for frame in seen), known, variance, len(seen))
 
 
 def _cells(points: F32, surface: Surface) -> F64:
@@ -293,11 +296,20 @@ def _cells(points: F32, surface: Surface) -> F64:
     at = row[inside] * COLUMNS + column[inside]
     count = np.bincount(at, minlength=ROWS * COLUMNS)
     total = np.bincount(at, apart[inside], ROWS * COLUMNS)
-    change = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(ROWS, COLUMNS)
-    strange = (np.abs(change) > APART_MM).astype(np.uint8)
-    beside = cv2.dilate(strange, np.ones((2 * BESIDE + 1, 2 * BESIDE + 1), np.uint8)) > 0
-    kept: F64 = np.where(beside, np.nan, np.clip(change, -CLIPPED_MM, CLIPPED_MM))
+    change: F64 = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(ROWS, COLUMNS)
+    return change
+
+
+def _of_the_face(change: F64) -> F64:
+    """`change` without what came or went, and what lies beside it; no cell beyond `CLIPPED_MM`."""
+    strange = _grown(change < -NEARER_MM, BESIDE_NEARER) | _grown(change > FARTHER_MM, BESIDE_FARTHER)
+    kept: F64 = np.where(strange, np.nan, np.clip(change, -CLIPPED_MM, CLIPPED_MM))
     return kept
+
+
+def _grown(cells: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    """`cells` and those up to `by` beside them."""
+    return np.asarray(cv2.dilate(cells.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)) > 0)
 
 
 def _agreed(change: F64) -> F64:

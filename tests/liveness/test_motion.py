@@ -114,18 +114,18 @@ def test_finger_taken_away_from_a_rigid_chin_does_not_count(x_mm: float, y_mm: f
 
 
 def test_finger_counts_once_things_that_come_and_go_are_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(motion_module, "APART_MM", np.inf)
+    monkeypatch.setattr(motion_module, "NEARER_MM", np.inf)
     held = ((covered(frames, 0, 95, **FINGER), face) for frames, face in (seen(number=n) for n in range(6, 9)))
     assert shown(rested(), *held).excess >= 1
 
 
 def test_flap_on_one_side_of_a_mask_does_not_count() -> None:
-    assert kept_up(rested(), Head(flap_mm=7.0)).excess < 1
+    assert kept_up(rested(), Head(flap_mm=4.5)).excess < 1
 
 
 def test_flap_counts_once_both_sides_need_not_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(motion_module, "_agreed", lambda change: np.nan_to_num(np.abs(change)))
-    assert kept_up(rested(), Head(flap_mm=7.0)).excess >= 1
+    assert kept_up(rested(), Head(flap_mm=4.5)).excess >= 1
 
 
 def test_another_face_is_told_and_shows_nothing() -> None:
@@ -157,11 +157,11 @@ def test_one_frame_that_does_not_fit_is_not_another_face() -> None:
 
 
 def test_settling_takes_the_newest_frames_for_the_face_at_rest() -> None:
-    motion = rested()
-    assert kept_up(motion, OPEN).excess >= 1
-    shown(motion, *(seen(OPEN, number=number) for number in range(9, 12)))
+    motion, smiling = rested(), Head(smile_mm=4.5)
+    assert kept_up(motion, smiling).excess >= 1
+    shown(motion, *(seen(smiling, number=number) for number in range(9, 12)))
     motion.settle()
-    assert kept_up(motion, OPEN, first=12).excess < 0.5
+    assert kept_up(motion, smiling, first=12).excess < 0.5
     assert kept_up(motion, REST, first=15).excess >= 1
 
 
@@ -188,7 +188,7 @@ def test_frame_without_depth_is_not_measured_and_changes_nothing() -> None:
 
 def test_face_at_the_edge_of_the_picture_or_of_no_size_is_not_measured() -> None:
     frames, face = seen()
-    nowhere = replace(face, points_mm=face.points_mm + np.float32([900, 0, 0]))
+    nowhere = replace(face, points_mm=face.points_mm + np.array([900, 0, 0], np.float32))
     point = replace(face, points_mm=np.zeros((5, 3), np.float32))
     motion = Motion(LIMITS)
     for _ in range(6):
