@@ -1,6 +1,7 @@
 """How near one presentation came to being accepted, as one number that a search can climb.
 
-    0 to 1   gates of shape, light and code: the share that held, over the frames that were looked at
+    0 to 1   gates of shape, light and code: the share that held, over the frames that were looked at; one that failed
+             counts by how near its value is to its limit
     1 to 2   all of them held in a frame, the cues did not weigh enough: nearer to 2 the less was missing
     2 to 3   the cues weighed enough as well: the share of what the policy asks for besides (motion, attention); motion
              that was not enough counts by how much there was
@@ -12,6 +13,7 @@ Rules kept here:
 """
 
 import math
+import re
 from typing import Final
 
 from firmware.liveness.evidence import PENDING, Gate
@@ -21,6 +23,8 @@ from firmware.liveness.verdict import DYNAMIC, GATES, Verdict, holds, wanted
 ACCEPTED: Final = 3.0
 _NATS = 4.0  # missing, that take all but a third of a step away
 _NEARLY = 0.99
+_FAILED = 0.9
+_LIMIT = re.compile(r"(?:>= )?(?P<low>\d+(?:\.\d+)?)(?:\.\.(?P<high>\d+(?:\.\d+)?))?")
 
 
 class Nearness:
@@ -47,8 +51,7 @@ class Nearness:
             return
         self.faced = True
         gates = {gate.name: gate for gate in finding.gates}
-        fine = [name for name in GATES if name in gates and _not_against(gates[name])]
-        self._shares.append(len(fine) / len(GATES))
+        self._shares.append(sum(_held(gates[name]) for name in GATES if name in gates) / len(GATES))
         if not all(name in gates and holds(gates[name]) for name in GATES) or math.isnan(finding.llr):
             return
         missing = self._policy.llr_min - finding.llr
@@ -70,8 +73,15 @@ class Nearness:
         return max(self._best, share * _NEARLY)
 
 
-def _not_against(gate: Gate) -> bool:
-    return holds(gate) or gate.reason == PENDING
+def _held(gate: Gate) -> float:
+    """1 where it holds or waits for more frames; else how near its value is to the limit it is told with (`within`)."""
+    if holds(gate) or gate.reason == PENDING:
+        return 1.0
+    limit = _LIMIT.match(gate.limit)
+    if limit is None or not gate.value > 0:
+        return 0.0
+    low, high = float(limit["low"]), float(limit["high"] or math.inf)
+    return min(gate.value / low if gate.value < low else high / gate.value, 1.0) * _FAILED
 
 
 def _share(gate: Gate | None) -> float:

@@ -3,7 +3,7 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from firmware.liveness.evidence import PENDING, Cue, Gate
+from firmware.liveness.evidence import PENDING, Cue, Gate, within
 from firmware.liveness.policy import Policy
 from firmware.liveness.verdict import GATES, Verdict, weigh
 from hil.rig.attack_score import ACCEPTED, Nearness
@@ -38,6 +38,18 @@ def test_the_best_frame_counts_once_everything_static_held() -> None:
 def test_what_waits_is_not_against_it_but_has_not_held_either() -> None:
     waiting = [replace(gate, passed=False, reason=PENDING) if gate.name == "code" else gate for gate in HELD]
     assert _score(_verdict(waiting, 5.0)) == pytest.approx(0.99)
+
+
+def test_a_gate_that_failed_counts_by_how_near_it_is_to_its_limit() -> None:
+    def relief(value: float) -> float:
+        gates = [within("relief", value, 1.4, math.inf, "mm", "flat"), *HELD[:2]]
+        return _score(_verdict(gates))
+
+    def size(value: float) -> float:
+        return _score(_verdict([within("eye_distance", value, 42, 78, "mm", "wrong_size"), *HELD[:2]]))
+
+    assert relief(math.nan) == relief(0.0) < relief(0.3) < relief(1.3) < relief(1.5) == size(60) < 1
+    assert size(90) < size(80) < size(60) > size(41) > size(20) > 0
 
 
 def test_motion_without_a_value_counts_as_none() -> None:
