@@ -31,7 +31,7 @@ from firmware.runtime.config import Config, EmitterConfig, Profile, load_config
 from firmware.runtime.lights import open_board
 from firmware.runtime.messages import Status, StatusReply
 from firmware.vision.calibration import CalibrationError
-from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, runtime_of
+from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, IRIS, MESH, runtime_of
 
 BROKER_TIMEOUT_S = 3.0
 EXPECTED = (
@@ -148,7 +148,7 @@ def _networks(config: Config, profile: Profile) -> str:
     site = Path(config.site_calibration) if config.site_calibration is not None else None
     _, judge, digest = open_analyst(profile, Path(config.models_dir), site, config.npu)
     runs_on = ", ".join(
-        f"{name} on {runtime_of(name, config.npu.runtime)}" for name in (DETECTOR, EMBEDDER, DEPTH_EMBEDDER)
+        f"{name} on {runtime_of(name, config.npu.runtime)}" for name in (DETECTOR, EMBEDDER, DEPTH_EMBEDDER, MESH, IRIS)
     )
     return (
         f"verified against the manifest; {runs_on}; scores of {judge.calibration.population} people, evidence "
