@@ -4,7 +4,8 @@ Rules kept here:
 - Every gate of `GATES` must be there and hold, with a value; one that is missing refuses. No weight can make up for it.
 - Only then are the cues weighed: their log-likelihood ratios add up, each bounded, and the sum must reach the policy's
   least. Each cue of the policy counts exactly once, and what is no finite number counts against.
-- What speaks against it is named before what is still missing: waiting helps no artefact.
+- What speaks against it is named before what is still missing: waiting helps no artefact. Eyes that look elsewhere are
+  nobody's attack, so what the cues say is named before them: a head without eyes would else never count as one.
 - What a policy wants besides (motion, attention, a secret) are gates like the others. Where motion is asked for in
   doubt, the cues say whether it is; they never make up for it once it is.
 """
@@ -93,12 +94,15 @@ def weigh(gates: Sequence[Gate], cues: Sequence[Cue], policy: Policy) -> Verdict
     llr = sum(cue.llr for cue in counted) if complete else math.nan
     enough = math.isfinite(llr) and llr >= policy.llr_min
     held = {gate.name for gate in gates if holds(gate)}
-    failed = [gate.reason or UNKNOWN for gate in gates if not holds(gate)]
-    against = [reason for reason in failed if reason != PENDING]
+    failed = [gate for gate in gates if not holds(gate)]
+    against = [gate.reason or UNKNOWN for gate in failed if gate.reason != PENDING and gate.name != ATTENTIVE]
+    elsewhere = [gate.reason or UNKNOWN for gate in failed if gate.reason != PENDING and gate.name == ATTENTIVE]
     if against:
         reason = against[0]
     elif held.issuperset(GATES) and not enough:
         reason = NOT_ALIVE
+    elif elsewhere:
+        reason = elsewhere[0]
     elif failed:
         reason = PENDING
     elif not held.issuperset(wanted(policy, llr)):

@@ -143,3 +143,12 @@ def test_what_the_cues_say_against_it_is_named_without_waiting_for_motion() -> N
     gates = [*(gate(one) for one in GATES), gate(DYNAMIC, math.nan, False, PENDING)]
     assert weigh(gates, cues(policy, -ALIVE), policy).reason == "not_alive"
     assert weigh(gates, cues(policy), policy).pending
+
+
+def test_what_the_cues_say_against_it_is_named_before_eyes_that_look_elsewhere() -> None:
+    policy = ALL["payment"]
+    gates = [*(gate(one) for one in (*GATES, DYNAMIC)), gate(ATTENTIVE, 0.0, False, "not_attentive")]
+    assert weigh(gates, cues(policy, -ALIVE), policy).reason == "not_alive"
+    assert weigh(gates, cues(policy), policy).reason == "not_attentive"
+    flat = [gate("relief", 0.0, False, "flat"), *gates[1:]]
+    assert weigh(flat, cues(policy, -ALIVE), policy).reason == "flat"
