@@ -19,7 +19,7 @@ SPAN: Final = (0.28, 0.19)
 CHEEK, CHEEK_DOWN = 0.12, 0.7
 """Radius of a piece of cheek, of the eyes' distance; where it lies from eye to mouth corner."""
 DARK = -1.0
-"""Nats. 44 ICT people without lenses had -0.55 and more, 24 with opaque ones -1.3 and less (docs/attention.md)."""
+"""Nats. ICT people without lenses had -0.53 and more, with opaque ones -1.4 and less (docs/attention.md)."""
 LEAST_PX = 12
 """Of the flood's own light: less than this many pixels of an eye or a cheek say nothing."""
 
