@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from hil.rig.customer import enrol, pay
+from hil.rig.customer import enrol, obliging, pay
 from hil.rig.module_faults import lit_site
 from hil.rig.site import Site
 from hil.sensor.bench import Bench, write_bench
-from hil.sensor.stage import Person, Stage
+from hil.sensor.stage import Alive, Person, Stage
 
 pytestmark = pytest.mark.long
 
@@ -41,6 +41,12 @@ def ending(site: Site, stage: Stage) -> str:
 def test_a_person_pays_and_her_print_does_not(site: Site) -> None:
     assert ending(site, PAYER) == "approved"
     assert ending(site, Stage(subject=Person(90_021), artefact="flat_print")) == "flat"
+
+
+def test_asked_to_move_she_pays_and_her_printed_head_does_not(site: Site) -> None:
+    alive = Alive("virtual-90021", obliging())
+    for stage, ends in ((Stage(alive), "approved"), (Stage(alive, "printed_head_painted"), "no_answer")):
+        assert pay(site, stage, "payer", "12.50", assurance="dynamic").reason == ends
 
 
 def test_rows_that_drifted_are_named_and_mended_without_a_restart(site: Site, bench: Path) -> None:
