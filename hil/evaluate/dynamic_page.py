@@ -12,6 +12,7 @@ from firmware.runtime.config import load_profile
 from hil.evaluate import sources
 from hil.evaluate.dynamic_protocol import (
     FPS,
+    LONG_FPS,
     MANNERS,
     MOVING_JAMES,
     PAUSE_S,
@@ -81,6 +82,7 @@ def page(found: Found) -> str:
             pause=f"{PAUSE_S[0]:g} to {PAUSE_S[1]:g}",
             fps=FPS,
             turned_fps=TURNED_FPS,
+            long_fps=LONG_FPS,
             look_s=load_profile("payment").look_s,
             least=LEAST_CELL,
             watched=found.protocol.watched,

@@ -21,8 +21,9 @@ from hil.evaluate.protocol import CELLS_MM, MANNEQUIN, NATURAL, Protocol
 from hil.evaluate.shots import TURNS, Shot
 from hil.people.living import Prompt
 
-FPS, TURNED_FPS = 15.0, 10.0
-"""FrameSets a second: what a terminal gets, and of what is turned what a busy board still judges."""
+FPS, TURNED_FPS, LONG_FPS = 15.0, 10.0, 8.0
+"""FrameSets a second: what a terminal gets; of what is turned, and of masks and resin, which are watched longest, what
+a busy board still judges."""
 FRAMES = 192
 """Of one presentation at most: longer than a terminal looks."""
 PAUSE_S = (1.0, 2.5)
@@ -31,10 +32,10 @@ RIGID = ("printed_head_painted", "printed_head_bare", MANNEQUIN, "rigid_mask", "
 """Nothing of these may get in."""
 SOFT = ("printed_head_translucent", "silicone_mask")
 """Not claimed."""
+LONG = ("rigid_mask", *SOFT)
 MOVING_JAMES, STILL_JAMES = "james, deformation transferred", "james, the scan at rest"
 PEOPLE = "people"
-CHUNK = 50
-"""Pairs of a species before it is another's turn."""
+ROUNDS = 6
 _TURN, _JAMES = 0x7C21, 0x1A3E5
 
 Manner = Literal["held", "turned"]
@@ -68,16 +69,14 @@ class Moving:
         watched: pairs of a species and manner that motion alone decides on, too.
         door: pairs of a species before a door.
         takes: of james, at rest and moving.
-        first: people that are shown before anything else.
         frames: of a presentation at most.
     """
 
     base: Protocol
     soft: int = 100
-    watched: int = 20
+    watched: int = 10
     door: int = 100
     takes: int = 20
-    first: int = 250
     frames: int = FRAMES
 
     @property
@@ -101,41 +100,37 @@ class Moving:
         count = self.door if policy == "door" else self.soft if species in SOFT else self.base.pairs
         watched = self.watched if policy == "payment" and species in RIGID else 0
         first = self._half if manner == "turned" else 0
+        fps = LONG_FPS if policy == "payment" and species in LONG else FPS
+        shots = (self._filmed(shot, fps) for shot in self._instruments[species][:count])
         return tuple(
-            Presented(
-                named(species, manner), _turned(self._filmed(shot), manner), policy, first <= place < first + watched
-            )
-            for place, shot in enumerate(self._instruments[species][:count])
+            Presented(named(species, manner), _turned(shot, manner), policy, first <= place < first + watched)
+            for place, shot in enumerate(shots)
         )
 
     @property
     def in_order(self) -> Iterator[tuple[Presented, ...]]:
-        """All of it, every part of one row, so that what is done first can be read first."""
-        yield self.people[: self.first]
-        for start in range(0, self._half, CHUNK):
-            for species in RIGID:
-                chunk = slice(start, min(start + CHUNK, self._half))
-                yield self.pairs(species, "held")[chunk]
-                yield self.pairs(species, "turned")[self._half :][chunk]
-        yield self.james
-        yield self.people[self.first :]
-        for species in SOFT:
-            yield self.pairs(species, "held")
-        yield self.at_the_door
-        for species in (*RIGID, *SOFT):
-            yield self.pairs(species, "held", "door")
-        for species in SOFT:
-            yield self.pairs(species, "turned")
+        """All of it, every part of one row, in rounds: whoever stops early has some of everything that is asked for."""
+        half = self._half
+        sets = [self.people, *(self.pairs(one, "held")[:half] for one in RIGID)]
+        sets += [self.pairs(one, "turned")[half:] for one in RIGID]
+        sets += [self.james[: self.takes], self.james[self.takes :], self.at_the_door]
+        sets += [self.pairs(one, "held", "door") for one in (*RIGID, *SOFT)]
+        for turn in range(ROUNDS):
+            for one in sets:
+                yield one[len(one) * turn // ROUNDS : len(one) * (turn + 1) // ROUNDS]
+        for manner in MANNERS:
+            for species in SOFT:
+                yield self.pairs(species, manner)
         for species in RIGID:
-            yield self.pairs(species, "held")[self._half :]
-            yield self.pairs(species, "turned")[: self._half]
+            yield self.pairs(species, "held")[half:]
+            yield self.pairs(species, "turned")[:half]
 
     @property
     def _half(self) -> int:
         return (self.base.pairs + 1) // 2
 
-    def _filmed(self, shot: Shot) -> Shot:
-        return replace(shot, fps=FPS, frames=self.frames)
+    def _filmed(self, shot: Shot, fps: float = FPS) -> Shot:
+        return replace(shot, fps=fps, frames=self.frames)
 
     @cached_property
     def _instruments(self) -> dict[str, tuple[Shot, ...]]:
@@ -153,7 +148,6 @@ FEW = Moving(
     watched=0,
     door=0,
     takes=1,
-    first=2,
     frames=2,
 )
 """What CI runs: nothing of the evaluation, and no rate follows from it."""
@@ -173,7 +167,7 @@ def _turned(shot: Shot, manner: Manner) -> Shot:
     while at_s < FRAMES / FPS:
         prompts.append(Prompt(TURNS[int(rng.integers(len(TURNS)))], at_s))
         at_s += float(rng.uniform(*PAUSE_S))
-    return replace(shot, fps=TURNED_FPS, prompts=tuple(prompts))
+    return replace(shot, fps=min(shot.fps, TURNED_FPS), prompts=tuple(prompts))
 
 
 def _james(place: int) -> Shot:
