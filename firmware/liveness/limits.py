@@ -28,6 +28,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stretch_max: float
     motion_min_mm: float
     motion_min_mm_at_1m: float
+    motion_turned_deg: float
+    motion_carried: float
     motion_passive_times: float
     motion_other_min_mm: float
     motion_other_min_mm_at_1m: float

@@ -13,8 +13,8 @@ Rules kept here:
 - What comes nearer than a lip does (`NEARER_MM`) is a thing before the face, what goes farther than a chin
   (`FARTHER_MM`) was one, or is a hole: neither counts, nor what lies beside it.
 - Two moments are averaged (`APART_S`): their noise differs, and a movement lasts.
-- The limit grows with the square of the larger of both distances, as depth noise does. Distance counts in metres times
-  600 px over the focal length: `far`.
+- The limit grows with the square of the larger of both distances, as depth noise does (in metres times 600 px over the
+  focal length: `far`), and with how far the face has turned and come nearer since: dots then fall elsewhere on it.
 - The reference is made of frames that fit each other. What does not fit it moves nothing, and twice in a row is
   another face.
 """
@@ -256,13 +256,16 @@ class Motion:
         lever = _lever(reference.surface.size_mm)
         of_registration = float(lever @ covariance @ lever) * sigma_mm**2 * INDEPENDENT
         of_cells = variance * INDEPENDENT / max(int(lower.sum()), 1)
-        limits = self._limits
-        limit_mm = limits.motion_min_mm + limits.motion_min_mm_at_1m * farthest**2
+        turned_deg, limits = now.pose.turned_deg(reference.pose), self._limits
+        moved = (turned_deg / limits.motion_turned_deg) ** 2 + (
+            (now.far / reference.far - 1) / limits.motion_carried
+        ) ** 2
+        limit_mm = (limits.motion_min_mm + limits.motion_min_mm_at_1m * farthest**2) * (1 + moved)
         return Deformation(
             lower_mm=lower_mm,
             upper_mm=upper_mm,
             sigma_mm=float(np.sqrt(of_registration + of_cells)),
-            turned_deg=now.pose.turned_deg(reference.pose),
+            turned_deg=turned_deg,
             excess=lower_mm / limit_mm,
             passive_excess=lower_mm / (limit_mm * limits.motion_passive_times),
             mouth_mm=mouth_mm,

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from drivers.camera import CameraInfo, Emitter, FrameSet
 from firmware.liveness.code import LEVELS
+from firmware.liveness.limits import Limits
+from firmware.liveness.motion import Deformation, Motion
 from firmware.vision.detect import Detector
 from firmware.vision.face import Face, NoFace
 from hil.artefacts.families import exchanged
@@ -29,7 +31,7 @@ from hil.artefacts.touched_print import finger
 from hil.artefacts.worn import SIZE_MM, relief
 from hil.evaluate.protocol import drawn
 from hil.evaluate.shots import Shot, actor, sensor_of
-from hil.people.living import Prompt, PromptKind
+from hil.people.living import Answer, Prompt, PromptKind, Timeline
 from hil.rig.render import living
 from hil.rig.scenario import BONA_FIDE
 from hil.sensor.cycle import take
@@ -66,6 +68,7 @@ class Trial:
         carried: whether it is carried to and fro.
         touched: whether one or two fingers are laid on its lower face, or taken off it.
         sensor: a preset.
+        distance_mm: where it is held; None draws that.
         frames: how many.
     """
 
@@ -76,7 +79,16 @@ class Trial:
     carried: bool = False
     touched: bool = False
     sensor: str = "structured-light"
+    distance_mm: float | None = None
     frames: int = FRAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What motion said of one frame, `time_s` after the first."""
+
+    time_s: float
+    deformation: Deformation
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,7 @@ def filmed(trial: Trial, detector: Detector, root: Path) -> Iterator[Seen]:
 def kept_at(trial: Trial, root: Path) -> Path:
     """The file that holds `trial`."""
     ways = f"{trial.turned}-{trial.carried:d}{trial.touched:d}"
+    ways += "" if trial.distance_mm is None else f"-{trial.distance_mm:.0f}"
     return root / f"{trial.sensor}-{trial.name}-{trial.number}-{trial.asked}-{ways}.zst"
 
 
@@ -135,9 +148,41 @@ class _Kept(msgspec.Struct, frozen=True):
     ipd_mm: float
 
 
-def performance(trial: Trial) -> tuple[Performance, float]:
-    """What is filmed, and how far away it is held. Raises PeopleError, ArtefactError."""
-    rng = np.random.default_rng([FIRST_SEED, trial.number, _DRAWN, *trial.name.encode()])
+def measured(trial: Trial, detector: Detector, limits: Limits, root: Path) -> list[Moved]:
+    """What motion says of each frame of `trial` that it can measure; its prompt is shown at `ASKED_AT_S`.
+
+    Raises:
+        PeopleError, ArtefactError: it cannot be made.
+    """
+    motion, asked, found = Motion(limits), False, []
+    for seen in filmed(trial, detector, root):
+        time_s = seen.frames.timestamp_ns / 1e9
+        if seen.face is None:
+            continue
+        if not asked and time_s >= ASKED_AT_S:
+            motion.settle()
+            asked = True
+        moved = motion.follow(seen.frames, seen.face)
+        if motion.another:
+            motion.reset()
+        if moved is not None:
+            found.append(Moved(time_s, moved))
+    return found
+
+
+def answer(trial: Trial) -> Answer:
+    """What the person of a bona fide `trial`, who is asked something, does about it."""
+    asked = () if trial.asked is None else (Prompt(trial.asked, ASKED_AT_S),)
+    return Timeline(int(_drawn(trial).integers(2**31)), asked).answers[0]
+
+
+def _drawn(trial: Trial) -> np.random.Generator:
+    return np.random.default_rng([FIRST_SEED, trial.number, _DRAWN, *trial.name.encode()])
+
+
+def performance(trial: Trial) -> Performance:
+    """What is filmed. Raises PeopleError, ArtefactError."""
+    rng = _drawn(trial)
     person = FIRST_SEED + trial.number
     seed = int(rng.integers(2**31))
     held = {
@@ -146,13 +191,15 @@ def performance(trial: Trial) -> tuple[Performance, float]:
         "pitch_deg": float(rng.uniform(*PITCH_DEG)),
         "unsteady": float(rng.uniform(*UNSTEADY)),
     }
+    if trial.distance_mm is not None:
+        held["distance_mm"] = trial.distance_mm
     asked = () if trial.asked is None else (Prompt(trial.asked, ASKED_AT_S),)
     turned = () if trial.turned is None else (Prompt(trial.turned, TURNED_AT_S),)
     shown = actor("ict", person)
     if trial.name == BONA_FIDE:
         held["unsteady"] = min(held["unsteady"], 1.5)
         made = living(shown, Attacker(seed, None, (*asked, *turned)), **held).performance
-        return exchanged(made, "training", person, person, shown), held["distance_mm"]
+        return exchanged(made, "training", person, person, shown)
     species = SPECIES[trial.name]
     held |= {key: drawn(limit, rng, NARROWED.get(key)) for key, limit in species.shape.items()}
     wearer = actor("ict", person + WEARER) if species.worn else None
@@ -161,7 +208,7 @@ def performance(trial: Trial) -> tuple[Performance, float]:
     made = exchanged(made, "training", skin, int(np.random.default_rng([seed, _MATTER]).integers(2**31)), wearer)
     if trial.touched:
         made = _touched(made, rng)
-    return (_carried(made, rng) if trial.carried else made), held["distance_mm"]
+    return _carried(made, rng) if trial.carried else made
 
 
 def _carried(made: Performance, rng: np.random.Generator) -> Performance:
@@ -200,7 +247,7 @@ def _touched(made: Performance, rng: np.random.Generator) -> Performance:
 
 
 def _film(trial: Trial, detector: Detector) -> Iterator[Seen]:
-    shown, _ = performance(trial)
+    shown = performance(trial)
     sensor = sensor_of(Shot(person=FIRST_SEED + trial.number, seed=0, generator="ict", sensor=trial.sensor))
     for number in range(trial.frames):
         rng = np.random.default_rng([FIRST_SEED, trial.number, _NOISE, number, *trial.name.encode()])
