@@ -7,8 +7,8 @@ Rules kept here:
 - Every species weighs the same, however many instruments of it there are.
 - Densities are Gaussian kernel estimates, each mixed with an even one worth a single presentation, so that a place
   where nothing fell is never worth more than the counts support; the ratio is bounded besides.
-- Where physics says that a cue can only rise or fall with life, the table does: dots' halo rises, edges fall. The
-  others speak at both ends: they rise to one best value and fall beyond it.
+- Where physics says that a cue can only rise or fall with life, the table does: dots' halo rises, edges fall; so does
+  the network's, by its own definition. The others speak at both ends: they rise to one best value and fall beyond it.
 - Who hides a cue gains nothing: unknown is worth what the cue says of artefacts on the mean, if that is against life.
 - Beyond anything that living people showed, nothing speaks for life.
 """
@@ -27,8 +27,15 @@ from firmware.liveness.cues.calibration import BOUND, CueCalibration, Table
 from firmware.liveness.policy import CueName
 
 LIVING: Final = "bona fide"
-CUES: Final[tuple[CueName, ...]] = ("photometric", "dot_halo", "eyes", "mask_edges")
-TREND: Final[Mapping[CueName, Literal["rising", "falling"]]] = {"dot_halo": "rising", "mask_edges": "falling"}
+CUES: Final[tuple[CueName, ...]] = ("photometric", "dot_halo", "eyes", "mask_edges", "network")
+TREND: Final[Mapping[CueName, Literal["rising", "falling"]]] = {
+    "dot_halo": "rising",
+    "mask_edges": "falling",
+    "network": "rising",
+}
+WITHIN: Final[Mapping[CueName, tuple[float, float]]] = {"network": (-2.0, 1.0)}
+"""Nats, of cues that are trusted less than `BOUND`. A network may be sure of what it never saw: that it recognised no
+instrument is worth less than that it recognised one."""
 POINTS = 33
 LEAST = 8
 """Presentations with a value, for a species to count."""
@@ -82,7 +89,8 @@ def _table(name: CueName, values: Values, species: Sequence[str]) -> Table:
     ratio = np.log(density) - np.log(against)
     ratio = _shaped(ratio, density + against, TREND.get(name))
     bound = min(BOUND, math.log(len(alive) / 3), math.log(sum(map(len, counted)) / 3))
-    ratio = np.clip(ratio, -bound, bound)
+    least, most = WITHIN.get(name, (-bound, bound))
+    ratio = np.clip(ratio, max(-bound, least), min(bound, most))
     beyond = (grid > alive.max() + 2 * width) | (grid < alive.min() - 2 * width)
     ratio[beyond] = np.minimum(ratio[beyond], 0)
     hidden = float(np.mean([np.interp(one, grid, ratio).mean() for one in counted]))

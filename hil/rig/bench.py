@@ -244,7 +244,7 @@ def _stages(frames: list[FrameSet], runs: int) -> dict[str, Cost]:
         "exposure and albedo": _cost(light, runs),
         "coherence": _cost(lambda i: coherence.check(*at(i), region(i)), runs),
         "emitter code": _cost(lambda i: code.read(at(i)[0], region(i)), runs),
-        "cues": _cost(lambda i: measure(*at(i), region(i), 1.0), runs),
+        "cues": _cost(lambda i: measure(*at(i), region(i), 1.0, basis.network), runs),
         "gates and cues together": _cost(lambda i: weigh(looks["weigh"], *at(i)), runs),
         "match": _cost(lambda _: judge.compare(embedded, enrolled), runs),
         "sign": _cost(lambda _: cose.sign(message, element.sign, kid, Receipt.TYP), runs),

@@ -3,7 +3,9 @@
 Writes `firmware/liveness/cues/cues.toml`, the values it rests on (`hil/evaluate/cue_values.json`) and the figure of
 docs/cues.md; chooses nothing else. Prints what least sum a policy needs to refuse a given share of bona fide people,
 and how many instruments of each species then pass: people by fits that left them out, species by fits that left the
-species out. Everything is simulated. Frames are kept under `build/cues`, so a cue that changed needs no rendering.
+species out. (The network behind cue `network` saw every species while it was trained, of other people:
+`liveness_left_out` is what leaves species out of that.) Everything is simulated. Frames are kept under `build/cues`, so
+a cue that changed needs no rendering.
 """
 
 import argparse
@@ -22,10 +24,12 @@ from rich.table import Table
 
 from firmware.liveness.cues import measure
 from firmware.liveness.cues.calibration import CueCalibration
+from firmware.liveness.cues.network import NETWORK
 from firmware.liveness.patch import patch
 from firmware.liveness.policy import CueName
 from hil.artefacts.species import SPECIES
 from hil.evaluate.cue_fit import CUES, LIVING, fit, load_values, total
+from models.load import load_network
 from models.train.cue_presentations import PEOPLE, VERSION, VICTIMS, WEARERS, presentation
 
 FRAMES = Path("build") / "cues"
@@ -35,8 +39,10 @@ PEOPLE_SHOWN, INSTRUMENTS = 200, 40
 FOLDS = 10
 REFUSED = 0.005
 SETS: Mapping[str, tuple[CueName, ...]] = {
-    "all four": CUES,
-    "without dots": ("photometric", "eyes", "mask_edges"),
+    "all five": CUES,
+    "without network": ("photometric", "dot_halo", "eyes", "mask_edges"),
+    "without dots": ("photometric", "eyes", "mask_edges", "network"),
+    "without dots and network": ("photometric", "eyes", "mask_edges"),
 }
 ABOUT = (
     "Simulated, ICT people, training materials, preset structured-light: {people} living people (seeds from {first}) "
@@ -69,9 +75,10 @@ def main() -> int:
 def _values(species: str, count: int, console: Console) -> list[list[float | None]]:
     """Of each presentation in which a face was found, the median of each cue."""
     rows: list[list[float | None]] = []
+    network = load_network(NETWORK)
     for number in track(range(count), species, console=console, transient=True):
         frames = [
-            measure(seen.frames, seen.face, patch(seen.frames, seen.face), None)
+            measure(seen.frames, seen.face, patch(seen.frames, seen.face), None, network)
             for seen in presentation(species, number, FRAMES)
         ]
         if frames:
@@ -160,7 +167,7 @@ def _draw(calibration: CueCalibration, values: Mapping[str, list[dict[CueName, f
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(2, 4, figsize=(15, 7), sharex="col", height_ratios=(2, 3))
+    figure, axes = plt.subplots(2, len(CUES), figsize=(18, 7), sharex="col", height_ratios=(2, 3))
     names = [LIVING, *sorted(set(values) - {LIVING})]
     for column, cue in enumerate(CUES):
         table = calibration.tables[cue]

@@ -106,7 +106,7 @@ def export(checkpoint: Path, faces_dir: Path, console: Console) -> None:
         calibration = _faces(TRAIN_PEOPLE[:CALIBRATION_PEOPLE], CALIBRATION_FRAMES, faces_dir)
         unseen = _faces(TUNE_PEOPLE[:TUNING_PEOPLE], tuple(range(TUNING_FRAMES)), faces_dir)
     with console.status("float ONNX, int8 ONNX, int8 TFLite: a minute"):
-        made = exported.converted(trained.network, calibration, NAME, checkpoint.with_name("tflite.log"))
+        made = exported.converted(trained.network, [calibration], NAME, checkpoint.with_name("tflite.log"))
     opened = exported.opened(made)
     with console.status("agreement on tuning people"):
         answers = {key: exported.run(network, unseen) for key, network in opened.items()}

@@ -14,19 +14,21 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from firmware.liveness.cues.network import NETWORK as NAME
-from firmware.liveness.cues.network import alive
+from firmware.liveness.cues.network import View, alive
 from models.answers import compare, save_answers
 from models.manifest import ModelError
 from models.train import exported
 from models.train.liveness import equal_error, load
 from models.train.liveness_batches import Batches
 from models.train.liveness_card import FileRow, write_card
-from models.train.liveness_faces import TRAIN_PEOPLE, TUNE_PEOPLE, Stored
+from models.train.liveness_faces import KINDS, TRAIN_PEOPLE, TUNE_PEOPLE, Stored, scales
 from models.train.liveness_network import LivenessNetwork
 from models.train.liveness_rates import rows
 from models.train.manifest_lines import rewrite
 
-CALIBRATION_PEOPLE, CALIBRATION_EVERY = 60, 3
+CALIBRATION_PEOPLE, CALIBRATION_FACES = 120, 16  # of each kind
+TOGETHER = 2  # faces whose ranges are averaged; the widest of such averages counts
+CHECKED, SAME = 50, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,13 @@ def export(checkpoint: Path, faces_dir: Path, console: Console) -> None:
     seen = load(TRAIN_PEOPLE[:CALIBRATION_PEOPLE], faces_dir)
     tune = load(TUNE_PEOPLE[: trained.plan["tune_people"]], faces_dir)
     unseen = np.ascontiguousarray(batches.plain(tune).numpy())
-    calibration = np.ascontiguousarray(batches.plain(seen).numpy()[::CALIBRATION_EVERY])
+    _as_firmware_does(unseen, tune)
+    calibration = [
+        np.ascontiguousarray(batches.plain(seen, few).numpy())
+        for kind in range(len(KINDS))
+        for few in np.array_split(np.flatnonzero(seen.kind == kind)[:CALIBRATION_FACES], CALIBRATION_FACES // TOGETHER)
+        if len(few)
+    ]
     with console.status("float ONNX, int8 ONNX, int8 TFLite"):
         made = exported.converted(trained.network, calibration, NAME, checkpoint.with_name("tflite.log"))
     opened = exported.opened(made)
@@ -104,6 +112,16 @@ def export(checkpoint: Path, faces_dir: Path, console: Console) -> None:
         rates=rows(values["onnx"], tune),
     ):
         console.print(f"{path}: written")
+
+
+def _as_firmware_does(fed: NDArray[np.float32], faces: Stored) -> None:
+    """Raises ModelError where what training feeds is not what the firmware will."""
+    one, step_mm, share = (np.float32(scale) for scale in scales())
+    for place, row in enumerate(fed[:CHECKED]):
+        light, shape, relief, known = (plane[place] for plane in (faces.light, faces.shape, faces.relief, faces.known))
+        told = View(light * one, shape * one, relief * step_mm, known * share).channels()[0]
+        if float(np.abs(told - row).max()) > SAME:
+            raise ModelError("training and firmware make different channels of the same face; nothing written")
 
 
 def _count(people: range, faces_dir: Path) -> int:

@@ -1,6 +1,7 @@
 """What every export of a network of ours does: three files, opened, compared with float, written with their hashes."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,9 @@ def digest_of(parameters: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def converted(network: torch.nn.Module, calibration: F32, name: str, log: Path) -> dict[str, bytes]:
-    """`parent`, `onnx`, `tflite`: float ONNX and both int8 files, calibrated on (N, C, H, W)."""
-    model = convert.float_onnx(network, (1, *calibration.shape[1:]))
+def converted(network: torch.nn.Module, calibration: Sequence[F32], name: str, log: Path) -> dict[str, bytes]:
+    """`parent`, `onnx`, `tflite`: float ONNX and both int8 files, calibrated on groups of (N, C, H, W)."""
+    model = convert.float_onnx(network, (1, *calibration[0].shape[1:]))
     return {
         "parent": model.SerializeToString(deterministic=True),
         "onnx": convert.int8_onnx(model, calibration, name).SerializeToString(deterministic=True),

@@ -31,9 +31,9 @@ from models.train.liveness_network import LivenessNetwork
 class Plan:
     """What decides a training run; `without` is a group that is left out, empty for none."""
 
-    people: int = 600
-    tune_people: int = 110
-    epochs: int = 14
+    people: int = 326
+    tune_people: int = 90
+    epochs: int = 16
     batch: int = 64
     rate: float = 3e-3
     decay: float = 2e-2

@@ -83,7 +83,7 @@ def test_the_basis_of_liveness_is_bound_into_what_an_authorization_says(
     assert digest(RIG, models_dir) != before
 
 
-@pytest.mark.parametrize("name", ["yunet", "sface", "depth_identity"])
+@pytest.mark.parametrize("name", ["yunet", "sface", "depth_identity", "liveness"])
 def test_every_network_that_may_run_stands_in_the_manifest_whose_digest_is_bound(name: str) -> None:
     """Bytes that the manifest does not name do not run, so another network is another manifest."""
     text = (Path(manifest.__file__).parent / "manifest.toml").read_text()

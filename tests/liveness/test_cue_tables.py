@@ -57,6 +57,12 @@ def test_no_value_is_worth_more_than_the_bound_and_no_unknown_one_speaks_for_lif
         assert math.isfinite(value) or cue.llr <= 0
 
 
+def test_the_network_says_less_than_other_cues_may_and_less_for_life_than_against_it() -> None:
+    said = load_cues()[0].tables["network"].llr
+    assert min(said) >= -2
+    assert max(said) <= 1
+
+
 def test_a_cue_without_a_value_is_unknown_and_one_without_a_table_is_against_life() -> None:
     tables = parse(PLAIN)
     (eyes,) = tables.weigh({}, ["eyes"])

@@ -132,7 +132,8 @@ def test_what_is_missing_is_unknown_and_nothing_breaks() -> None:
     assert measure(frames, face, None, 1.0) == {}
 
 
-def _filmed(performance: Performance) -> tuple[FrameSet, Face]:
+def filmed(performance: Performance) -> tuple[FrameSet, Face]:
+    """One frame before the training preset, and the face the detector finds in it."""
     sensor = preset("structured-light")
     cycle = take(performance, 0.5, sensor, np.random.default_rng(5))
     own = math.hypot(sensor.projector.sigma_px, sensor.lens.psf_px)
@@ -157,9 +158,9 @@ def _filmed(performance: Performance) -> tuple[FrameSet, Face]:
 def test_simulated_faces_differ_as_the_cues_say(data_dir: Path, models_dir: Path) -> None:
     del models_dir
     person, other = (make_actor("ict", seed, data_dir=data_dir) for seed in (2_900_001, 2_900_004))
-    alive = _measured(*_filmed(living(person, Attacker(1)).performance))
-    plaster = _measured(*_filmed(SPECIES["mannequin"].perform(person, Attacker(1))))
-    cutout = _measured(*_filmed(SPECIES["cutout_print"].perform(person, Attacker(1, other))))
+    alive = _measured(*filmed(living(person, Attacker(1)).performance))
+    plaster = _measured(*filmed(SPECIES["mannequin"].perform(person, Attacker(1))))
+    cutout = _measured(*filmed(SPECIES["cutout_print"].perform(person, Attacker(1, other))))
     assert alive["dot_halo"] > plaster["dot_halo"] + 0.3
     assert alive["eyes"] < plaster["eyes"] - 0.15
     assert alive["photometric"] > plaster["photometric"]
@@ -192,7 +193,7 @@ def test_on_the_plain_sensor_three_cues_still_tell_a_person_from_plaster(data_di
 
 def test_all_cues_of_a_frame_cost_no_more_than_seven_milliseconds(data_dir: Path, models_dir: Path) -> None:
     del models_dir
-    frames, face = _filmed(
+    frames, face = filmed(
         living(make_actor("ict", 2_900_001, data_dir=data_dir), Attacker(1), distance_mm=320).performance
     )
     taken = []

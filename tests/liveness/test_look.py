@@ -75,7 +75,7 @@ def weighed(look: Look, shots: list[tuple[FrameSet, Face]]) -> Iterator[Verdict]
 
 def without_cues(basis: Basis) -> Basis:
     """So that it is the gates alone that decide."""
-    return replace(basis, policy=msgspec.structs.replace(basis.policy, cues=(), llr_min=0.0))
+    return replace(basis, policy=msgspec.structs.replace(basis.policy, cues=(), llr_min=0.0, llr_sure=0.0))
 
 
 def door() -> Basis:

@@ -91,7 +91,7 @@ def test_a_failed_check_with_a_successful_verdict_is_impossible(gates: list[Gate
         assert {one.name for one in gates} >= set(wanted(policy, verdict.llr))
 
 
-@given(llrs=st.lists(numbers, min_size=4, max_size=4), policy=policies)
+@given(llrs=st.lists(numbers, min_size=5, max_size=5), policy=policies)
 def test_a_score_is_never_inverted_and_no_number_is_never_a_yes(llrs: list[float], policy: Policy) -> None:
     said = [Cue(name, 0.5, llr) for name, llr in zip(policy.cues, llrs, strict=False)]
     total = sum(cue.llr for cue in said)

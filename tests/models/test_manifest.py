@@ -72,7 +72,7 @@ def test_a_missing_network_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_an_unknown_network_lists_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=r"no network 'resnet'.*depth_identity, iris, mesh, sface, yunet"):
+    with pytest.raises(ModelError, match=r"no network 'resnet'.*depth_identity, iris, liveness, mesh, sface, yunet"):
         read_network("resnet")
 
 

@@ -1,4 +1,4 @@
-"""The network trained here is what its manifest, its card and an NPU say it is; and how its lines are written."""
+"""Networks trained here are what their manifest, cards and an NPU say they are; and how their lines are written."""
 
 import math
 from pathlib import Path
@@ -13,27 +13,29 @@ from models.train.depth_card import Card, write_card
 from models.train.macs import macs
 from models.train.manifest_lines import rewritten
 
-NAME = "depth_identity"
+OURS = [name for name, entry in load_manifest().items() if entry.made is not None]
 MOST_BYTES, MOST_PARAMETERS, MOST_MACS = 2_000_000, 1_000_000, 60_000_000
-"""What issue and design allow it."""
+"""What issues and design allow each."""
 
 
-def _parent() -> onnx.ModelProto:
-    entry = find(NAME)
+def _parent(name: str) -> onnx.ModelProto:
+    entry = find(name)
     assert entry.parent is not None
-    return onnx.load_model_from_string(read_file(entry, entry.parent, NAME))
+    return onnx.load_model_from_string(read_file(entry, entry.parent, name))
 
 
-def test_it_is_small_enough() -> None:
-    for file in find(NAME).files.values():
+@pytest.mark.parametrize("name", OURS)
+def test_it_is_small_enough(name: str) -> None:
+    for file in find(name).files.values():
         assert (WEIGHTS_DIR / file.file).stat().st_size <= MOST_BYTES
-    assert sum(math.prod(tensor.dims) for tensor in _parent().graph.initializer) < MOST_PARAMETERS
-    assert find(NAME).macs < MOST_MACS
+    assert sum(math.prod(tensor.dims) for tensor in _parent(name).graph.initializer) < MOST_PARAMETERS
+    assert find(name).macs < MOST_MACS
 
 
-def test_it_has_nothing_an_npu_would_hand_back() -> None:
-    assert {node.op_type for node in _parent().graph.node} <= set(WHOLE)
-    quantised = onnx.load_model_from_string(read_network(NAME))
+@pytest.mark.parametrize("name", OURS)
+def test_it_has_nothing_an_npu_would_hand_back(name: str) -> None:
+    assert {node.op_type for node in _parent(name).graph.node} <= set(WHOLE)
+    quantised = onnx.load_model_from_string(read_network(name))
     assert {node.op_type for node in quantised.graph.node} <= {*WHOLE, "QuantizeLinear", "DequantizeLinear"}
     scaled = {name for node in quantised.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
     for node in quantised.graph.node:
@@ -41,8 +43,9 @@ def test_it_has_nothing_an_npu_would_hand_back() -> None:
             assert set(node.input) <= scaled, node.name
 
 
-def test_no_file_tells_where_or_when_it_was_made() -> None:
-    for file in (*find(NAME).files.values(), find(NAME).parent):
+@pytest.mark.parametrize("name", OURS)
+def test_no_file_tells_where_or_when_it_was_made(name: str) -> None:
+    for file in (*find(name).files.values(), find(name).parent):
         assert file is not None
         raw = (WEIGHTS_DIR / file.file).read_bytes()
         assert not any(trace in raw for trace in (b"/home/", b"/root/", b"/tmp/", b"/work/"))
