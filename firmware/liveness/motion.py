@@ -337,15 +337,17 @@ def _lever(size_mm: float) -> F64:
 
 
 def _regions() -> dict[str, NDArray[np.bool_]]:
-    """In shares of the way from eyes to mouth. Nothing reaches the edge of the face: a mask ends there."""
+    """In shares of the way from eyes to mouth."""
     row, column = np.mgrid[0:ROWS, 0:COLUMNS]
     x, y = np.abs(column - COLUMNS / 2 + 0.5) / CELLS, (row - ABOVE + 0.5) / CELLS
+    # away from the edge of the face: a mask ends there, and beside it its wearer's own jaw moves
+    face = (x / 0.9) ** 2 + ((y - 0.4) / 1.15) ** 2 < 1
     eyes = ((x - 0.47) / 0.24) ** 2 + (y / 0.16) ** 2 < 1
     return {
         "upper": (y < 0.5) & (y > -0.55) & (x < 0.8) & ~eyes,
-        "mouth": (x < 0.45) & (y > 0.75) & (y < 1.25),
-        "cheeks": (x > 0.4) & (x < 0.78) & (y > 0.6) & (y < 1.15),
-        "chin": (x < 0.45) & (y > 1.25) & (y < 1.55),
+        "mouth": face & (x < 0.45) & (y > 0.75) & (y < 1.25),
+        "cheeks": face & (x > 0.4) & (x < 0.78) & (y > 0.6) & (y < 1.15),
+        "chin": face & (x < 0.45) & (y > 1.25) & (y < 1.55),
     }
 
 
