@@ -28,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stretch_max: float
     motion_min_mm: float
     motion_min_mm_at_1m: float
+    motion_own_share: float
     motion_turned_deg: float
     motion_carried: float
     motion_passive_times: float

@@ -9,6 +9,8 @@ Rules kept here:
 - Both sides must agree: of a cell and its mirror image the lesser counts, and nothing where they differ in sign.
   Smiles, opened mouths and words are on both sides; a finger, a fold, a shadow, and most of what turning does to
   depth are on one.
+- The lower face must change its own shape (`own_mm`): one that moves as a whole is a jaw on a hinge, or a forehead that
+  was shifted to mislead the alignment.
 - Missing depth is no motion: a cell that is known in the reference and not now counts as unmoved.
 - What comes nearer than a lip does (`NEARER_MM`) is a thing before the face, what goes farther than a chin
   (`FARTHER_MM`) was one, or is a hole: neither counts, nor what lies beside it.
@@ -75,11 +77,13 @@ class Deformation:
         upper_mm: RMS over the part that does not move: what registration leaves in this frame.
         sigma_mm: uncertainty of `lower_mm`, one sigma: noise of the cells and of the registration.
         turned_deg: how far the face is turned from where it was at rest.
-        excess: `lower_mm` over what rigid things reach at this distance; 1 and more is deformation.
+        excess: `lower_mm` over what rigid things reach at this distance, or `own_mm` over a share of that, whichever is
+            less; 1 and more is deformation.
         passive_excess: the same over the higher limit that holds without any prompt.
         mouth_mm: as `lower_mm`, of the mouth alone.
         cheeks_mm: of the lower cheeks.
         chin_mm: from the lower lip down.
+        own_mm: as `lower_mm`, once the lower face as a whole is put back to where it fits best.
     """
 
     lower_mm: float
@@ -91,6 +95,7 @@ class Deformation:
     mouth_mm: float = 0.0
     cheeks_mm: float = 0.0
     chin_mm: float = 0.0
+    own_mm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,6 +256,7 @@ class Motion:
         lower_mm, mouth_mm, cheeks_mm, chin_mm = (
             _rms(agreed, lower & region, TIED * variance) for region in (LOWER, MOUTH, CHEEKS, CHIN)
         )
+        own_mm = _rms(_agreed(_put_back(change, lower)), lower, TIED * variance)
         upper = UPPER & np.isfinite(change)
         upper_mm = float(np.sqrt(np.mean(np.square(change[upper])))) if upper.any() else float("nan")
         lever = _lever(reference.surface.size_mm)
@@ -261,16 +267,18 @@ class Motion:
             (now.far / reference.far - 1) / limits.motion_carried
         ) ** 2
         limit_mm = (limits.motion_min_mm + limits.motion_min_mm_at_1m * farthest**2) * (1 + moved)
+        excess = min(lower_mm, own_mm / limits.motion_own_share) / limit_mm
         return Deformation(
             lower_mm=lower_mm,
             upper_mm=upper_mm,
             sigma_mm=float(np.sqrt(of_registration + of_cells)),
             turned_deg=turned_deg,
-            excess=lower_mm / limit_mm,
-            passive_excess=lower_mm / (limit_mm * limits.motion_passive_times),
+            excess=excess,
+            passive_excess=excess / limits.motion_passive_times,
             mouth_mm=mouth_mm,
             cheeks_mm=cheeks_mm,
             chin_mm=chin_mm,
+            own_mm=own_mm,
         )
 
 
@@ -321,6 +329,17 @@ def _agreed(change: F64) -> F64:
     agree = np.isfinite(change) & np.isfinite(mirrored) & (np.sign(change) == np.sign(mirrored))
     lesser: F64 = np.where(agree, np.minimum(np.abs(change), np.abs(mirrored)), 0.0)
     return lesser
+
+
+def _put_back(change: F64, region: NDArray[np.bool_]) -> F64:
+    """`change` without what moving and nodding all of `region` explains."""
+    known = region & np.isfinite(change) & np.isfinite(change[:, ::-1])
+    if known.sum() < 2:
+        return change
+    down = np.arange(ROWS, dtype=np.float64)[:, None] + np.zeros(COLUMNS)
+    design = np.column_stack([np.ones(int(known.sum())), down[known]])
+    (offset, slope), *_ = np.linalg.lstsq(design, change[known], rcond=None)
+    return np.asarray(change - offset - slope * down, np.float64)
 
 
 def _rms(agreed: F64, region: NDArray[np.bool_], noise_mm2: float) -> float:

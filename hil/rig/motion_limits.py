@@ -26,7 +26,7 @@ from firmware.vision.networks import DETECTOR, load_network
 from hil.rig.motion_trials import ASKED, ASKED_AT_S, RIGID, SILICONE, Moved, Trial, answer, measured, trials
 from hil.rig.scenario import BONA_FIDE
 
-MARGIN = 1.25
+MARGIN = 1.45
 
 Found = dict[Trial, list[Moved]]
 

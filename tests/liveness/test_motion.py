@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.camera import FrameSet
 from firmware.liveness import motion as motion_module
 from firmware.liveness.motion import MISFITS, Motion
 from hil.sensor.scene import Pose
 from tests.liveness.motion_heads import FRAME_NS, LIMITS, REST, Head, covered, kept_up, rested, seen, shown
+from tests.liveness.shapes import K
 
 OPEN = Head(opened_mm=12.0)
 
@@ -207,3 +209,26 @@ def test_frames_given_at_eight_a_second_are_measured_too() -> None:
     found = [motion.follow(*seen(head, number=number, fps_ns=2 * FRAME_NS)) for number, head in enumerate(heads)]
     assert found[-1] is not None
     assert found[-1].excess >= 1
+
+
+@pytest.mark.parametrize("shift_mm", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("down_to_mm", [-25.0, -15.0, -8.0])
+def test_forehead_that_is_shifted_on_a_rigid_head_does_not_count(down_to_mm: float, shift_mm: float) -> None:
+    motion = rested()
+    for frames, face in (seen(number=number) for number in range(6, 9)):
+        found = motion.follow(_banded(frames, down_to_mm, shift_mm), face)
+        assert found is None or found.excess < 1
+
+
+def test_shifted_forehead_counts_once_the_lower_face_need_not_change_its_own_shape() -> None:
+    motion = rested()
+    shifted = ((_banded(frames, -15.0, 3.0), face) for frames, face in (seen(number=n) for n in range(6, 9)))
+    moved = shown(motion, *shifted)
+    assert moved.lower_mm > 1.5
+    assert moved.own_mm < 0.2
+
+
+def _banded(frames: FrameSet, down_to_mm: float, shift_mm: float) -> FrameSet:
+    """`frames` of a head at 450 mm, all of it above `down_to_mm` brought nearer."""
+    above = ((np.arange(K.height) - K.cy) / K.fy * 450 < down_to_mm)[:, None]
+    return replace(frames, depth_mm=(frames.depth_mm - np.float32(shift_mm) * above).astype(np.float32))
