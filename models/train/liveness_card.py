@@ -14,8 +14,7 @@ import msgspec
 from models.manifest import ModelError
 from models.train.depth_card import CARDS, draw
 from models.train.liveness_faces import TRAIN_PEOPLE, TUNE_PEOPLE
-from models.train.liveness_left_out import RATES, Rates, load_rates
-from models.train.liveness_rates import MISSED, Row
+from models.train.liveness_rates import MISSED, RATES, Row, left_out_table, load_rates
 
 NAME = "liveness"
 _TEXT = Path(__file__).with_name("liveness_card.md")
@@ -81,21 +80,6 @@ def write_card(
     )
     text.write_text(written)
     return [text, curve]
-
-
-def left_out_table(rates: Rates) -> str:
-    """The table of docs and card."""
-    lines = [
-        "| group | faces | seen: pass | seen: ranked | left out: pass | left out: ranked |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, unseen in rates.left_out.items():
-        seen = rates.seen[name]
-        lines.append(
-            f"| {name.replace('_', ' ')} | {unseen.faces} | {100 * seen.passed:.0f} % | {seen.ranked:.3f} "
-            f"| {100 * unseen.passed:.0f} % | {unseen.ranked:.3f} |"
-        )
-    return "\n".join(lines)
 
 
 def _left_out() -> str:
