@@ -126,9 +126,16 @@ def _required(found: Found, paid: Living, door: Living) -> str:
             (f"{name}: accepted in `payment`", f"0 of >= {PAIRS} pairs", told, not accepted and presented >= PAIRS)
         )
     still, moving = (found.of(row) for row in (STILL_JAMES, MOVING_JAMES))
-    rows.append(("james, the scan at rest", "refused", f"{_taken(still)} of {len(still)} accepted", not _taken(still)))
+    rows.append(
+        (
+            "james, the scan at rest",
+            "refused",
+            f"{_taken(still)} of {len(still)} accepted",
+            bool(still) and not _taken(still),
+        )
+    )
     told = f"{_taken(moving)} of {len(moving)} accepted"
-    rows.append(("james, deformation transferred", "accepted", told, _taken(moving) == len(moving)))
+    rows.append(("james, deformation transferred", "accepted", told, _taken(moving) == len(moving) > 0))
     rate = paid.rate
     rows.append(
         ("BPCER in `payment`, refusals among them %", f"<= {100 * MOST_BPCER:g}", _of(rate),
