@@ -133,8 +133,8 @@ def report(values: Mapping[str, list[dict[CueName, float]]], console: Console) -
     """Print the least sums and what passes them."""
     console.print("[bold]SIMULATED. Training presentations: a check of the fit, no error rate.[/bold]")
     for label, names in SETS.items():
-        alive = np.sort(_crossed(values, names))
-        least = math.floor(10 * float(np.quantile(alive, REFUSED))) / 10
+        alive = np.sort(crossed(values, names))
+        least = least_sum(alive)
         console.print(
             f"{label}: bona fide {len(alive)} people, sums {alive[0]:.2f} / {np.median(alive):.2f} / {alive[-1]:.2f}; "
             f"llr_min {least:.1f} refuses {int((alive < least).sum())}"
@@ -150,7 +150,12 @@ def report(values: Mapping[str, list[dict[CueName, float]]], console: Console) -
         console.print(table)
 
 
-def _crossed(values: Mapping[str, list[dict[CueName, float]]], names: Sequence[CueName]) -> np.ndarray:
+def least_sum(alive: np.ndarray) -> float:
+    """The least sum that refuses `REFUSED` of these bona fide sums, a tenth of a nat being near enough."""
+    return math.floor(10 * float(np.quantile(alive, REFUSED))) / 10
+
+
+def crossed(values: Mapping[str, list[dict[CueName, float]]], names: Sequence[CueName]) -> np.ndarray:
     """Sums of the bona fide, each by tables fitted without their fold."""
     people, sums = values[LIVING], []
     for fold in range(FOLDS):
