@@ -24,6 +24,7 @@ from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
 from firmware.core.parts import open_analyst, open_parts
 from firmware.gallery.gallery import GalleryError
+from firmware.liveness.cues.network import NETWORK as LIVENESS
 from firmware.liveness.look import load_basis
 from firmware.payment.errors import PaymentError
 from firmware.payment.trust import load_trust
@@ -146,10 +147,9 @@ def _emitter(config: EmitterConfig) -> str:
 
 def _networks(config: Config, profile: Profile) -> str:
     site = Path(config.site_calibration) if config.site_calibration is not None else None
-    _, judge, digest = open_analyst(profile, Path(config.models_dir), site, config.npu)
-    runs_on = ", ".join(
-        f"{name} on {runtime_of(name, config.npu.runtime)}" for name in (DETECTOR, EMBEDDER, DEPTH_EMBEDDER, MESH, IRIS)
-    )
+    analyst, judge, digest = open_analyst(profile, Path(config.models_dir), site, config.npu)
+    names = (DETECTOR, EMBEDDER, DEPTH_EMBEDDER, MESH, IRIS, *([] if analyst.basis.network is None else [LIVENESS]))
+    runs_on = ", ".join(f"{name} on {runtime_of(name, config.npu.runtime)}" for name in names)
     return (
         f"verified against the manifest; {runs_on}; scores of {judge.calibration.population} people, evidence "
         f"{judge.calibration.kind}, false matches {judge.mode.rate:g}; thresholds {digest.hex()[:16]}"
