@@ -2,7 +2,8 @@
 
 Rules kept here:
 - It is of one session, and outlives a capture that is begun anew: a prompt that was shown stays spent.
-- It is of one face. A frame that does not fit it, or a gap, takes away what it had shown.
+- It is of one face. While frames do not fit it nothing is shown and nothing decided; that going on, or a gap, takes
+  away what it had shown.
 - Turning, nodding, blinking and looking elsewhere show nothing: a head on a stick turns, a worn mask has living eyes.
 - Passive evidence asks for more than an answer: it was not asked for, and may come at any time.
 """
@@ -138,6 +139,6 @@ class Dynamic:
         return {"turn_left": yaw, "turn_right": -yaw, "look_up": pitch}.get(kind, 0) >= TURNED_DEG
 
     def _gate(self) -> Gate:
-        if self._passed and math.isfinite(self._best):
+        if self._passed and math.isfinite(self._best) and not self._motion.doubtful:
             return Gate(NAME, self._best, _LIMIT, True, "")
         return Gate(NAME, self._best, _LIMIT, False, NO_ANSWER if self._challenge.spent else PENDING)

@@ -17,8 +17,8 @@ Rules kept here:
 - Two moments are averaged (`APART_S`): their noise differs, and a movement lasts.
 - The limit grows with the square of the larger of both distances, as depth noise does (in metres times 600 px over the
   focal length: `far`), and with how far the face has turned and come nearer since: dots then fall elsewhere on it.
-- The reference is made of frames that fit each other. What does not fit it moves nothing, and twice in a row is
-  another face.
+- The reference is made of frames that fit each other. What does not fit it moves nothing, nor does the first that fits
+  again; what goes on not fitting is another face.
 """
 
 from collections import deque
@@ -50,8 +50,10 @@ REMEMBERED = 6
 """Newest frames that `settle` makes the next one of."""
 APART_S, TOGETHER_S = 0.1, 0.5
 """How much later the newer of the two moments is, at least and at most."""
-MISFITS = 2
-"""Frames in a row that do not fit: another face. One may be a hand."""
+DOUBT_S = 1.5
+"""Once it has not fitted for this long it is another face. Shorter: a hand, or a mouth so wide that the cheeks move."""
+FITS = 3
+"""Frames in a row that end a doubt: of another face one in fourteen fits."""
 TURNED_MAX_DEG = 35.0
 """From the reference; farther round too little of it is seen."""
 FOCAL_PX = 600.0
@@ -144,11 +146,17 @@ class Motion:
     def reset(self) -> None:
         """Forget this face."""
         self.another = False
-        self._misfits = 0
+        self._misfit_ns: int | None = None
+        self._fits = 0
         self._start: Surface | None = None
         self._reference: _Reference | None = None
         self._newest: deque[_Frame] = deque(maxlen=REMEMBERED)
         self._changes: deque[tuple[int, F64]] = deque()
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the newest frames leave it open whose face this is."""
+        return self._misfit_ns is not None
 
     @property
     def settled(self) -> bool:
@@ -196,9 +204,13 @@ class Motion:
         reference, limits = self._reference, self._limits
         farthest = max(now.far, reference.far if reference else self._newest[0].far)
         if sigma_mm > limits.motion_other_min_mm + limits.motion_other_min_mm_at_1m * farthest**2:
-            self._doubt()
+            self._doubt(frames.timestamp_ns)
             return None
-        self._misfits = 0
+        if self.doubtful:
+            self._fits += 1
+            if self._fits < FITS:
+                return None
+            self._misfit_ns = None
         self._newest.append(now)
         if reference is None:
             if len(self._newest) >= GATHERED:
@@ -209,14 +221,15 @@ class Motion:
             return None
         return self._judged(reference, now, change, sigma_mm, covariance)
 
-    def _doubt(self) -> None:
+    def _doubt(self, time_ns: int) -> None:
         """A frame did not fit. Of the first few nobody knows which to follow: begin anew."""
-        self._misfits += 1
-        self._changes.clear()
         if self._reference is None:
             self.reset()
-        elif self._misfits >= MISFITS:
-            self.another = True
+            return
+        self._changes.clear()
+        self._fits = 0
+        self._misfit_ns = time_ns if self._misfit_ns is None else self._misfit_ns
+        self.another = time_ns - self._misfit_ns >= DOUBT_S * 1e9
 
     def _begin(self, frames: FrameSet, points: F32, face: Face) -> None:
         if len(points) < LEAST_POINTS:

@@ -47,7 +47,7 @@ class Scripted:
     scene: "Scene"
 
     def __init__(self, _: object) -> None:
-        self.another = False
+        self.another = self.doubtful = False
 
     def follow(self, *_: object) -> Deformation:
         self.another = self.scene.other_shape

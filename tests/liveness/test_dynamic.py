@@ -34,12 +34,12 @@ class Scripted:
     coming: Iterator[What]
 
     def __init__(self, _: object) -> None:
-        self.another = False
+        self.another = self.doubtful = False
         self.settled = 0
 
     def follow(self, *_: object) -> Deformation | None:
         what = next(self.coming)
-        self.another = what == "another"
+        self.another, self.doubtful = what == "another", what == "doubtful"
         return what if isinstance(what, Deformation) else None
 
     def settle(self) -> None:
@@ -194,6 +194,17 @@ def test_another_face_takes_away_what_was_shown(session: Callable[..., Session])
     assert one.see(ANSWER).passed
     assert not one.see("another").passed
     assert not one.run(lambda _: STILL, 0.5).passed
+
+
+def test_nothing_is_decided_while_it_is_open_whose_face_it_is(session: Callable[..., Session]) -> None:
+    """A hand, a mouth so wide that the cheeks move, or another face: what was shown holds once it fits again."""
+    one = session()
+    one.until_asked()
+    one.run(lambda _: STILL, 0.5)
+    one.see(ANSWER)
+    assert one.see(ANSWER).passed
+    assert one.see("doubtful").reason == PENDING
+    assert one.see(STILL).passed
 
 
 def test_after_a_gap_it_may_be_another(session: Callable[..., Session]) -> None:

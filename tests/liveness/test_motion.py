@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drivers.camera import FrameSet
 from firmware.liveness import motion as motion_module
-from firmware.liveness.motion import MISFITS, Motion
+from firmware.liveness.motion import DOUBT_S, FITS, Motion
 from hil.sensor.scene import Pose
 from tests.liveness.motion_heads import FRAME_NS, LIMITS, REST, Head, covered, kept_up, rested, seen, shown
 from tests.liveness.shapes import K
@@ -132,15 +132,42 @@ def test_flap_counts_once_both_sides_need_not_agree(monkeypatch: pytest.MonkeyPa
 
 def test_another_face_is_told_and_shows_nothing() -> None:
     motion = rested()
-    found = []
-    for number in range(6, 6 + MISFITS):
-        assert not motion.another
-        found.append(motion.follow(*seen(replace(OPEN, other=1.0), number=number)))
-    assert found == [None] * MISFITS
-    assert motion.another
+    found, frames, began = [], [], 0
+    for number in range(6, 6 + 100):
+        frame, face = seen(replace(OPEN, other=1.0), number=number)
+        found.append(motion.follow(frame, face))
+        began = began or frame.timestamp_ns
+        frames.append(frame.timestamp_ns)
+        assert motion.doubtful
+        if motion.another:
+            break
+    assert set(found) == {None}
+    assert frames[-1] - began >= DOUBT_S * 1e9 > frames[-2] - began
     motion.reset()
     assert not motion.another
+    assert not motion.doubtful
     assert not motion.settled
+
+
+def test_an_accomplice_whose_face_fits_now_and_then_shows_nothing() -> None:
+    """Every other frame is of a face that fits, with an open mouth."""
+    motion = rested()
+    for number in range(6, 46):
+        found = motion.follow(*seen(replace(OPEN, other=float(number % FITS == 0)), number=number))
+        assert found is None
+        if motion.another:
+            return
+    raise AssertionError("a doubt goes on until the face has fitted for a while")
+
+
+def test_a_doubt_ends_once_the_face_has_fitted_for_a_while() -> None:
+    motion = rested()
+    motion.follow(*seen(Head(other=1.0), number=6))
+    for number in range(7, 6 + FITS):
+        assert motion.follow(*seen(number=number)) is None
+        assert motion.doubtful
+    motion.follow(*seen(number=6 + FITS))
+    assert not motion.doubtful
 
 
 def test_face_that_changes_while_the_reference_is_gathered_begins_it_anew() -> None:
@@ -154,8 +181,10 @@ def test_face_that_changes_while_the_reference_is_gathered_begins_it_anew() -> N
 def test_one_frame_that_does_not_fit_is_not_another_face() -> None:
     motion = rested()
     motion.follow(*seen(Head(other=1.0), number=6))
-    kept_up(motion, first=7)
+    for number in range(7, 7 + FITS):
+        motion.follow(*seen(number=number))
     assert not motion.another
+    assert kept_up(motion, OPEN, first=7 + FITS).excess >= 1
 
 
 def test_settling_takes_the_newest_frames_for_the_face_at_rest() -> None:
