@@ -3,12 +3,14 @@
 Rules kept here:
 - The order is fixed and the first doubt ends it; identity is looked at last, so a frame that fails a gate is
   never matched against anybody.
-- While only more frames are missing (`PENDING`), identity is gathered at the same time; nothing is decided on that.
+- While only more frames are missing (`PENDING`), or the eyes look elsewhere, identity is gathered at the same time;
+  nothing is decided on that.
 - What is kept between frames is the look's (`liveness.look`).
 """
 
 import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 from drivers.camera import FrameSet
 from firmware.liveness.evidence import PENDING, Cue, Gate
@@ -18,6 +20,9 @@ from firmware.vision.embed import Embedded, FaceEmbedder
 from firmware.vision.face import Face, NoFace
 from firmware.vision.fusion import MISSING, Judge, Match
 from firmware.vision.templates import Templates
+
+IDENTIFIED: Final = ("", PENDING, "not_attentive")
+"""Reasons of frames that are asked who it is: nothing speaks against them but, at most, that the eyes are elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,12 +80,12 @@ class Analyst:
             look.interrupted()
             return Finding(face.reason.value, (fresh,))
         verdict = look.weigh(frames, face, fresh)
-        embedded = self._embedder.embed(frames, face) if verdict.alive or verdict.pending else None
+        embedded = self._embedder.embed(frames, face) if verdict.reason in IDENTIFIED else None
         return Finding(verdict.reason, verdict.gates, verdict.cues, verdict.llr, verdict.dynamic, face, embedded)
 
     def recognise(self, finding: Finding, templates: Templates) -> Finding:
         """Compare a finding that nothing speaks against with the claimed person's templates."""
-        if finding.reason not in ("", PENDING):
+        if finding.reason not in IDENTIFIED:
             return finding
         if finding.embedded is None:
             return replace(finding, reason=MISSING)

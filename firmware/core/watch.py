@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.camera import Emitter, FrameSet
-from firmware.core.analysis import Finding
+from firmware.core.analysis import IDENTIFIED, Finding
 from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts
 from firmware.core.ports import CameraPort
@@ -141,7 +141,8 @@ class Watch:
         anybody (a likelihood ratio above one), nothing is taken away and nothing is decided. That does not help an
         accomplice who smiles in place of a printed head: their face at rest is another's and takes everything away,
         motion is held against the shape of the very face that was there at rest (`Dynamic`), where what does not move
-        must fit, and the frames that decide, all in a row, are of a recognised face again.
+        must fit, and the frames that decide, all in a row, are of a recognised face again. Of a frame that does not
+        tell who it is no motion counts.
         """
         finding = self._parts.analyst.look(frames, look, time.monotonic_ns())
         still = self.dynamic is None or self.dynamic.still
@@ -149,6 +150,8 @@ class Watch:
             # templates are of a face at rest
             return finding if still or finding.reason else replace(finding, reason=MOVING)
         recognised = self._parts.analyst.recognise(finding, self._template)
+        if self.dynamic is not None and recognised.reason not in (*IDENTIFIED, *ANOTHER):
+            self.dynamic.unsee(frames.timestamp_ns)
         if recognised.reason == finding.reason:
             return recognised
         if not still and recognised.reason in ANOTHER and recognised.match is not None and recognised.match.llr > 0:

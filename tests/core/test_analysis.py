@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.camera import FrameSet
-from firmware.core.analysis import Analyst, Finding
+from firmware.core.analysis import IDENTIFIED, Analyst, Finding
 from firmware.core.reasons import SENTENCES
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.look import Basis, Look
@@ -75,7 +75,7 @@ def test_a_frame_without_a_face_begins_the_evidence_anew() -> None:
     assert rig.asked == ["fresh", "detect", "interrupted"]
 
 
-@given(st.sampled_from(sorted(set(SENTENCES) - {PENDING})))
+@given(st.sampled_from(sorted(set(SENTENCES) - set(IDENTIFIED))))
 def test_a_face_that_any_check_speaks_against_is_never_embedded_nor_matched(reason: str) -> None:
     rig = Rig(verdict=reason)
     finding = rig.found(templates(ADA))
@@ -85,7 +85,7 @@ def test_a_face_that_any_check_speaks_against_is_never_embedded_nor_matched(reas
     assert "embed" not in rig.asked
 
 
-@pytest.mark.parametrize("verdict", ["", PENDING])
+@pytest.mark.parametrize("verdict", IDENTIFIED)
 def test_the_claimed_person_is_matched_while_evidence_is_gathered_and_after(verdict: str) -> None:
     finding = Rig(verdict=verdict).found(templates(ADA))
     assert finding.reason == verdict

@@ -12,7 +12,7 @@ import pytest
 
 from drivers.camera import Emitter, FrameSet, Intrinsics
 from firmware.core import parts
-from firmware.core.analysis import Finding
+from firmware.core.analysis import IDENTIFIED, Finding
 from firmware.core.errors import TerminalError
 from firmware.core.parts import Parts, open_parts
 from firmware.core.ports import CameraPort
@@ -68,7 +68,7 @@ class Scene:
 
     def __init__(self, policy: PolicyName, assurance: Assurance, claimed: bool = True) -> None:
         self.now_ns, self.captures, self.overwritten = 0, 0, False
-        self.shown, self.other_shape = STILL, False
+        self.shown, self.other_shape, self.against = STILL, False, ""
         self.who: Who = "her"
         self.asked: list[str] = []
         analyst = SimpleNamespace(look=self._look, recognise=self._recognise)
@@ -98,10 +98,12 @@ class Scene:
         assert look is self.watch._look
         assert look._dynamic is not None
         gate = look._dynamic.see(frames, FACE, ask=True)
+        if self.against:
+            return Finding(self.against, (gate,), dynamic=gate.passed, face=FACE)
         return Finding(gate.reason, (gate,), dynamic=gate.passed, face=FACE)
 
     def _recognise(self, finding: Finding, _: object) -> Finding:
-        if finding.reason not in ("", PENDING):
+        if finding.reason not in IDENTIFIED:
             return finding
         match = Match(REASON[self.who], RATIO[self.who], 1.5, {}, {})
         return dataclasses.replace(finding, reason=match.reason or finding.reason, match=match)
@@ -279,3 +281,23 @@ def test_terminal_whose_policy_wants_a_secret_does_not_start(monkeypatch: pytest
 def test_profile_for_payments_gives_time_for_both_tries(scripted: type[Scripted]) -> None:
     assert load_profile("payment").require_assurance == "dynamic"
     assert load_profile("payment").look_s >= scene(scripted).watch.look_s
+
+
+@pytest.mark.parametrize("hidden", ["sunglasses_worn", "mask_worn", "not_attentive"])
+def test_accomplice_with_hidden_eyes_who_answers_for_a_printed_head_shows_nothing(
+    hidden: str, scripted: type[Scripted]
+) -> None:
+    """Whoever cannot be told may not move in her name; eyes that look elsewhere are told all the same."""
+    here = scene(scripted)
+    here.until_asked()
+    here.against = hidden
+    here.answers("another")
+    here.against = ""
+    assert {here.frame() for _ in range(8)} == {PENDING}
+
+
+def test_a_face_seen_in_one_way_only_answers_nothing(scripted: type[Scripted]) -> None:
+    here = scene(scripted)
+    here.until_asked()
+    here.answers("hidden")
+    assert here.frame() == PENDING
