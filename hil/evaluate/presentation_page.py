@@ -2,7 +2,7 @@
 
 Rules kept here:
 - What is simulated is called so wherever a number stands.
-- A policy that asks for motion is told apart: this version has no such evidence, and a terminal would accept nobody.
+- A policy that asks for motion is told apart: a recording cannot be asked anything, so only its static part is judged.
 - What may be claimed is rounded up, never down.
 """
 
@@ -19,8 +19,8 @@ from hil.evaluate.presentation_tally import DEFINITIONS
 
 DRAWING = "det.png"
 STATIC = (
-    "This policy asks for evidence of motion, and this version has none: a terminal under it accepts nobody. What is "
-    "counted here is the static decision, by gates and cues alone."
+    "This policy asks for motion, and a recording cannot be asked for any. What is counted here is the static "
+    "decision, by gates and cues alone: without motion, attention and PIN. A terminal accepts fewer."
 )
 
 

@@ -63,7 +63,7 @@ def write(
             "llr_min": head.policy.llr_min,
             "dynamic": moves,
         },
-        "decision": "static, and a terminal would accept nobody" if moves else "the terminal's",
+        "decision": "static: a terminal asks for motion besides" if moves else "the terminal's",
         "doubts": doubts(presentations, told),
         **presentation_tally.tally(rows, fps),
         "definitions": DEFINITIONS,

@@ -90,7 +90,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run directory; must not exist.")] = None,
 ) -> None:
-    """Enrol, pay, refuse prints, a replay and a stranger, withdraw. Exit 0 only if all ends as it must."""
+    """Enrol, pay, move when asked, refuse prints, replay, head and stranger, withdraw. Exit 0 only if all ends so."""
     folder = (out or Path("run") / f"demo-{datetime.datetime.now():%Y%m%d-%H%M%S}").resolve()
     try:
         folder.mkdir(parents=True)

@@ -162,10 +162,10 @@ def keys(value: Any) -> set[str]:
 def test_a_policy_that_asks_for_motion_is_counted_statically_and_says_so(recordings: Path, tmp_path: Path) -> None:
     manifest = written(tmp_path, recordings, print=LISTED["print"])
     report = run(manifest, tmp_path / "out", profile="payment")
-    assert "a terminal would accept nobody" in report["decision"]
+    assert "a terminal asks for motion besides" in report["decision"]
     page = (tmp_path / "out" / "report.md").read_text()
     assert "STATIC" in page.splitlines()[0]
-    assert "accepts nobody" in page
+    assert "cannot be asked for any" in page
 
 
 def test_a_copy_and_a_contradiction_are_doubts_at_the_head(recordings: Path, tmp_path: Path) -> None:
