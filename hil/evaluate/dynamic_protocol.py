@@ -74,7 +74,7 @@ class Moving:
 
     base: Protocol
     soft: int = 100
-    watched: int = 10
+    watched: int = 4
     door: int = 100
     takes: int = 20
     frames: int = FRAMES
