@@ -2,8 +2,9 @@
 
 Rules kept here:
 - It is of one session, and outlives a capture that is begun anew: a prompt that was shown stays spent.
-- It is of one face. While frames do not fit it nothing is shown and nothing decided; that going on, or a gap, takes
-  away what it had shown.
+- It is of one face, followed without a gap from rest to movement: two heads of one person, one of them smiling, are
+  exchanged while nobody looks. After a gap, or once frames do not fit the face at rest, that is gathered anew and what
+  was shown is gone; after a longer gap the prompt is, too.
 - Turning, nodding, blinking and looking elsewhere show nothing: a head on a stick turns, a worn mask has living eyes.
 - Passive evidence asks for more than an answer: it was not asked for, and may come at any time.
 """
@@ -25,6 +26,8 @@ NAME: Final = "dynamic"
 NO_ANSWER: Final = "no_answer"
 SETTLED: Final = 4
 """Good frames in a row before the wait for a prompt begins."""
+CONTINUOUS_S: Final = 0.3
+"""After a longer gap the face at rest is gathered anew. Shorter ones are a blurred frame or two."""
 LOST_S: Final = 1.5
 """After a longer gap it may be another: a capture begun anew takes less."""
 TURNED_DEG: Final = 8.0
@@ -43,7 +46,7 @@ class Dynamic:
         self._last_ns: int | None = None
         self.moved: Deformation | None = None  # what the newest frame showed
         self._begin()
-        self._before = (self._challenge, self._passed, self._best)
+        self._before: tuple[Challenge, bool, float, int | None] = (self._challenge, False, math.nan, None)
 
     def _begin(self) -> None:
         self._good = self._unasked = 0
@@ -77,7 +80,7 @@ class Dynamic:
 
     def due(self, now_ns: int) -> PromptKind | None:
         """What is to be shown now; whoever shows it says so (`shown`)."""
-        return None if self._passed else self._challenge.due(now_ns)
+        return None if self._passed or self._motion.doubtful else self._challenge.due(now_ns)
 
     def shown(self, now_ns: int) -> None:
         """The prompt that was due stands on the screen. Answers are held against the face as it was until now."""
@@ -92,28 +95,41 @@ class Dynamic:
         self._last_ns = None
         self._begin()
 
+    def discontinued(self) -> None:
+        """Another shape may stand there than was followed until now: what it does is no motion of that one."""
+        self._motion.reset()
+        self._challenge = self._challenge.failed() if self._challenge.passed else replace(self._challenge, answered=0)
+        self._unasked = 0
+        self._passed, self._best = False, math.nan
+
     def unsee(self, timestamp_ns: int) -> None:
         """The frame of that time counts for nothing: what it gave is taken away, what it took is not given back."""
         self._unasked = 0
         self._motion.forget(timestamp_ns)
-        before, passed, best = self._before
-        if self._last_ns == timestamp_ns and self._challenge.at == before.at:
-            self._challenge, self._passed, self._best = before, self._passed and passed, best
+        before, passed, best, last_ns = self._before
+        if self._last_ns == timestamp_ns:
+            self._last_ns = last_ns
+            if self._challenge.at == before.at:
+                self._challenge, self._passed, self._best = before, self._passed and passed, best
         self._challenge = replace(self._challenge, answered=0)
 
     def see(self, frames: FrameSet, face: Face, *, ask: bool) -> Gate:
         """Take a frame of which every other gate holds. `ask`: whether prompts may be shown."""
         now_ns = frames.timestamp_ns
-        if self._last_ns is not None and now_ns - self._last_ns > LOST_S * 1e9:
+        gap_s = 0.0 if self._last_ns is None else (now_ns - self._last_ns) / 1e9
+        if gap_s > LOST_S:
             self.another()
+        elif gap_s > CONTINUOUS_S:
+            self.discontinued()
+        self._before = (self._challenge, self._passed, self._best, self._last_ns)
         self._last_ns = now_ns
-        self._before = (self._challenge, self._passed, self._best)
         moved = self.moved = self._motion.follow(frames, face)
         if self._motion.another:
-            self.another()
-            return self._gate()
+            self.discontinued()
         self._good += 1
-        if moved is not None:
+        if moved is None:
+            self._unasked = 0
+        else:
             self._take(moved, face)
         self._challenge = self._challenge.saw(now_ns, moved is not None and self._answers(moved, face))
         self._passed |= self._challenge.passed

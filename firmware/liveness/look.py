@@ -32,7 +32,7 @@ from firmware.liveness.dynamic import Dynamic
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.gates import Freshness, geometry_gates
 from firmware.liveness.limits import Limits, load_limits
-from firmware.liveness.patch import Patch, patch
+from firmware.liveness.patch import patch
 from firmware.liveness.policy import CueName, Policy, PolicyName, load_policy
 from firmware.liveness.verdict import DYNAMIC, NOT_ALIVE, UNKNOWN, Verdict, holds, wanted, weigh
 from firmware.vision.eyes import EyeReader
@@ -108,6 +108,7 @@ class Look:
         """What is known after this frame of `face`."""
         limits, level = self._basis.limits, self._emitted.level(frames.sequence)
         region = patch(frames, face)
+        covered = covering(frames, face, region, limits)
         gates = [
             fresh,
             *geometry_gates(frames, face, limits),
@@ -116,11 +117,13 @@ class Look:
         ]
         if not all(map(holds, gates)) or region is None:
             self.interrupted()
-            return self._named(weigh(gates, (), self._basis.policy), frames, face, region)
+            return self._named(covered, weigh(gates, (), self._basis.policy))
         coherent = self._coherence.check(frames, face, region)
         if coherent.reason not in ("", PENDING):
             self._values.clear()
             self._code.reset()
+            if self._dynamic is not None:
+                self._dynamic.discontinued()
         code = self._code.read(frames, region)
         if code.reason not in ("", PENDING):
             self._values.clear()
@@ -131,21 +134,19 @@ class Look:
         cues = self._basis.cues.weigh(self._medians(), self._basis.policy.cues)
         so_far = weigh(gates, cues, self._basis.policy)
         # what speaks against a frame leaves it unrecognised: nobody knows whose motion it would be
-        if self._dynamic is not None and unopposed and so_far.reason != NOT_ALIVE:
+        if self._dynamic is not None and unopposed and not covered and so_far.reason != NOT_ALIVE:
             moved = self._dynamic.see(frames, face, ask=self._asks(so_far))
             gates += [moved] if DYNAMIC in wanted(self._basis.policy, so_far.llr) else []
         if self._basis.eyes is not None:
             gates.append(self._attention.check(frames, self._basis.eyes.read(frames, face)))
-        return self._named(weigh(gates, cues, self._basis.policy), frames, face, region)
+        return self._named(covered, weigh(gates, cues, self._basis.policy))
 
-    def _named(self, found: Verdict, frames: FrameSet, face: Face, region: Patch | None) -> Verdict:
+    def _named(self, covered: str, found: Verdict) -> Verdict:
         """The same verdict, or where the face is covered, what covers it: the gates of shape hold under cloth."""
-        named = covering(frames, face, region, self._basis.limits)
-        if not named:
+        if not covered:
             return found
-        return weigh(
-            [Gate("uncovered", math.nan, "nothing", False, named), *found.gates], found.cues, self._basis.policy
-        )
+        uncovered = Gate("uncovered", math.nan, "nothing", False, covered)
+        return weigh([uncovered, *found.gates], found.cues, self._basis.policy)
 
     def _asks(self, so_far: Verdict) -> bool:
         """Whether the policy wants motion to be asked for: from the start, or once all else has left it in doubt."""

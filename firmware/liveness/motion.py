@@ -17,8 +17,8 @@ Rules kept here:
 - Two moments are averaged (`APART_S`): their noise differs, and a movement lasts.
 - The limit grows with the square of the larger of both distances, as depth noise does (in metres times 600 px over the
   focal length: `far`), and with how far the face has turned and come nearer since: dots then fall elsewhere on it.
-- The reference is made of frames that fit each other. What does not fit it moves nothing, nor does the first that fits
-  again; what goes on not fitting is another face.
+- The reference is made of frames that fit each other. What does not fit it moves nothing, nor do the first that fit
+  again; what goes on not fitting is another face. Far away other faces fit: who it is, identity must say.
 """
 
 from collections import deque
@@ -50,10 +50,10 @@ REMEMBERED = 6
 """Newest frames that `settle` makes the next one of."""
 APART_S, TOGETHER_S = 0.1, 0.5
 """How much later the newer of the two moments is, at least and at most."""
-DOUBT_S = 1.5
-"""Once it has not fitted for this long it is another face. Shorter: a hand, or a mouth so wide that the cheeks move."""
+DOUBT_S = 0.3
+"""Once it has not fitted for this long it may be another face or an exchanged one. Shorter: a blurred frame, a hand."""
 FITS = 3
-"""Frames in a row that end a doubt: of another face one in fourteen fits."""
+"""Frames in a row that end a doubt."""
 TURNED_MAX_DEG = 35.0
 """From the reference; farther round too little of it is seen."""
 FOCAL_PX = 600.0
@@ -136,7 +136,7 @@ class Motion:
     """Follows one face from frame to frame; only frames whose static gates hold belong here.
 
     Attributes:
-        another: whether the part of the face that does not move has ceased to fit: this is another face.
+        another: whether the part of the face that does not move has ceased to fit: this may be another face.
     """
 
     def __init__(self, limits: Limits) -> None:

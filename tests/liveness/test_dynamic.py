@@ -12,7 +12,7 @@ import pytest
 from drivers.camera import FrameSet
 from firmware.liveness import dynamic
 from firmware.liveness.challenge import LOWER_FACE, TRIES, TURNS, WINDOW_S, draw
-from firmware.liveness.dynamic import LOST_S, SETTLED, TURNED_DEG, Dynamic
+from firmware.liveness.dynamic import CONTINUOUS_S, LOST_S, SETTLED, TURNED_DEG, Dynamic
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.limits import load_limits
 from firmware.liveness.motion import Deformation
@@ -35,7 +35,7 @@ class Scripted:
 
     def __init__(self, _: object) -> None:
         self.another = self.doubtful = False
-        self.settled = 0
+        self.settled = self.resets = 0
 
     def follow(self, *_: object) -> Deformation | None:
         what = next(self.coming)
@@ -47,6 +47,7 @@ class Scripted:
 
     def reset(self) -> None:
         self.settled = 0
+        self.resets += 1
 
 
 def face(yaw_deg: float = 0.0, pitch_deg: float = 0.0) -> Face:
@@ -207,6 +208,37 @@ def test_nothing_is_decided_while_it_is_open_whose_face_it_is(session: Callable[
     assert one.see(STILL).passed
 
 
+@pytest.mark.parametrize("exchanged", ["by a gap", "by another shape"])
+def test_what_was_exchanged_has_not_moved(exchanged: str, session: Callable[..., Session]) -> None:
+    """Rest and smile are of two heads: the answer is held against nothing until the face is gathered anew."""
+    one = session()
+    one.until_asked()
+    if exchanged == "by a gap":
+        one.see(STILL, seconds=CONTINUOUS_S + 0.05)
+    else:
+        one.see("another")
+    assert one.dynamic._motion.resets == 1  # type: ignore[attr-defined]
+    assert one.dynamic.prompt is not None, "the prompt still stands"
+    one.see(ANSWER)
+    assert one.see(ANSWER).passed
+
+
+def test_after_a_gap_what_was_shown_is_gone(session: Callable[..., Session]) -> None:
+    one = session()
+    one.until_asked()
+    one.run(lambda _: STILL, 0.5)
+    one.see(ANSWER)
+    assert one.see(ANSWER).passed
+    assert not one.see(STILL, seconds=CONTINUOUS_S + 0.05).passed
+
+
+def test_two_spikes_apart_are_no_passive_motion(session: Callable[..., Session]) -> None:
+    one = session()
+    for _ in range(20):
+        assert not one.see(SPEECH).passed
+        assert not one.see(None).passed
+
+
 def test_after_a_gap_it_may_be_another(session: Callable[..., Session]) -> None:
     one = session()
     one.until_asked()
@@ -220,7 +252,7 @@ def test_shown_prompts_stay_spent_however_often_the_face_is_lost(session: Callab
     one = session()
     for _ in range(TRIES):
         one.until_asked()
-        one.see("another")
+        one.see(STILL, seconds=LOST_S + 0.1)
     assert one.run(lambda _: ANSWER, 6 * WINDOW_S).reason == "no_answer"
     assert len(one.asked) == TRIES
 
