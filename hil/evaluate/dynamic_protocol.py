@@ -28,7 +28,7 @@ FRAMES = 192
 """Of one presentation at most: longer than a terminal looks."""
 PAUSE_S = (1.0, 2.5)
 """Between two turns of what is turned all the time."""
-RIGID = ("printed_head_painted", "printed_head_bare", MANNEQUIN, "rigid_mask", "animated_photo")
+RIGID = ("printed_head_painted", "rigid_mask", "printed_head_bare", MANNEQUIN, "animated_photo")
 """Nothing of these may get in."""
 SOFT = ("printed_head_translucent", "silicone_mask")
 """Not claimed."""
@@ -68,14 +68,16 @@ class Moving:
         soft: pairs of a species that is not claimed.
         watched: pairs of a species and manner that motion alone decides on, too.
         door: pairs of a species before a door.
+        guests: people before a door.
         takes: of james, at rest and moving.
         frames: of a presentation at most.
     """
 
     base: Protocol
-    soft: int = 100
-    watched: int = 4
+    soft: int = 60
+    watched: int = 3
     door: int = 100
+    guests: int = 102
     takes: int = 20
     frames: int = FRAMES
 
@@ -86,8 +88,8 @@ class Moving:
 
     @property
     def at_the_door(self) -> tuple[Presented, ...]:
-        """The same before a door."""
-        return tuple(replace(one, policy="door") for one in self.people)
+        """Some of the same before a door."""
+        return tuple(replace(one, policy="door") for one in self.people[: self.guests])
 
     @property
     def james(self) -> tuple[Presented, ...]:
@@ -109,18 +111,24 @@ class Moving:
 
     @property
     def in_order(self) -> Iterator[tuple[Presented, ...]]:
-        """All of it, every part of one row, in rounds: whoever stops early has some of everything that is asked for."""
+        """All of it, every part of one row: people first, then in rounds, so that who stops early has some of each."""
         half = self._half
-        sets = [self.people, *(self.pairs(one, "held")[:half] for one in RIGID)]
-        sets += [self.pairs(one, "turned")[half:] for one in RIGID]
-        sets += [self.james[: self.takes], self.james[self.takes :], self.at_the_door]
-        sets += [self.pairs(one, "held", "door") for one in (*RIGID, *SOFT)]
-        for turn in range(ROUNDS):
-            for one in sets:
-                yield one[len(one) * turn // ROUNDS : len(one) * (turn + 1) // ROUNDS]
-        for manner in MANNERS:
-            for species in SOFT:
-                yield self.pairs(species, manner)
+        held = [self.pairs(one, "held")[:half] for one in RIGID]
+        turned = [self.pairs(one, "turned")[half:] for one in RIGID]
+
+        def rounds(first: int, last: int) -> Iterator[tuple[Presented, ...]]:
+            for turn in range(first, last):
+                for one in (*held, *turned):
+                    yield one[len(one) * turn // ROUNDS : len(one) * (turn + 1) // ROUNDS]
+
+        yield self.people
+        yield from rounds(0, ROUNDS // 2)
+        yield from (self.james[: self.takes], self.james[self.takes :])
+        yield from (self.pairs(species, "held") for species in SOFT)
+        yield self.at_the_door
+        yield from rounds(ROUNDS // 2, ROUNDS)
+        yield from (self.pairs(species, "held", "door") for species in (*RIGID, *SOFT))
+        yield from (self.pairs(species, "turned") for species in SOFT)
         for species in RIGID:
             yield self.pairs(species, "held")[half:]
             yield self.pairs(species, "turned")[:half]

@@ -56,7 +56,7 @@ class Person:
 
 def judged(monkeypatch: pytest.MonkeyPatch, person: Person, policy: PolicyName = "payment") -> Seen:
     class Motion:
-        another = False
+        another = doubtful = False
 
         def __init__(self, limits: Limits) -> None:
             self.follow = person.follow
