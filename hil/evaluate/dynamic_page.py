@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from firmware.liveness.challenge import ANSWERS
+from firmware.liveness.challenge import ANSWERS, LOWER_FACE
 from firmware.runtime.config import load_profile
 from hil.evaluate import sources
 from hil.evaluate.dynamic_protocol import (
@@ -24,7 +24,7 @@ from hil.evaluate.dynamic_protocol import (
     Moving,
     named,
 )
-from hil.evaluate.dynamic_tally import Living, alone, living, pairs, percentiles, stopped
+from hil.evaluate.dynamic_tally import Living, alone, answered, living, pairs, percentiles, stopped
 from hil.evaluate.dynamic_trials import JUDGING, Result, basis_of
 from hil.evaluate.markdown import table
 from hil.evaluate.presentation_page import between, claimed, counts, percent
@@ -37,6 +37,7 @@ FROZEN = ("firmware/liveness/*.toml", "firmware/liveness/cues/*.toml", "models/m
 PAIRS, ADULTS, MOST_BPCER, DOOR_S, FIRST_S = 299, 500, 0.03, 0.8, 4.0
 """Asked for: pairs of each rigid species without an acceptance, people, BPCER, median s at a door and at first try."""
 THIRDS = ("darkest", "middle", "lightest")
+NEAR_AND_FAR_MM = ((320.0, 550.0), (550.0, 800.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def page(found: Found) -> str:
             james=_james(found),
             people_table=_people({"payment": paid, "door": door}),
             people_words=_words(paid),
+            prompts=_prompts(found),
             groups=_groups(found),
             door=_door(found),
             made=_made(found),
@@ -247,6 +249,19 @@ def _words(paid: Living) -> str:
             f"- refused in `payment` by: {counts(dict(paid.refused_by.most_common())) or 'nothing'}",
         ]
     )
+
+
+def _prompts(found: Found) -> str:
+    rows = []
+    for kind in LOWER_FACE:
+        for near, far in NEAR_AND_FAR_MM:
+            its = answered(
+                [one for one in found.of(PEOPLE) if near <= dict(one[0].shot.parameters)["distance_mm"] < far], kind
+            )
+            share = f"{100 * its.answered / its.obeyed:.0f}" if its.obeyed else "-"
+            where = f"{near / 1000:.2f}-{far / 1000:.2f} m"
+            rows.append((f"`{kind}`", where, str(its.shown), str(its.obeyed), str(its.answered), share))
+    return table(("prompt", "distance", "shown", "obeyed", "answered", "of those obeyed %"), rows)
 
 
 def _groups(found: Found) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from firmware.liveness.challenge import PromptKind
 from hil.evaluate.dynamic_judge import Excess, Seen
 from hil.evaluate.dynamic_trials import Result, instrument
 from hil.evaluate.presentation_rates import ErrorRate, apcer, bpcer
@@ -87,6 +88,32 @@ class Living:
     second_try: int
     seconds: list[float]
     seconds_first: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """What became of one kind of prompt.
+
+    Attributes:
+        shown: to people.
+        obeyed: of these, whoever did anything about it.
+        answered: sessions accepted on it.
+    """
+
+    shown: int
+    obeyed: int
+    answered: int
+
+
+def answered(results: Sequence[Result], kind: PromptKind) -> Prompted:
+    """Prompts of one kind, over all of these people."""
+    told = [
+        (complied, place + 1 == len(tried.seen.asked) and tried.seen.decision == "accepted")
+        for _, tried in results
+        for place, (asked, complied) in enumerate(zip(tried.seen.asked, tried.complied, strict=False))
+        if asked.kind == kind
+    ]
+    return Prompted(len(told), sum(complied for complied, _ in told), sum(took for complied, took in told if complied))
 
 
 def pairs(results: Sequence[Result]) -> Pairs:

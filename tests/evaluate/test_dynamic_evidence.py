@@ -11,7 +11,7 @@ from hil.evaluate.dynamic_evidence import main
 from hil.evaluate.dynamic_judge import Asked, Excess, Seen
 from hil.evaluate.dynamic_page import Found, page
 from hil.evaluate.dynamic_protocol import FEW, RIGID, SOFT, Presented
-from hil.evaluate.dynamic_tally import alone, living, pairs, stopped
+from hil.evaluate.dynamic_tally import Prompted, alone, answered, living, pairs, stopped
 from hil.evaluate.dynamic_trials import Ledger, Tried
 
 ASKED = Asked("smile", 0.9)
@@ -94,6 +94,13 @@ def test_who_refuses_to_smile_is_told_apart() -> None:
     assert (its.rate.errors, its.rate.trials, its.complying.errors, its.complying.trials) == (1, 3, 0, 2)
     assert (its.unasked, its.first_try, its.second_try, its.seconds_first) == (1, 1, 0, [3.0])
     assert its.gave_nothing == {"no_answer": 1}
+
+
+def test_a_prompt_is_answered_where_the_session_was_accepted_on_it_and_obeyed_or_not() -> None:
+    one, other = FEW.people
+    results = [(one, Tried(ANSWERED, (True,))), (other, Tried(MOTIONLESS, (True, False)))]
+    assert answered(results, "smile") == Prompted(shown=3, obeyed=2, answered=1)
+    assert answered(results, "speak") == Prompted(0, 0, 0)
 
 
 def test_a_run_cut_short_goes_on_and_nothing_is_judged_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
