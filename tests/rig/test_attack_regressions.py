@@ -14,7 +14,6 @@ from firmware.runtime.config import Profile
 from firmware.vision.detect import Detector
 from hil.artefacts.species import SPECIES
 from hil.evaluate.dynamic_judge import Asked, Seen
-from hil.evaluate.judge import frames_wanted
 from hil.evaluate.shots import START_NS, Film, Shot
 from hil.rig import attack_trial
 from hil.rig.attack import shipped
@@ -22,6 +21,9 @@ from hil.rig.attack_space import VICTIMS, WEARERS
 from hil.rig.attack_trial import IMPOSSIBLE, System, Tried, present
 from hil.rig.attack_worst import ABOUT, KEPT, AttackError, WorstCase, read, record
 
+PAGE = Path(__file__).parents[2] / "docs" / "red-team.md"
+GETS_IN = {"silicone_mask"}
+"""Accepted by `payment` in what a search found, and told so."""
 CASES = sorted(KEPT.glob("*.json"))
 MASK = Shot(VICTIMS[3], 5, species="rigid_mask", parameters=(("paint", 0.5),), wearer=WEARERS[7], fps=8.0, frames=3)
 
@@ -32,17 +34,27 @@ def system() -> System:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_the_worst_case_of_a_species_is_decided_as_it_is_told(path: Path, system: System) -> None:
+def test_the_worst_case_of_a_species_does_not_get_in(path: Path, system: System) -> None:
     case = read(path)
-    told, wanted = case.worst, frames_wanted(system.basis.policy)
+    told = case.worst
     assert (case.policy, case.about, told.shot.species) == ("payment", ABOUT, path.stem)
-    soon = told.frames <= wanted + REFUSE_AFTER
-    now = present(replace(told.shot, frames=told.frames if soon else REFUSE_AFTER), system)
-    if soon:
+    assert told.accepted == (path.stem in GETS_IN)
+    now = present(replace(told.shot, frames=REFUSE_AFTER), system)
+    assert not now.accepted
+    if told.frames == REFUSE_AFTER:
         assert (now.decision, now.reason, now.stopped_by) == (told.decision, told.reason, told.stopped_by)
-    else:
-        assert not now.accepted
-        assert not told.accepted
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("species", sorted(GETS_IN))
+def test_what_is_known_to_get_in_still_does(species: str, system: System) -> None:
+    assert present(read(KEPT / f"{species}.json").worst.shot, system).accepted, "mended: search anew"
+
+
+def test_every_species_that_the_page_tells_of_is_kept() -> None:
+    rows = [line.split("|")[1:4] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    told = {name.strip(" `"): accepted.strip(" *") != "0" for name, _, accepted in rows}
+    assert told == {path.stem: path.stem in GETS_IN for path in CASES}
 
 
 def test_a_recording_of_a_worst_case_is_made_again_bit_for_bit(system: System, tmp_path: Path) -> None:
