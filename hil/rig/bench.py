@@ -28,10 +28,14 @@ from drivers.secure_element.software import create
 from firmware.liveness.albedo import albedo_gate, exposure_gate
 from firmware.liveness.code import SYMBOLS, CodeReader
 from firmware.liveness.coherence import Coherence
+from firmware.liveness.coverings import covering
 from firmware.liveness.cues import measure
+from firmware.liveness.cues.network import NETWORK
+from firmware.liveness.dynamic import Dynamic
 from firmware.liveness.evidence import Gate
 from firmware.liveness.gates import geometry_gates
 from firmware.liveness.look import Look, load_basis
+from firmware.liveness.motion import Motion
 from firmware.liveness.patch import patch
 from firmware.payment import cose
 from firmware.payment.messages import Receipt
@@ -41,9 +45,10 @@ from firmware.vision.calibration import load_calibration
 from firmware.vision.canonical import canonical
 from firmware.vision.detect import Detector
 from firmware.vision.embed import DepthEmbedder, Embedder, FaceEmbedder
+from firmware.vision.eyes import EyeReader
 from firmware.vision.face import Face
 from firmware.vision.fusion import Judge
-from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network
+from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, IRIS, MESH, load_network
 from firmware.vision.policy import load_policy
 from firmware.vision.templates import make_templates
 from hil.evaluate.recorded_code import RecordedCode
@@ -60,12 +65,14 @@ from hil.rig.customer import enrol
 from hil.rig.site import PROCESSES, Site
 from hil.sensor.stage import Person, Stage, write_stage
 from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
+from models.manifest import find
 
 BENCH_SEED = 95_000
 FRESH = Gate("fresh", 0.0, "", True, "")
 # Budgets on one x86 core, milliseconds of CPU time, frames per second, seconds, megabytes.
 BUDGETS = {
     "tracking_ms": 20.0, "decision_ms": 110.0, "liveness_ms": 15.0, "canonical_ms": 8.0, "depth_network_ms": 10.0,
+    "liveness_networks_ms": 10.0,
     "camera_fps": 15.0, "core_ready_s": 3.0, "core_memory_mb": 350.0,
 }  # fmt: skip
 
@@ -111,6 +118,7 @@ def bench(
         "tracking_ms": stages["detect"].median_ms,
         "decision_ms": stages["decision"].median_ms,
         "liveness_ms": stages["gates and cues together"].median_ms,
+        "liveness_networks_ms": stages["networks of liveness"].median_ms,
         "canonical_ms": stages["canonical"].median_ms,
         "depth_network_ms": stages["embed depth"].median_ms,
         "camera_fps": fps,
@@ -184,6 +192,10 @@ def _cost(run: Callable[[int], Any], runs: int) -> Cost:
     return Cost(round(statistics.median(spent), 3), round(float(np.percentile(spent, 95)), 3), runs)
 
 
+def _input(name: str) -> list[int]:
+    return [int(size) for size in find(name).input_shape]
+
+
 def _stages(frames: list[FrameSet], runs: int) -> dict[str, Cost]:
     detector, ir = Detector(load_network(DETECTOR)), Embedder(load_network(EMBEDDER))
     depth = DepthEmbedder(load_network(DEPTH_EMBEDDER))
@@ -211,7 +223,11 @@ def _stages(frames: list[FrameSet], runs: int) -> dict[str, Cost]:
         return replace(shot, sequence=i, timestamp_ns=found[0][0].timestamp_ns + i * 66_666_667), face
 
     lit = RecordedCode((1.0,) * (runs + SYMBOLS))
-    looks = {name: Look(basis, lit, 0.5) for name in ("weigh", "decide")}
+    dynamic = {name: Dynamic(basis.limits, basis.policy, os.urandom) for name in ("look", "decide")}
+    looks = {name: Look(basis, lit, 0.5, one) for name, one in dynamic.items()}
+    looks["weigh"] = Look(replace(basis, eyes=None), lit, 0.5)
+    motion, eyes = Motion(basis.limits), EyeReader(load_network(MESH), load_network(IRIS))
+    networks = [(load_network(name), np.zeros(_input(name), np.float32)) for name in (MESH, IRIS, IRIS, NETWORK)]
     coherence, code = Coherence(basis.limits), CodeReader(lit, basis.policy.code_bits)
     regions = [patch(shot, face) for shot, face in found]
 
@@ -245,7 +261,12 @@ def _stages(frames: list[FrameSet], runs: int) -> dict[str, Cost]:
         "coherence": _cost(lambda i: coherence.check(*at(i), region(i)), runs),
         "emitter code": _cost(lambda i: code.read(at(i)[0], region(i)), runs),
         "cues": _cost(lambda i: measure(*at(i), region(i), 1.0, basis.network), runs),
+        "coverings": _cost(lambda i: covering(*at(i), region(i), basis.limits), runs),
         "gates and cues together": _cost(lambda i: weigh(looks["weigh"], *at(i)), runs),
+        "motion": _cost(lambda i: motion.follow(*at(i)), runs),
+        "eyes": _cost(lambda i: eyes.read(*at(i)), runs),
+        "networks of liveness": _cost(lambda _: [network.run(zeros) for network, zeros in networks], runs),
+        "all of liveness": _cost(lambda i: weigh(looks["look"], *at(i)), runs),
         "match": _cost(lambda _: judge.compare(embedded, enrolled), runs),
         "sign": _cost(lambda _: cose.sign(message, element.sign, kid, Receipt.TYP), runs),
         "verify": _cost(lambda _: cose.verify(envelope, lambda _: public, Receipt.TYP), runs),
