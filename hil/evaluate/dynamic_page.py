@@ -77,7 +77,7 @@ def page(found: Found) -> str:
         .format(
             people=len(found.of(PEOPLE)),
             first_seed=adults[0],
-            last_seed=adults[-1],
+            last_seed=max((one.shot.person for one, _ in found.of(PEOPLE)), default=adults[0]),
             turn=f"{turn.yaw_deg.mean:g} +- {turn.yaw_deg.sd:g} degrees of yaw, {turn.pitch_deg.mean:g} +- "
             f"{turn.pitch_deg.sd:g} of pitch",
             pause=f"{PAUSE_S[0]:g} to {PAUSE_S[1]:g}",
@@ -110,8 +110,8 @@ def _complete(found: Found) -> str:
     if done == found.wanted:
         return f"All {done:,} presentations of the protocol were judged."
     return (
-        f"**{done:,} of the protocol's {found.wanted:,} presentations were judged** in the time there was, in the "
-        "order that the protocol lays down before anything is judged; each number stands beside what it is of."
+        f"**{done:,} of the protocol's {found.wanted:,} presentations were judged**: people, then rounds over what "
+        "is presented.\nThe time ended it, and no result; each number stands beside what it is of."
     )
 
 
