@@ -55,7 +55,7 @@ def _answer(connection: Connection[Any], timeout_s: float, on_event: Callable[[E
         if message is None:
             raise TerminalError(f"the terminal did not answer within {timeout_s:g} s; see `tessera doctor`")
         if isinstance(message, Failed):
-            raise TerminalError(f"{message.text} [{message.reason}]")
+            raise TerminalError(f"{message.text} [{message.reason}]", message.reason)
         if not isinstance(message, Event):
             return message
         if on_event is not None:

@@ -18,8 +18,9 @@ from firmware.vision.fusion import Judge
 from firmware.vision.templates import Templates, make_templates
 
 FRAMES_PER_POSE = 3
-# Each pose answers the emitter code: some 14 good frames, and a busy board judges a few a second.
-POSE_S = 20.0
+# A turned head shows some frames in which nose or mouth are not seen well, and each begins the emitter code anew: some
+# 14 good frames in a row, of which a busy board judges five a second.
+POSE_S = 40.0
 
 
 class EnrolmentError(Exception):

@@ -35,8 +35,8 @@ from firmware.runtime.messages import CameraFault, FrameReady
 OVERRUN_S = 0.8
 # Judging one frame takes a tenth of a second. One that takes this long will not end: a defect, which ends the process.
 JUDGE_S = 5.0
-# The longest look, an enrolment of five poses, needs 24 at 15 frames a second.
-CAPTURES = 26
+# The longest look, an enrolment of five poses, needs 48 at 15 frames a second.
+CAPTURES = 50
 # Captures begun anew because the code was wrong from their start.
 REALIGNED = 2
 # Of a look with prompts: until the face is at rest, and from the answer on.

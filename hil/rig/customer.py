@@ -26,7 +26,8 @@ from hil.rig.site import Site, SiteError
 from hil.sensor.stage import Asked, Stage, Subject
 
 NOTICE = b"Your face is stored on this terminal only, to let you pay here, for 365 days or until you withdraw.\n"
-PATIENCE_S = 30.0
+# Longer than a pose may take.
+PATIENCE_S = 50.0
 # A refusal still has to travel to the backend.
 SETTLE_S = 5.0
 # Degrees of yaw and pitch a person turns to when asked, by the name of the pose.
@@ -115,7 +116,12 @@ def enrol(
     on_event: OnEvent = _ignore,
     papers: tuple[Consent, bytes] | None = None,
 ) -> str:
-    """Enrol `subject` as `payer`: consent, mandate, five poses. Returns the person's id. Raises TerminalError."""
+    """Enrol `subject` as `payer`: consent, mandate, five poses. Returns the person's id.
+
+    Who was not seen in every pose in time tries once more, as people do.
+
+    Raises TerminalError.
+    """
     consent, mandate = papers or papers_for(site, payer)
     site.show(Stage(subject=subject))
 
@@ -126,8 +132,15 @@ def enrol(
         hear(site, event)
         on_event(event)
 
+    papers_shown = Enrol(consent=consent.encoded, mandate=mandate)
     with site.control() as core:
-        done = ask(core, Enrol(consent=consent.encoded, mandate=mandate), PATIENCE_S, follow)
+        try:
+            done = ask(core, papers_shown, PATIENCE_S, follow)
+        except TerminalError as error:
+            if error.reason != "pose_timeout":
+                raise
+            site.show(Stage(subject=subject))
+            done = ask(core, papers_shown, PATIENCE_S, follow)
     return str(done.detail)
 
 

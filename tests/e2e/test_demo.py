@@ -39,12 +39,21 @@ def test_demo_ends_as_it_must_and_leaves_its_evidence(tmp_path: Path, models_dir
     assert sheet.std() > 10
 
 
+def ends_as_it_must(out: Path, seed: int) -> None:
+    ran = run_demo(out, seed)
+    assert ran.returncode == 0, f"seed {seed}:\n{ran.stdout}{ran.stderr}"
+
+
 @pytest.mark.long
-@pytest.mark.timeout(900)
-def test_other_seeds_end_as_they_must(tmp_path: Path, models_dir: Path) -> None:
-    for seed in (17, *range(30, 40)):
-        ran = run_demo(tmp_path / str(seed), seed)
-        assert ran.returncode == 0, f"seed {seed}:\n{ran.stdout}{ran.stderr}"
+@pytest.mark.parametrize("seed", [17, 30, 31])
+def test_another_seed_ends_as_it_must(tmp_path: Path, models_dir: Path, seed: int) -> None:
+    ends_as_it_must(tmp_path / str(seed), seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(32, 40))
+def test_more_seeds_end_as_they_must(tmp_path: Path, models_dir: Path, seed: int) -> None:
+    ends_as_it_must(tmp_path / str(seed), seed)
 
 
 def test_demo_refuses_a_run_directory_that_exists(tmp_path: Path) -> None:

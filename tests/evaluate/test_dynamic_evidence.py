@@ -38,6 +38,7 @@ def test_the_sample_goes_from_nothing_to_a_page_that_calls_everything_simulated(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "page.md"
+    monkeypatch.setenv("TESSERA_DATA", str(data_dir))
     monkeypatch.setattr("sys.argv", ["", "--sample", "--work", str(tmp_path), "--out", str(out)])
     assert main() == 0
     text = out.read_text()
