@@ -1,16 +1,12 @@
 """A device key in an encrypted file: for demonstration and test rigs, never for a terminal in a shop.
 
 Rules kept here:
-- No capability is claimed: whoever copies the file and its passphrase has the key.
-- The file holds the P-256 identity and the sealing key under AES-256-GCM, keyed by scrypt from a passphrase that
-  lies in another file. Only its owner may read either; a file others can read is refused.
-- The scrypt cost is fixed, so that a swapped file can demand no other.
-
-Layout: magic | 16 salt | 12 nonce | AES-256-GCM(32 private scalar | 32 sealing key), the first 40 bytes authenticated.
+- No capability is claimed: whoever copies the file and its passphrase has the keys, those of epochs that ended too.
+- Every change is on the disk, whole, before it counts in memory.
 """
 
-import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,18 +14,19 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec.structs import replace
 
-from drivers.secure_element.interface import Capability, SecureElement, SecureElementError
-
-MAGIC = b"TESSERA-SE1\n"
-SALT, NONCE, KEY, TAG = 16, 12, 32, 16
-HEADER = len(MAGIC) + SALT + NONCE
-FILE_BYTES = HEADER + 2 * KEY + TAG
-MAX_PASSPHRASE_BYTES = 1024
-SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**15, 8, 1  # 32 MiB, about 0.1 s: core must be ready within 3 s
-MAX_RANDOM_BYTES = 1024
+from drivers.secure_element.interface import (
+    MAX_EPOCHS,
+    MAX_PLAINTEXT_BYTES,
+    MAX_RANDOM_BYTES,
+    Capability,
+    EpochEndedError,
+    SecureElement,
+    SecureElementError,
+)  # fmt: skip
+from drivers.secure_element.key_file import KEY, NONCE, TAG, KeyFile, State
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,12 +37,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SoftwareSecureElement(SecureElement):
-    """The interface over two keys in memory."""
+    """The interface over keys in memory, kept by whatever `keep` writes to."""
 
-    def __init__(self, identity: ec.EllipticCurvePrivateKey, sealing_key: bytes) -> None:
-        self._identity = identity
-        self._aead = AESGCM(sealing_key)
-        self._public_key = identity.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    def __init__(self, state: State, keep: Callable[[State], None]) -> None:
+        self._held: State | None = state
+        self._identity: ec.EllipticCurvePrivateKey | None = _key(state.identity)
+        self._public_key = _public_key(self._identity)
+        self._keep = keep
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -59,24 +57,7 @@ class SoftwareSecureElement(SecureElement):
 
     def sign(self, message: bytes) -> bytes:
         """ECDSA P-256 with SHA-256 over `message`. Returns 64 bytes, r || s."""
-        r, s = utils.decode_dss_signature(self._identity.sign(message, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-    def seal(self, plaintext: bytes, associated: bytes) -> bytes:
-        """AES-256-GCM under a random nonce, which stands in front."""
-        nonce = secrets.token_bytes(NONCE)
-        return nonce + self._aead.encrypt(nonce, plaintext, associated)
-
-    def unseal(self, sealed: bytes, associated: bytes) -> bytes:
-        """Open what `seal` made. Raises SecureElementError on any mismatch."""
-        if len(sealed) < NONCE + TAG:
-            raise SecureElementError(f"a sealed blob of {len(sealed)} bytes is too short")
-        try:
-            return self._aead.decrypt(sealed[:NONCE], sealed[NONCE:], associated)
-        except InvalidTag as error:
-            raise SecureElementError(
-                "the sealed blob is damaged, of another element, or bound to other data"
-            ) from error
+        return _sign(self._identity, message)
 
     def random(self, size: int) -> bytes:
         """`size` bytes (1 to 1024) of the operating system's generator."""
@@ -84,25 +65,101 @@ class SoftwareSecureElement(SecureElement):
             raise SecureElementError(f"random: {size} bytes asked, 1 to {MAX_RANDOM_BYTES} allowed")
         return secrets.token_bytes(size)
 
+    def prepare_epoch(self, number: int) -> None:
+        """Make and keep a key; one that is there stays. Raises EpochEndedError, or SecureElementError: too many."""
+        state = self._state
+        if number < state.first:
+            raise EpochEndedError(f"epoch {number} has ended; {state.first} is the first in force")
+        if number in state.epochs:
+            return
+        if len(state.epochs) >= MAX_EPOCHS:
+            raise SecureElementError(f"{MAX_EPOCHS} epochs are in force; end those before")
+        self._change(replace(state, epochs=state.epochs | {number: secrets.token_bytes(KEY)}))
+
+    def end_epochs_before(self, number: int) -> None:
+        """Forget the keys below `number`; a copy of the file still has them. Raises as `unseal` does."""
+        self._epoch_key(number)
+        kept = {epoch: key for epoch, key in self._state.epochs.items() if epoch >= number}
+        if number > self._state.first:
+            self._change(replace(self._state, first=number, epochs=kept))
+
+    def seal(self, plaintext: bytes, associated: bytes, epoch: int) -> bytes:
+        """AES-256-GCM under a random nonce, which stands in front."""
+        if len(plaintext) > MAX_PLAINTEXT_BYTES:
+            raise SecureElementError(f"seal: {len(plaintext)} bytes given, {MAX_PLAINTEXT_BYTES} at most")
+        nonce = secrets.token_bytes(NONCE)
+        return nonce + AESGCM(self._epoch_key(epoch)).encrypt(nonce, plaintext, associated)
+
+    def unseal(self, sealed: bytes, associated: bytes, epoch: int) -> bytes:
+        """Open what `seal` made. Raises EpochEndedError, SecureElementError on any mismatch."""
+        key = self._epoch_key(epoch)
+        if len(sealed) < NONCE + TAG:
+            raise SecureElementError(f"a sealed blob of {len(sealed)} bytes is too short")
+        try:
+            return AESGCM(key).decrypt(sealed[:NONCE], sealed[NONCE:], associated)
+        except InvalidTag as error:
+            raise SecureElementError(
+                "the sealed blob is damaged, of another element or epoch, or bound to other data"
+            ) from error
+
+    def prepare_identity(self) -> bytes:
+        """Make the next identity, or find the one that waits. Returns its public key, DER."""
+        waiting = self._state.waiting or _new_identity()
+        if self._state.waiting is None:
+            self._change(replace(self._state, waiting=waiting))
+        return _public_key(_key(waiting))
+
+    def prove_identity(self, message: bytes) -> bytes:
+        """Sign by the identity that waits. Raises SecureElementError: none waits."""
+        return _sign(_key(self._waiting), message)
+
+    def adopt_identity(self) -> None:
+        """Put the identity that waits in force. Raises SecureElementError: none waits."""
+        self._change(replace(self._state, identity=self._waiting, waiting=None))
+
+    def close(self) -> None:
+        """Let go of the keys. Idempotent."""
+        self._held = self._identity = None
+
+    @property
+    def _state(self) -> State:
+        if self._held is None:
+            raise SecureElementError("the secure element is closed")
+        return self._held
+
+    @property
+    def _waiting(self) -> bytes:
+        if self._state.waiting is None:
+            raise SecureElementError("no identity waits; prepare one first")
+        return self._state.waiting
+
+    def _epoch_key(self, epoch: int) -> bytes:
+        state = self._state
+        if epoch < state.first:
+            raise EpochEndedError(f"epoch {epoch} has ended: what it sealed is erased")
+        if epoch not in state.epochs:
+            raise SecureElementError(f"epoch {epoch} was never prepared")
+        return state.epochs[epoch]
+
+    def _change(self, state: State) -> None:
+        self._keep(state)
+        self._held, self._identity = state, _key(state.identity)
+        self._public_key = _public_key(self._identity)
+
+
+def in_memory() -> SoftwareSecureElement:
+    """A new element that nothing keeps: for simulators and tests."""
+    return SoftwareSecureElement(_new_state(), lambda _: None)
+
 
 def create(path: Path, passphrase: bytes) -> SoftwareSecureElement:
-    """Make a new identity and sealing key and write them to `path`, which must not exist.
+    """Make a new identity and the sealing key of epoch 1 and write them to `path`, which must not exist.
 
     Raises:
         SecureElementError: the file is there already or cannot be written, or the passphrase is empty.
     """
-    identity, sealing_key = ec.generate_private_key(ec.SECP256R1()), secrets.token_bytes(KEY)
-    header = MAGIC + secrets.token_bytes(SALT + NONCE)
-    secret = identity.private_numbers().private_value.to_bytes(KEY, "big") + sealing_key
-    blob = header + _cipher(header, passphrase).encrypt(header[-NONCE:], secret, header)
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise SecureElementError(f"{path}: cannot be created: {error.strerror}; an old key is not replaced") from error
-    return SoftwareSecureElement(identity, sealing_key)
+    state = _new_state()
+    return SoftwareSecureElement(state, KeyFile.create(path, passphrase, state).write)
 
 
 def open_secure_element(options: dict[str, str | int | float | bool]) -> SoftwareSecureElement:
@@ -115,38 +172,28 @@ def open_secure_element(options: dict[str, str | int | float | bool]) -> Softwar
         where = msgspec.convert(options, Options, strict=True)
     except msgspec.ValidationError as error:
         raise SecureElementError(f"secure_element.options: {error}") from error
-    blob = _read(Path(where.path), FILE_BYTES)
-    passphrase = _read(Path(where.passphrase_file), MAX_PASSPHRASE_BYTES).rstrip(b"\r\n")
-    if len(blob) != FILE_BYTES or not blob.startswith(MAGIC):
-        raise SecureElementError(f"{where.path}: not a Tessera key file; restore it, or make a new key and register it")
-    header = blob[:HEADER]
-    try:
-        secret = _cipher(header, passphrase).decrypt(header[-NONCE:], blob[HEADER:], header)
-    except InvalidTag as error:
-        raise SecureElementError(
-            f"{where.path}: does not open: the passphrase in {where.passphrase_file} is wrong or the file is damaged"
-        ) from error
-    return SoftwareSecureElement(
-        ec.derive_private_key(int.from_bytes(secret[:KEY], "big"), ec.SECP256R1()), secret[KEY:]
-    )
+    file, state = KeyFile.read(Path(where.path), Path(where.passphrase_file))
+    return SoftwareSecureElement(state, file.write)
 
 
-def _cipher(header: bytes, passphrase: bytes) -> AESGCM:
-    if not passphrase:
-        raise SecureElementError("the passphrase is empty; write a long random one into the passphrase file")
-    salt = header[len(MAGIC) : len(MAGIC) + SALT]
-    return AESGCM(Scrypt(salt=salt, length=KEY, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P).derive(passphrase))
+def _new_state() -> State:
+    return State(_new_identity(), None, 1, {1: secrets.token_bytes(KEY)})
 
 
-def _read(path: Path, limit: int) -> bytes:
-    """Read a file of at most `limit` bytes that only its owner can read."""
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                raise SecureElementError(f"{path}: others can read it; chmod 600 it")
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise SecureElementError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > limit:
-        raise SecureElementError(f"{path}: larger than {limit} bytes")
-    return data
+def _new_identity() -> bytes:
+    return ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value.to_bytes(KEY, "big")
+
+
+def _key(scalar: bytes) -> ec.EllipticCurvePrivateKey:
+    return ec.derive_private_key(int.from_bytes(scalar, "big"), ec.SECP256R1())
+
+
+def _public_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _sign(key: ec.EllipticCurvePrivateKey | None, message: bytes) -> bytes:
+    if key is None:
+        raise SecureElementError("the secure element is closed")
+    r, s = utils.decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")

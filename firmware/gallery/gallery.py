@@ -129,7 +129,7 @@ class Gallery:
         seal = self._sealer(key, person, consent.purpose, payer)
         row = (
             person, consent.purpose, payer, mandate, now, consent.retain_until,
-            self._element.seal(key, _associated(person, consent.purpose, payer, "key")),
+            self._element.seal(key, _associated(person, consent.purpose, payer, "key"), 1),
             seal("templates", self._networks + to_bytes(templates)), seal("consent", consent.encoded),
         )  # fmt: skip
         enrolled = self._open(*row)  # what does not open again is not stored
@@ -233,7 +233,7 @@ class Gallery:
             return AESGCM(key).decrypt(blob[:12], blob[12:], _associated(person, purpose, payer, kind))
 
         try:
-            key = self._element.unseal(wrapped_key, _associated(person, purpose, payer, "key"))
+            key = self._element.unseal(wrapped_key, _associated(person, purpose, payer, "key"), 1)
             sealed = unseal("templates", templates)
             if not sealed.startswith(self._networks):
                 raise GalleryError(

@@ -5,10 +5,8 @@ For attack tests and load: it can be told to sign what an honest terminal never 
 
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from drivers.secure_element.interface import SecureElement
-from drivers.secure_element.software import SoftwareSecureElement
+from drivers.secure_element.software import SoftwareSecureElement, in_memory
 from firmware.payment import authorize, cose, schema
 from firmware.payment.authorize import Binding, Software
 from firmware.payment.intent import AcceptedIntent, accept_intent
@@ -23,7 +21,7 @@ EVIDENCE = Evidence(assurance="geometry", gates=DEMO.gates, match_band=4, record
 
 def new_element() -> SoftwareSecureElement:
     """A device key that lives as long as the process."""
-    return SoftwareSecureElement(ec.generate_private_key(ec.SECP256R1()), bytes(32))
+    return in_memory()
 
 
 class SimulatedTerminal:
