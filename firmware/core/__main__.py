@@ -52,16 +52,18 @@ async def run(me: child.Child) -> None:
             me.log.critical("%s", error)
             raise SystemExit(os.EX_CONFIG) from error
         delivery = asyncio.create_task(terminal.payments.deliver_forever())
+        element = asyncio.create_task(terminal.watch_element())
         me.log.info("ready")
         try:
             stopped = asyncio.create_task(me.beat_until_stopped())
             done, _ = await asyncio.wait(
-                {stopped, delivery, terminal.stand.failed}, return_when=asyncio.FIRST_COMPLETED
+                {stopped, delivery, element, terminal.stand.failed}, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 task.result()
         finally:
             delivery.cancel()
+            element.cancel()
             for server in servers:
                 await server.close()
 

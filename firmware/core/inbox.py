@@ -31,6 +31,11 @@ class CameraGone:
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfService:
+    """The terminal cannot go on: see `Stand.closed`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """A verified receipt for the authorization of `intent`."""
 
@@ -39,7 +44,7 @@ class Settled:
     code: str
 
 
-Happening = Tapped | Cancelled | CameraGone | Settled | FrameReady
+Happening = Tapped | Cancelled | CameraGone | OutOfService | Settled | FrameReady
 
 
 async def catch_up() -> None:

@@ -5,6 +5,7 @@ Rules kept here:
 - Every intent that was opened ends: authorized or declined, and after a crash declined as `interrupted`.
 - An authorization is stored before it is sent, is sent until a verified receipt settles it, and is never signed
   while the link is down.
+- A terminal out of service opens no intent, and so signs for none.
 - Capture runs only while somebody is looked at.
 - Who has failed too often in a row is not looked at (`attempts`); a failure is counted before anything of it is told.
 """
@@ -19,7 +20,7 @@ from drivers.secure_element.interface import SecureElementError
 from firmware.core.analysis import Finding
 from firmware.core.asking import Asking
 from firmware.core.attempts import Attempt, AttemptsError
-from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
+from firmware.core.inbox import CameraGone, Cancelled, OutOfService, Settled, Tapped
 from firmware.core.parts import Parts
 from firmware.core.ports import LinkPort
 from firmware.core.reasons import FALLBACK, SENTENCES, sentence
@@ -54,7 +55,7 @@ class Payments:
 
     def decline_interrupted(self) -> None:
         """Decline what a dead process or a full disk left open."""
-        for intent in self._parts.outbox.interrupted():
+        for intent in self._parts.outbox.interrupted(self._signer.now_or_floor()):
             self._decline(intent.id, intent.digest, "interrupted")
 
     async def deliver_forever(self) -> None:
@@ -99,6 +100,9 @@ class Payments:
             now=now,
             profile=self._parts.profile,
         )
+        if self._stand.closed:
+            self._stand.say("outcome", "out_of_service", f"Refused: {SENTENCES['out_of_service']} {FALLBACK}")
+            return
         if not self._stand.busy:
             self.decline_interrupted()
             self._before_each()
@@ -196,6 +200,8 @@ class Payments:
                     session = session.expired(now_ns)
                 elif isinstance(happening, Cancelled):
                     session = session.refused("cancelled")
+                elif isinstance(happening, OutOfService):
+                    session = session.refused("out_of_service")
                 elif isinstance(happening, CameraGone):
                     session = session.refused("camera_lost") if session.phase is Phase.LOOK else session
                 elif isinstance(happening, Tapped):

@@ -57,9 +57,12 @@ SENTENCES = {
     "evidence": "This payment asks for stronger evidence than this terminal has.",
     "store": "The terminal cannot store the payment.",
     "key": "The terminal cannot sign.",
+    "out_of_service": "The terminal is out of service.",
     "amount_limit": "The amount is above the limit for paying with a face.",
     "interrupted": "The terminal was interrupted.",
     "person_changed": "The face changed during enrolment.",
+    "person_left": "The face was out of sight during enrolment. Please stay before the terminal, alone, and try again.",
+    "face_enrolled_elsewhere": "This face is enrolled for another account. Please ask at the counter.",
     "pose_timeout": "The poses were not all seen in time.",
 }
 

@@ -82,7 +82,7 @@ class Signer:
         Raises:
             PaymentError, SecureElementError: nothing was stored.
         """
-        parts, now = self._parts, self._now_or_floor()
+        parts, now = self._parts, self.now_or_floor()
 
         def make(counter: int) -> bytes:
             return sign_decline(
@@ -104,12 +104,12 @@ class Signer:
             terminal=parts.config.terminal,
             person=enrolled.person,
             consent_hash=enrolled.consent.sha256,
-            erased_at=self._now_or_floor(),
+            erased_at=self.now_or_floor(),
             records=1,
             element=parts.element,
         )
 
-    def _now_or_floor(self) -> int:
+    def now_or_floor(self) -> int:
         """The time, or the latest the backend signed: neither a no nor an erasure waits for the clock to be set."""
         try:
             return self._parts.clock.now()

@@ -5,6 +5,7 @@ Rules kept here:
 - A touch of the screen counts only for the scene the screen shows.
 - Precise reasons and values of evidence are told where the profile tells values, and stay in the log elsewhere:
   what is told there is what a customer may know (`reasons.told`), frame by frame only what they can mend.
+- A terminal whose secure element is gone serves nobody: what is in hand ends, and nothing begins until a new start.
 - A defect in a session ends the process: the supervisor starts it again, and what was in hand is declined.
 """
 
@@ -13,10 +14,11 @@ import logging
 from collections.abc import Coroutine
 
 from drivers.camera import FAULTS
+from drivers.secure_element.interface import SecureElementGoneError
 from firmware.core.analysis import Finding
-from firmware.core.inbox import CameraGone, Cancelled, Inbox, Tapped
+from firmware.core.inbox import CameraGone, Cancelled, Inbox, OutOfService, Tapped
 from firmware.core.ports import CameraPort, Subscribers
-from firmware.core.reasons import MENDABLE, SENTENCES, told
+from firmware.core.reasons import FALLBACK, MENDABLE, SENTENCES, told
 from firmware.runtime.lights import Lights
 from firmware.runtime.messages import CameraFault, Event, Stage
 from firmware.runtime.ring import RingReader
@@ -43,6 +45,7 @@ class Stand:
         doing: `idle`, `payment` or `enrolment`.
         shown: what the screen asks to confirm, empty while it asks nothing.
         cancellable: whether a Cancel would still be in time.
+        closed: why the terminal is out of service; empty while it is not.
         failed: set by a defect.
     """
 
@@ -54,6 +57,7 @@ class Stand:
         self.doing = "idle"
         self.shown = ""
         self.cancellable = False
+        self.closed = ""
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tell_values = tell_values
         self._active: asyncio.Task[None] | None = None
@@ -64,9 +68,11 @@ class Stand:
         return self._active is not None
 
     def begin(self, work: Coroutine[None, None, None], doing: str) -> None:
-        """Serve somebody. Raises BusyError."""
-        if self.busy:
+        """Serve somebody. Raises BusyError; SecureElementGoneError where the terminal is out of service."""
+        if self.closed or self.busy:
             work.close()
+            if self.closed:
+                raise SecureElementGoneError(f"out of service: {self.closed}")
             raise BusyError
         self.scene += 1
         self.doing = doing
@@ -74,6 +80,13 @@ class Stand:
         self.inbox.clear()
         self._active = asyncio.create_task(work)
         self._active.add_done_callback(self._end)
+
+    def close(self, cause: str) -> None:
+        """Go out of service, for good: only a new start ends it. What is being looked at is refused."""
+        self.closed = cause
+        _log.critical("out of service: %s", cause)
+        self.inbox.put(OutOfService())
+        self.say("notice", "out_of_service", f"{SENTENCES['out_of_service']} {FALLBACK}")
 
     def touched(self, scene: int, happening: Tapped | Cancelled) -> bool:
         """Take a touch of the screen; False where the screen shows something else by now."""

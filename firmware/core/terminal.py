@@ -1,9 +1,10 @@
 """The terminal: what stands before it, what it owes the backend, who is enrolled."""
 
+import asyncio
 import logging
 import time
 
-from drivers.secure_element.interface import SecureElementError
+from drivers.secure_element.interface import SecureElementError, SecureElementGoneError
 from firmware.core.attempts import NOBODY, AttemptsError
 from firmware.core.parts import Parts
 from firmware.core.payments import Payments
@@ -14,6 +15,9 @@ from firmware.payment.errors import PaymentError
 from firmware.runtime.lights import owned_lights
 from firmware.runtime.messages import StatusReply
 from firmware.runtime.ring import RingReader
+
+# How soon a secure element that was pulled out is noticed where nobody pays. Asking takes it some milliseconds.
+ELEMENT_EVERY_S = 2.0
 
 _log = logging.getLogger("tessera.core")
 
@@ -34,13 +38,28 @@ class Terminal:
         self.payments.decline_interrupted()
         self.purge()
 
+    async def watch_element(self, every_s: float = ELEMENT_EVERY_S) -> None:
+        """Ask the secure element for a sign of life, for ever; one that is gone takes the terminal out of service."""
+        while True:
+            if not self.stand.closed:
+                self._look_for_element()
+            await asyncio.sleep(every_s)
+
+    def _look_for_element(self) -> None:
+        try:
+            self.parts.element.random(1)
+        except SecureElementGoneError as error:
+            self.stand.close(str(error))
+        except SecureElementError as error:
+            _log.warning("secure element: %s; asked again", error)
+
     def status(self) -> StatusReply:
         """How the terminal is."""
         camera, link = self.stand.camera, self.payments.link
         return StatusReply(
             terminal=self.parts.config.terminal,
             profile=self.parts.profile.name,
-            session=self.stand.doing,
+            session=f"out of service: {self.stand.closed}" if self.stand.closed else self.stand.doing,
             scene=self.stand.scene,
             shown=self.stand.shown,
             camera=camera.problem or (camera.info.serial if camera.info else "unknown"),

@@ -4,6 +4,11 @@ Rules kept here:
 - One intent, at most one envelope, authorization or decline: `UNIQUE` over the intent, not a flag in memory.
 - Counter, envelope and use of the intent are one transaction, on disk (WAL, synchronous=FULL) before `core` hands
   the envelope to `link`. An error on the way leaves nothing behind, not even a used counter.
+- A file that is put back from a copy knows an old counter. Where the secure element counts, it grants the numbers:
+  a batch at a time, incremented before the first of them is used, so that none is ever given twice; what is left of
+  a batch at the end is a gap, and gaps are normal. Where it does not, the backend's last counter, which every intent
+  carries, is the only anchor: after a start nothing is authorized before an intent has come, and of what a dead
+  process left only that is declined which is too young for an old copy.
 - A row is settled by a verified signed receipt and by nothing else; a broker's acknowledgement is not durable.
 - Settled rows, audit records with them, leave once their intent lies below the time floor, where it would be refused
   as expired anyway. Until there is an audit log of its own, a commitment can be opened for minutes, not for years.
@@ -35,6 +40,7 @@ from firmware.payment.trust import Trust
 
 Kind = Literal["authorization", "decline"]
 Make = Callable[[int], bytes]  # counter -> signed envelope
+BATCH = 1024  # counters granted by one increment in hardware, whose memory wears; 2**43 of them fit
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -91,14 +97,22 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Outbox:
-    """SQLite behind it, held exclusively: one process, one thread.
+    """SQLite behind it, held exclusively: one process, one thread."""
 
-    Raises:
-        OutboxError: the file cannot be opened, is damaged, of another version, or held by another process.
-    """
+    def __init__(self, path: Path, advance: Callable[[], int] | None = None) -> None:
+        """Open or lay out the file.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+        Args:
+            path: of the file.
+            advance: increments a counter in hardware that nobody turns back and returns its value; None where there
+                is none. Called at the first signature after a start, and once a batch.
+
+        Raises:
+            OutboxError: the file cannot be opened, is damaged, of another version, or held by another process.
+        """
+        self._path, self._advance = path, advance
+        self._granted = range(0)
+        self._backend_spoke = False
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
@@ -150,7 +164,7 @@ class Outbox:
             gone = db.execute(settled, (floor,)).fetchall()
             db.executemany("DELETE FROM outbox WHERE intent = ?", gone)
             db.executemany("DELETE FROM intents WHERE id = ?", gone)
-        self._time_floor = floor
+        self._time_floor, self._backend_spoke = floor, True
 
     def authorize(self, intent: bytes, make: Make, audit: bytes) -> bytes:
         """Sign and keep the one authorization of an open intent. Returns the envelope.
@@ -161,8 +175,10 @@ class Outbox:
             audit: the local record the evidence commits to; it never leaves the terminal.
 
         Raises:
-            PaymentError: `intent_used`, it was answered before; `unknown_intent`, it was never opened.
+            PaymentError: `intent_used`, it was answered before; `unknown_intent`, it was never opened, or no intent
+                was since the start and no hardware counts.
             OutboxError: the store failed; nothing was authorized.
+            SecureElementError: the hardware counter failed; nothing was authorized.
         """
         return self._answer("authorization", intent, make, audit)
 
@@ -183,11 +199,17 @@ class Outbox:
         with self._errors():
             return int(self._db.execute("SELECT count(*) FROM outbox WHERE outcome IS NULL").fetchone()[0])
 
-    def interrupted(self) -> list[OpenIntent]:
-        """Return the intents that are open: at start, those a dead process left. Decline each."""
+    def interrupted(self, now: int) -> list[OpenIntent]:
+        """Return the intents that are open: at start, those a dead process left. Decline each.
+
+        Those that have expired at `now`, seconds since 1970, wait until the counter is anchored: in a file put back
+        from a copy, its counter has been used since, and signed for once more would look like a clone's.
+        """
         with self._errors():
             rows = self._db.execute(
-                "SELECT id, digest FROM intents WHERE id NOT IN (SELECT intent FROM outbox) ORDER BY rowid"
+                "SELECT id, digest FROM intents WHERE id NOT IN (SELECT intent FROM outbox)"
+                " AND (? OR expires_at > ?) ORDER BY rowid",
+                (self._is_anchored, now),
             ).fetchall()
         return [OpenIntent(*row) for row in rows]
 
@@ -222,7 +244,9 @@ class Outbox:
                 raise PaymentError("intent_used", "this intent was answered before")
             if not db.execute("SELECT 1 FROM intents WHERE id = ?", (intent,)).fetchone():
                 raise PaymentError("unknown_intent", "this intent was never opened")
-            counter = self._meta("counter") + 1
+            if kind == "authorization" and not self._is_anchored:
+                raise PaymentError("unknown_intent", "nothing is authorized before an intent has come since the start")
+            counter = self._next_counter()
             db.execute("UPDATE meta SET value = ? WHERE name = 'counter'", (counter,))
             envelope = make(counter)
             db.execute(
@@ -230,6 +254,21 @@ class Outbox:
                 (counter, kind, intent, envelope, hashlib.sha256(envelope).digest(), audit),
             )
         return envelope
+
+    @property
+    def _is_anchored(self) -> bool:
+        """Whether the counter is known to lie above all that were signed for."""
+        return self._backend_spoke or self._advance is not None
+
+    def _next_counter(self) -> int:
+        """The lowest above all that were signed for, as far as this file, the backend and the hardware know."""
+        counter = self._meta("counter") + 1
+        if self._advance is not None and counter not in self._granted:
+            tick = self._advance()
+            counter, end = max(counter, tick * BATCH), (tick + 1) * BATCH
+            # an element younger than the terminal is behind: there the backend's counter is the anchor
+            self._granted = range(counter, end if counter < end else counter + BATCH)
+        return counter
 
     def _meta(self, name: str) -> int:
         return int(self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])

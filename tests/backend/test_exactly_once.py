@@ -81,7 +81,7 @@ class Traffic(RuleBasedStateMachine):
     @rule()
     def the_terminal_dies(self) -> None:
         self.shop.restart_terminal()
-        left = self.shop.till.outbox.interrupted()
+        left = self.shop.till.outbox.interrupted(self.shop.time)
         assert {intent.id for intent in left} == {accepted.intent.id for accepted in self.open}
         for intent in left:
             self.shop.till.decline(intent, "interrupted", self.shop.time)

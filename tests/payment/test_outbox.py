@@ -1,18 +1,21 @@
 """One intent, at most one envelope, never lost: crashes, full disks, damage, replays."""
 
+import itertools
 import resource
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from drivers.secure_element.interface import SecureElementGoneError
 from firmware.payment import schema
 from firmware.payment.clock import TrustedClock
 from firmware.payment.errors import OutboxError, PaymentError
-from firmware.payment.outbox import OpenIntent, Outbox
+from firmware.payment.outbox import BATCH, OpenIntent, Outbox
 from hil.backend.backend import INTENT_TTL_S
 from hil.backend.keys import signer
 from hil.backend.shop import START, Shop
@@ -100,11 +103,11 @@ def test_an_unopened_intent_is_not_authorized(shop: Shop) -> None:
 def test_an_intent_open_at_a_crash_is_known_and_declined_as_interrupted(shop: Shop) -> None:
     accepted = shop.open()
     shop.restart_terminal()
-    (left,) = shop.till.outbox.interrupted()
+    (left,) = shop.till.outbox.interrupted(START)
     assert (left.id, left.digest) == (accepted.intent.id, accepted.digest)
     decline = shop.till.decline(left, "interrupted", START)
     assert shop.code(decline) == "declined"
-    assert shop.till.outbox.interrupted() == []
+    assert shop.till.outbox.interrupted(START) == []
     assert shop.backend.state(left.id).code == "interrupted"
 
 
@@ -230,7 +233,118 @@ def test_a_full_disk_authorizes_nothing_and_loses_nothing(shop: Shop, tmp_path: 
     assert head is not None
     assert head.envelope == waiting
     assert shop.code(waiting) == "approved"
+    (left,) = shop.till.outbox.interrupted(START)
+    assert left.id == accepted.intent.id
+    assert shop.code(shop.authorized()) == "approved"
+
+
+def with_hardware(shop: Shop, advance: Callable[[], int]) -> None:
+    """Start the terminal again, with a counter in hardware."""
+    shop.till.outbox.close()
+    shop.till.outbox = Outbox(shop.folder / "till-1.db", advance)
+
+
+def put_back(shop: Shop, image: Path, advance: Callable[[], int] | None = None) -> None:
+    """Take the outbox from a copy of an earlier day."""
+    shop.till.outbox.close()
+    for path in image.iterdir():
+        shutil.copy(path, shop.folder / path.name)
+    shop.till.outbox = Outbox(shop.folder / "till-1.db", advance)
+
+
+def image_of(shop: Shop) -> Path:
+    """A copy of the outbox as it lies on the disk now."""
+    image = shop.folder / "image"
+    image.mkdir()
+    for path in shop.folder.glob("till-1.db*"):
+        shutil.copy(path, image / path.name)
+    return image
+
+
+def test_hardware_counts_once_a_batch_and_before_its_first_counter_is_used(shop: Shop) -> None:
+    ticks: list[int] = []
+    counters: list[int] = []
+    hardware = itertools.count(7)
+
+    def advance() -> int:
+        ticks.append(len(counters))
+        return next(hardware)
+
+    with_hardware(shop, advance)
+    assert ticks == [], "a start at which nothing is signed wears nothing"
+    counters += [shop.till.read(shop.authorized()).counter for _ in range(3)]
+    assert (ticks, counters) == ([0], [7 * BATCH, 7 * BATCH + 1, 7 * BATCH + 2])
+    with_hardware(shop, advance)
+    counters.append(shop.till.read(shop.authorized()).counter)
+    assert (ticks, counters[-1]) == ([0, 3], 8 * BATCH)
+    shop.till.outbox.close()
+    with sqlite3.connect(shop.folder / "till-1.db") as database:
+        database.execute("UPDATE meta SET value = ? WHERE name = 'counter'", (10 * BATCH - 2,))
+    database.close()
+    with_hardware(shop, advance)
+    assert [shop.till.read(shop.authorized()).counter for _ in range(2)] == [10 * BATCH - 1, 10 * BATCH]
+    assert next(hardware) == 11, "the last of a batch was followed by the first of the next"
+
+
+def test_a_file_put_back_from_a_copy_signs_no_counter_twice_where_hardware_counts(shop: Shop) -> None:
+    hardware = itertools.count(1)
+    with_hardware(shop, hardware.__next__)
+    accepted = shop.open()
+    image = image_of(shop)
+    sent = shop.till.authorize(accepted, shop.mandate, START)
+    assert shop.code(sent) == "approved"
+    put_back(shop, image, hardware.__next__)
+    shop.time += INTENT_TTL_S + 1
+    (left,) = shop.till.outbox.interrupted(shop.time)
+    assert shop.code(shop.till.decline(left, "interrupted", shop.time)) != "clone_suspected"
+    assert shop.code(shop.authorized()) == "approved"
+
+
+def test_a_file_put_back_from_a_copy_signs_no_counter_twice_where_only_the_backend_counts(shop: Shop) -> None:
+    accepted = shop.open()
+    image = image_of(shop)
     assert shop.code(shop.till.authorize(accepted, shop.mandate, START)) == "approved"
+    put_back(shop, image)
+    shop.time += INTENT_TTL_S + 1
+    assert shop.till.outbox.interrupted(shop.time) == [], "its counter has been used since"
+    shop.open()
+    left = shop.till.outbox.interrupted(shop.time)[0]
+    assert left.id == accepted.intent.id
+    assert shop.code(shop.till.decline(left, "interrupted", shop.time)) != "clone_suspected"
+    assert shop.code(shop.authorized()) == "approved"
+
+
+def test_nothing_is_authorized_after_a_start_before_the_backend_has_spoken(shop: Shop) -> None:
+    accepted = shop.open()
+    shop.restart_terminal()
+    with pytest.raises(PaymentError, match="since the start") as error:
+        shop.till.authorize(accepted, shop.mandate, START)
+    assert refused(error) == "unknown_intent"
+    shop.open()
+    assert shop.code(shop.till.authorize(accepted, shop.mandate, START)) == "approved"
+
+
+def test_a_new_element_that_has_counted_less_than_the_backend_saw_goes_on_above(shop: Shop) -> None:
+    ticks = itertools.count(1)
+    with_hardware(shop, itertools.count(90).__next__)
+    assert shop.code(shop.authorized()) == "approved"
+    with_hardware(shop, ticks.__next__)
+    envelopes = [shop.authorized() for _ in range(3)]
+    assert [shop.till.read(envelope).counter for envelope in envelopes] == [90 * BATCH + n for n in (1, 2, 3)]
+    assert [shop.code(envelope) for envelope in envelopes] == ["approved"] * 3
+    assert next(ticks) == 2, "it wears no faster"
+
+
+def test_a_hardware_counter_that_fails_signs_nothing(shop: Shop) -> None:
+    def gone() -> int:
+        raise SecureElementGoneError("pulled out")
+
+    with_hardware(shop, gone)
+    accepted = shop.open()
+    with pytest.raises(SecureElementGoneError):
+        shop.till.authorize(accepted, shop.mandate, START)
+    assert shop.till.outbox.waiting() == 0
+    assert len(shop.till.outbox.interrupted(START)) == 1
 
 
 def test_a_damaged_file_is_named_and_not_repaired(shop: Shop, tmp_path: Path) -> None:
