@@ -27,6 +27,7 @@ from firmware.payment import authorize, schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import Digest, Name, Reason, Seconds
 from firmware.payment.trust import Trust, key_id, load_public_key
+from firmware.runtime.config import Language, NoticeVersion, RetentionDays
 
 GUARDIAN_BELOW = 14
 ADULT_FROM = 18
@@ -36,9 +37,6 @@ DAY_S = 86400
 Purpose = Literal["payment", "door"]
 AgeSource = Literal["document", "declared", "guardian"]
 Pseudonym = Annotated[str, Meta(min_length=1, max_length=64)]
-Language = Annotated[str, Meta(max_length=11, pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?\Z")]
-NoticeVersion = Annotated[str, Meta(max_length=32, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
-RetentionDays = Annotated[int, Meta(ge=1, le=1095)]
 Purposes = Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=2)]
 
 PlainName = Annotated[str, Meta(min_length=1, max_length=120)]

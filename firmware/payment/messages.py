@@ -1,4 +1,4 @@
-"""The six signed messages, field by field; the order of fields is their wire format (see `schema`).
+"""The seven signed messages, field by field; the order of fields is their wire format (see `schema`).
 
 Rules kept here:
 - They hold tokens, never names, and nothing of a face: the broker can read them.
@@ -146,7 +146,11 @@ class Receipt(Message, frozen=True):
 class Mandate(Message, frozen=True):
     """The backend lets this terminal bind one consenting face to one payer, once.
 
-    `consent_hash` is SHA-256 of the consent record's bytes; `purpose` is what the consent is for.
+    Attributes:
+        purpose: what the consent is for: `payment` where that is among its purposes.
+        consent_hash: SHA-256 of the exact bytes of the consent record.
+        method: how the backend made sure, out of band, that the account's holder wants it; `simulated` by the
+            reference backend.
     """
 
     TYP: ClassVar[str] = "application/tessera-mandate+cbor"
@@ -156,6 +160,26 @@ class Mandate(Message, frozen=True):
     terminal: Name
     purpose: Reason
     consent_hash: Digest
+    issued_at: Seconds
+    expires_at: Seconds
+    method: Reason
+
+
+class GuardianMandate(Message, frozen=True):
+    """Somebody made sure who the guardian is that consented for a person under 14, at this terminal, once.
+
+    Attributes:
+        consent_hash: as in `Mandate`.
+        verifier, method: who made sure and how, as the consent record names them.
+    """
+
+    TYP: ClassVar[str] = "application/tessera-guardian-mandate+cbor"
+
+    id: Id
+    terminal: Name
+    consent_hash: Digest
+    verifier: Name
+    method: Reason
     issued_at: Seconds
     expires_at: Seconds
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
@@ -30,6 +31,11 @@ _PATTERNS: dict[str, Pattern] = {
 }
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
+Line = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+# BCP 47: language, script, region
+Language = Annotated[str, Meta(max_length=11, pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?\Z")]
+NoticeVersion = Annotated[str, Meta(max_length=32, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
+RetentionDays = Annotated[int, Meta(ge=1, le=1095)]  # BIPA, 740 ILCS 14/15(a): three years
 
 
 class ConfigError(Exception):
@@ -152,6 +158,35 @@ class BackendConfig(_Table, frozen=True):
     keys: str
 
 
+class PrivacyConfig(_Table, frozen=True):
+    """Who answers for the faces, and what people are told. Without this table nobody can be enrolled.
+
+    Attributes:
+        controller: who answers for it, name and address.
+        contact: how to reach them to ask, to withdraw, to complain.
+        notice: the file people are shown, all its languages in one; consent binds its SHA-256.
+        notice_version: raised with every change of what it says.
+        languages: those it is written in.
+        time_zone: where the terminal stands, an IANA name: when birthdays begin.
+        retention_days: the longest a consent may be for.
+        other_way: how to do the same here without a face; there always is one.
+    """
+
+    controller: Line
+    contact: Line
+    notice: str
+    notice_version: NoticeVersion
+    languages: Annotated[tuple[Language, ...], Meta(min_length=1, max_length=32)]
+    time_zone: Annotated[str, Meta(min_length=1, max_length=64)]
+    retention_days: RetentionDays
+    other_way: Line
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone's rules."""
+        return ZoneInfo(self.time_zone)
+
+
 class Config(_Table, frozen=True):
     """A whole terminal.
 
@@ -179,6 +214,7 @@ class Config(_Table, frozen=True):
     emitter: EmitterConfig | None = None
     site_calibration: str | None = None
     npu: NpuConfig = NpuConfig()
+    privacy: PrivacyConfig | None = None
 
 
 _T = TypeVar("_T", bound=_Table)
@@ -241,9 +277,13 @@ def _absolute(config: Config, base: Path) -> Config:
     emitter = config.emitter
     if emitter is not None:
         emitter = msgspec.structs.replace(emitter, limits=str(base / emitter.limits), key=str(base / emitter.key))
+    privacy = config.privacy
+    if privacy is not None:
+        privacy = msgspec.structs.replace(privacy, notice=str(base / privacy.notice))
     return msgspec.structs.replace(
         config,
         emitter=emitter,
+        privacy=privacy,
         state_dir=str(base / config.state_dir),
         run_dir=str(base / config.run_dir),
         models_dir=str(base / config.models_dir),
@@ -259,6 +299,8 @@ def is_played(source: str, options: Mapping[str, object]) -> bool:
 
 
 def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
+    if config.privacy is not None:
+        _refuse_no_zone(config.privacy, where)
     if config.link.tls is None and not (profile.allow_hil and config.link.host == "127.0.0.1"):
         raise ConfigError(
             f"{where}: link.tls: missing; a broker without TLS is for 127.0.0.1 in profiles demo and rig only"
@@ -282,3 +324,13 @@ def _refuse_impossible(config: Config, profile: Profile, where: str) -> None:
         raise ConfigError(f"{where}: emitter.pattern: source `{config.camera.source}` needs `{pattern}`")
     if is_played(config.camera.source, config.camera.options) and not profile.allow_hil:
         raise ConfigError(f"{where}: camera: what is rendered or played back is for profiles demo and rig only")
+
+
+def _refuse_no_zone(privacy: PrivacyConfig, where: str) -> None:
+    try:
+        _ = privacy.zone
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder's name, such as Europe, is an OSError
+        raise ConfigError(
+            f"{where}: privacy.time_zone: `{privacy.time_zone}` is not known here; write e.g. Asia/Shanghai, and see "
+            "that the system's tzdata is installed"
+        ) from error

@@ -23,6 +23,7 @@ from firmware.payment.messages import (
     Assurance,
     Authorization,
     Decline,
+    GuardianMandate,
     Intent,
     Mandate,
     Outcome,
@@ -106,8 +107,13 @@ class Backend:
             self._store.keep_intent(intent, hashlib.sha256(envelope).digest(), envelope)
         return intent.id, envelope
 
-    def issue_mandate(self, terminal: str, payer: str, purpose: str, consent_hash: bytes) -> bytes:
+    def issue_mandate(
+        self, terminal: str, payer: str, purpose: str, consent_hash: bytes, method: str = "simulated"
+    ) -> bytes:
         """Let a terminal bind one face to `payer`, under this consent. Returns the signed envelope.
+
+        Called once the holder of the account has been authenticated by another way than the terminal's, `method`;
+        this reference backend has no such way, and says so.
 
         Raises:
             PaymentError: `topic_identity` or `schema`.
@@ -121,11 +127,31 @@ class Backend:
             consent_hash=consent_hash,
             issued_at=now,
             expires_at=now + MANDATE_TTL_S,
+            method=method,
         )
         envelope = self._seal(mandate)
         with self._store.transaction():
             self._store.keep_mandate(mandate, envelope)
         return envelope
+
+    def issue_guardian_mandate(self, terminal: str, consent_hash: bytes, verifier: str, method: str) -> bytes:
+        """State that `verifier` made sure, by `method`, who the guardian in this consent is. Returns the envelope.
+
+        Raises:
+            PaymentError: `topic_identity` or `schema`.
+        """
+        now = self._now()
+        return self._seal(
+            GuardianMandate(
+                id=secrets.token_bytes(16),
+                terminal=self._registered(terminal).terminal,
+                consent_hash=consent_hash,
+                verifier=verifier,
+                method=method,
+                issued_at=now,
+                expires_at=now + MANDATE_TTL_S,
+            )
+        )
 
     def state(self, intent: bytes) -> RegisterView:
         """Return how an intent stands: the truth about a payment."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import typer
 from rich.console import Console
 
 from firmware.commands.enrol import read_consent
+from firmware.gallery.consent import ConsentRecord, consent_hash
+from firmware.payment import cose, schema
 from firmware.payment.errors import PaymentError
 
 POLL_S = 0.2
@@ -50,23 +53,51 @@ def pay(
 
 def mandate(
     payer: PayerOption,
-    consent: Annotated[Path, typer.Option(help="The consent record (TOML) the mandate is for.")],
+    consent: Annotated[Path, typer.Option(help="The consent record, signed by the terminal, the mandate is for.")],
     register: RegisterOption,
     token: TokenOption,
     out: Annotated[Path, typer.Option(help="Where to write the mandate, for `tessera enrol`.")],
     terminal: TerminalOption = "till-1",
+    method: Annotated[str, typer.Option(help="How the account's holder was authenticated.")] = "simulated",
+    guardian_out: Annotated[
+        Path | None, typer.Option(help="Where to write the guardian's mandate, for a person under 14.")
+    ] = None,
 ) -> None:
     """Get the backend's signed, one-use mandate to enrol somebody under their consent."""
-    record = read_consent(consent)
-    body = {
-        "terminal": terminal,
-        "payer": payer,
-        "purpose": record.purpose,
-        "consent_hash": record.sha256.hex(),
-    }
+    paper = _read_paper(consent)
+    common = {"terminal": terminal, "consent_hash": paper.sha256}
+    body = common | {"payer": payer, "purpose": paper.purpose, "method": method}
     with _backend(register, token) as http:
         out.write_bytes(bytes.fromhex(_answer(http.post("/mandates", json=body))["mandate"]))
-    Console().print(f"mandate for {payer} in {out}")
+        if guardian_out is not None:
+            if paper.guardian is None:
+                raise PaymentError("mandate", f"{consent}: no guardian consented in it")
+            answer = _answer(http.post("/guardian-mandates", json=common | paper.guardian))
+            guardian_out.write_bytes(bytes.fromhex(answer["mandate"]))
+    Console().print(f"mandate for {payer} in {out}" + (f", guardian's in {guardian_out}" if guardian_out else ""))
+
+
+@dataclass(frozen=True)
+class _Paper:
+    """What of a consent the backend is told: never who consented. `guardian`: verifier and method."""
+
+    sha256: str
+    purpose: str
+    guardian: dict[str, str] | None
+
+
+def _read_paper(path: Path) -> _Paper:
+    """Read a consent record as a desk can: its hash and purpose; the signature is the terminal's to check."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise PaymentError("mandate", f"{path}: {error.strerror}; without consent there is no enrolment") from error
+    if not raw.startswith(bytes([cose.SIGN1])):
+        old = read_consent(path)
+        return _Paper(old.sha256.hex(), old.purpose, None)
+    record = schema.decode(cose.peek(raw), ConsentRecord)
+    guardian = {"verifier": record.guardian_verifier, "method": record.guardian_method} if record.guardian else None
+    return _Paper(consent_hash(raw).hex(), record.bound_purpose, guardian)
 
 
 @contextmanager

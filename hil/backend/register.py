@@ -46,13 +46,27 @@ class IntentRequest(BaseModel):
 
 
 class MandateRequest(BaseModel):
-    """A mandate to issue; `consent_hash` is SHA-256 in hex of the consent's bytes."""
+    """A mandate to issue; `consent_hash` is SHA-256 in hex of the consent's bytes.
+
+    `method`: how the account's holder was authenticated out of band. Who asks answers for it.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
     terminal: Token
     payer: Token
     purpose: Token
     consent_hash: Hex64
+    method: Token = "simulated"
+
+
+class GuardianMandateRequest(BaseModel):
+    """A guardian's mandate to issue: `verifier` made sure who the guardian is, by `method`. Who asks answers for it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    terminal: Token
+    consent_hash: Hex64
+    verifier: Token
+    method: Token
 
 
 def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
@@ -89,7 +103,13 @@ def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
     @app.post("/mandates", status_code=201)
     def mandate(request: MandateRequest) -> dict[str, str]:
         consent_hash = bytes.fromhex(request.consent_hash)
-        envelope = backend.issue_mandate(request.terminal, request.payer, request.purpose, consent_hash)
+        envelope = backend.issue_mandate(request.terminal, request.payer, request.purpose, consent_hash, request.method)
+        return {"mandate": envelope.hex()}
+
+    @app.post("/guardian-mandates", status_code=201)
+    def guardian_mandate(request: GuardianMandateRequest) -> dict[str, str]:
+        consent_hash = bytes.fromhex(request.consent_hash)
+        envelope = backend.issue_guardian_mandate(request.terminal, consent_hash, request.verifier, request.method)
         return {"mandate": envelope.hex()}
 
     return app

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware.payment import schema
 from firmware.payment.errors import PaymentError
-from firmware.payment.messages import Mandate
+from firmware.payment.messages import GuardianMandate, Mandate
 from firmware.payment.trust import load_trust
 from hil.backend.keys import create_backend_key, registration, save_registrations
 from hil.backend.service import load_service_config
@@ -108,6 +108,11 @@ def test_a_payment_survives_kill_minus_nine_of_the_backend(
     register = service.register
     consent = {"terminal": "till-1", "payer": "payer-7", "purpose": "payment", "consent_hash": "ab" * 32}
     mandate = bytes.fromhex(register.post("/mandates", json=consent).json()["mandate"])
+    child = {"terminal": "till-1", "consent_hash": "ab" * 32, "verifier": "school-office", "method": "document"}
+    answer = register.post("/guardian-mandates", json=child)
+    _, for_child = schema.verify(bytes.fromhex(answer.json()["mandate"]), GuardianMandate, terminal.trust.resolve)
+    assert (for_child.verifier, for_child.method) == ("school-office", "document")
+    assert register.post("/guardian-mandates", json=child | {"method": "By Word"}).json()["code"] == "schema"
     order = {"terminal": "till-1", "amount": "12.50", "currency": "EUR", "payer": "payer-7"}
     asked = register.post("/intents", json=order)
     assert asked.status_code == 201

@@ -11,12 +11,14 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware.gallery.consent import ConsentRecord
 from firmware.payment import authorize, cbor, cose, schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import (
     Authorization,
     Decline,
     ErasureReceipt,
+    GuardianMandate,
     Intent,
     Mandate,
     Receipt,
@@ -33,7 +35,9 @@ RECEIPT = Receipt(
     digest=bytes(32), intent=bytes(16), terminal="till-1", outcome="approved", code="", issued_at=1_800_000_000
 )
 ENVELOPE = schema.sign(RECEIPT, ELEMENT.sign, KID)
-KINDS: list[type[schema.Message]] = [Intent, Authorization, Decline, Receipt, Mandate, ErasureReceipt]
+KINDS: list[type[schema.Message]] = [
+    Intent, Authorization, Decline, Receipt, Mandate, GuardianMandate, ErasureReceipt, ConsentRecord,
+]  # fmt: skip
 
 
 def refusal(envelope: bytes, typ: str = TYP) -> str:

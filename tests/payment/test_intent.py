@@ -15,7 +15,7 @@ from firmware.payment import schema
 from firmware.payment.authorize import Binding, commit, display_text, sign_authorization
 from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent, accept_intent
-from firmware.payment.mandate import sign_erasure, verify_erasure, verify_mandate
+from firmware.payment.mandate import sign_erasure, verify_erasure, verify_guardian_mandate, verify_mandate
 from firmware.payment.messages import Intent, Mandate
 from firmware.payment.trust import Trust, key_id, load_trust
 from firmware.runtime.config import load_profile
@@ -133,6 +133,74 @@ def test_a_mandate_for_another_terminal_purpose_consent_or_time_is_refused(
     with pytest.raises(PaymentError) as error:
         check(terminal, purpose, consent_hash, START + late_s)
     assert error.value.code == "mandate"
+
+
+def test_a_mandate_says_how_the_accounts_holder_was_authenticated(shop: Shop) -> None:
+    for method in ("simulated", "bank_app"):
+        envelope = shop.backend.issue_mandate("till-1", "payer-7", "payment", CONSENT, method)
+        _, mandate = schema.verify(envelope, Mandate, shop.trust.resolve)
+        assert mandate.method == method
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "lives_s", "told"),
+    [
+        (START + 31, 600, "issued in the future"),
+        (START, 24 * 3600 + 1, "does not live for"),
+        (START, 0, "does not live for"),
+        (START - 600, 600, "has expired"),
+    ],
+)
+def test_a_mandate_lives_a_day_at_most_and_begins_now(shop: Shop, issued_at: int, lives_s: int, told: str) -> None:
+    mandate = Mandate(
+        id=bytes(16), payer="payer-7", terminal="till-1", purpose="door", consent_hash=CONSENT, issued_at=issued_at,
+        expires_at=issued_at + lives_s, method="simulated",
+    )  # fmt: skip
+    envelope = schema.sign(mandate, signer(shop.key), shop.kid)
+    with pytest.raises(PaymentError, match=told) as error:
+        verify_mandate(envelope, shop.trust, terminal="till-1", purpose="door", consent_hash=CONSENT, now=START)
+    assert error.value.code == "mandate"
+
+
+def test_a_mandate_of_any_other_key_binds_nobody(shop: Shop) -> None:
+    envelope = shop.backend.issue_mandate("till-1", "payer-7", "payment", CONSENT)
+    with pytest.raises(PaymentError, match="unknown_key"):
+        verify_mandate(envelope, Trust({}), terminal="till-1", purpose="payment", consent_hash=CONSENT, now=START)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"terminal": "till-2"}, "till-1"),
+        ({"consent_hash": bytes(32)}, "another consent"),
+        ({"verifier": "anybody"}, "school-office by document"),
+        ({"method": "account"}, "school-office by document"),
+        ({"now": START + 600}, "expired"),
+    ],
+)
+def test_a_guardians_mandate_stands_for_one_guardian_in_one_consent(
+    shop: Shop, changes: dict[str, Any], told: str
+) -> None:
+    envelope = shop.backend.issue_guardian_mandate("till-1", CONSENT, "school-office", "document")
+    right: dict[str, Any] = {
+        "terminal": "till-1", "consent_hash": CONSENT, "verifier": "school-office", "method": "document", "now": START
+    }  # fmt: skip
+    assert len(verify_guardian_mandate(envelope, shop.trust, **right).id) == 16
+    with pytest.raises(PaymentError, match=told) as error:
+        verify_guardian_mandate(envelope, shop.trust, **{**right, **changes})
+    assert error.value.code == "mandate"
+
+
+def test_a_payers_mandate_is_no_guardians_and_the_other_way_round(shop: Shop) -> None:
+    payers = shop.backend.issue_mandate("till-1", "payer-7", "door", CONSENT)
+    guardians = shop.backend.issue_guardian_mandate("till-1", CONSENT, "school-office", "document")
+    with pytest.raises(PaymentError, match="malformed"):
+        verify_guardian_mandate(
+            payers, shop.trust, terminal="till-1", consent_hash=CONSENT, verifier="school-office", method="document",
+            now=START,
+        )  # fmt: skip
+    with pytest.raises(PaymentError, match="malformed"):
+        verify_mandate(guardians, shop.trust, terminal="till-1", purpose="door", consent_hash=CONSENT, now=START)
 
 
 def test_an_erasure_receipt_is_the_terminals_own() -> None:

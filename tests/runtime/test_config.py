@@ -85,6 +85,47 @@ def test_production_takes_no_software_key_and_no_virtual_camera(tmp_path: Path) 
         load(tmp_path, live.replace("{ flood_board = true }", '{ flood_board = true, file = "replayed.db3" }'))
 
 
+PRIVACY = """
+[privacy]
+controller = "Corner Shop Ltd, 1 Market Street"
+contact = "privacy@corner-shop.example"
+notice = "notice.md"
+notice_version = "2027-01"
+languages = ["en", "zh-Hans", "pt-BR"]
+time_zone = "Asia/Shanghai"
+retention_days = 365
+other_way = "with a card or cash at the same till"
+"""
+
+
+def test_privacy_is_optional_and_its_notice_lies_beside_the_file(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).privacy is None
+    privacy = load(tmp_path, GOOD + PRIVACY).privacy
+    assert privacy is not None
+    assert privacy.notice == str(tmp_path / "notice.md")
+    assert privacy.zone.key == "Asia/Shanghai"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("Asia/Shanghai", "Asia/Atlantis", r"privacy\.time_zone"),
+        ("Asia/Shanghai", "Asia", r"privacy\.time_zone"),
+        ("Asia/Shanghai", "../../etc/passwd", r"privacy\.time_zone"),
+        ("= 365", "= 1096", r"privacy\.retention_days"),
+        ('["en", "zh-Hans", "pt-BR"]', "[]", r"privacy\.languages"),
+        ('"pt-BR"', '"Portuguese"', r"privacy\.languages"),
+        ('other_way = "with a card or cash at the same till"\n', "", "other_way"),
+        ('"with a card or cash at the same till"', '""', r"privacy\.other_way"),
+        ('"2027-01"', '"of today"', r"privacy\.notice_version"),
+        ("Ltd,", "Ltd\\n", r"privacy\.controller"),
+    ],
+)
+def test_a_wrong_value_of_privacy_is_told(tmp_path: Path, right: str, wrong: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=rf"terminal\.toml: .*{told}"):
+        load(tmp_path, GOOD + PRIVACY.replace(right, wrong))
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing\.toml"):
         load_config(tmp_path / "nothing.toml")
