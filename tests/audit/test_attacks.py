@@ -1,0 +1,257 @@
+"""A log that somebody changed, with the disk in their hands and without the terminal's key."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drivers.secure_element.interface import Capability, SecureElement
+from drivers.secure_element.software import SoftwareSecureElement, create
+from firmware.audit import frames
+from firmware.audit.log import CHECKPOINT_EVERY
+from firmware.audit.verify import Report, read_checkpoint, verify
+from firmware.payment.errors import PaymentError
+from tests.audit.whole import died, filled, last_segment, mended, pieces, refusal, started
+
+Attack = Callable[[list[bytes]], list[bytes]]
+VICTIM = 30
+"""Place of the record that is attacked, counted from 0; its number is one more."""
+
+
+def check(folder: Path, element: SecureElement) -> Report:
+    return verify(folder, [element.public_key])
+
+
+def attacked(folder: Path, element: SecureElement, attack: Attack) -> Report:
+    filled(folder, element)
+    path = last_segment(folder)
+    path.write_bytes(b"".join(attack(pieces(path))))
+    return check(folder, element)
+
+
+def kinds(report: Report) -> set[tuple[str, int]]:
+    return {(fault.kind, fault.sequence) for fault in report.faults}
+
+
+def remove(records: list[bytes]) -> list[bytes]:
+    return records[:VICTIM] + records[VICTIM + 1 :]
+
+
+def exchange(records: list[bytes]) -> list[bytes]:
+    return [*records[:VICTIM], records[VICTIM + 1], records[VICTIM], *records[VICTIM + 2 :]]
+
+
+def repeat(records: list[bytes]) -> list[bytes]:
+    return [*records[: VICTIM + 1], records[VICTIM], *records[VICTIM + 1 :]]
+
+
+def turn_a_byte(records: list[bytes]) -> list[bytes]:
+    victim = bytearray(records[VICTIM])
+    victim[-20] ^= 1
+    return [*records[:VICTIM], bytes(victim), *records[VICTIM + 1 :]]
+
+
+def turn_its_length(records: list[bytes]) -> list[bytes]:
+    victim = bytearray(records[VICTIM])
+    victim[3] ^= 1
+    return [*records[:VICTIM], bytes(victim), *records[VICTIM + 1 :]]
+
+
+def rewrite(records: list[bytes]) -> list[bytes]:
+    """Another body under the same number, with a check that fits it."""
+    ((frame, _),) = frames.scan(records[VICTIM])
+    body = frame.body.replace(b"refused", b"approve")
+    assert body != frame.body
+    other, _ = frames.pack(frame.sequence, frame.previous, frame.at, frame.kind, body)
+    return [*records[:VICTIM], other, *records[VICTIM + 1 :]]
+
+
+def no_checkpoints(records: list[bytes]) -> list[bytes]:
+    return [record for record in records if next(frames.scan(record))[0].kind != 0]
+
+
+def test_a_whole_log_is_good(folder: Path, element: SecureElement) -> None:
+    report = attacked(folder, element, list)
+    assert (report.good, report.notes, report.terminal) == (True, (), "till-1")
+    assert (report.first, report.last, report.signed) == (1, 105, 105)  # start, end, three checkpoints
+
+
+@pytest.mark.parametrize(
+    ("attack", "fault"),
+    [
+        (remove, ("removed", VICTIM + 1)),
+        (exchange, ("reordered", VICTIM + 1)),
+        (repeat, ("reordered", VICTIM + 1)),
+        (turn_a_byte, ("altered", VICTIM + 1)),
+        (turn_its_length, ("altered", VICTIM + 1)),
+        (rewrite, ("altered", VICTIM + 1)),
+    ],
+)
+def test_what_was_done_is_found_and_named_with_its_place(
+    folder: Path, element: SecureElement, attack: Attack, fault: tuple[str, int]
+) -> None:
+    assert kinds(attacked(folder, element, attack)) == {fault}
+
+
+@pytest.mark.parametrize("attack", [remove, exchange, repeat, rewrite])
+def test_who_mends_the_chain_behind_it_is_found_at_the_next_checkpoint(
+    folder: Path, element: SecureElement, attack: Attack
+) -> None:
+    report = attacked(folder, element, lambda records: mended(attack(records)))
+    assert {fault.kind for fault in report.faults} >= {"altered"}
+    assert all(fault.sequence > VICTIM for fault in report.faults)
+    assert "another history: rewritten after record 2" in report.faults[0].text
+
+
+def test_checkpoints_cannot_be_left_out(folder: Path, element: SecureElement) -> None:
+    report = attacked(folder, element, lambda records: mended(no_checkpoints(records)))
+    assert {fault.kind for fault in report.faults} == {"unsigned"}
+
+
+def test_short_log_without_a_checkpoint_is_not_believed(folder: Path, element: SecureElement) -> None:
+    report = attacked(folder, element, lambda records: mended(no_checkpoints(records)[:5]))
+    assert kinds(report) == {("unsigned", 5)}
+
+
+def test_checkpoint_of_another_key_is_no_checkpoint(folder: Path, element: SecureElement, tmp_path: Path) -> None:
+    other = create(tmp_path / "other", b"passphrase")
+    filled(folder, other, 3)
+    report = check(folder, element)
+    assert not report.good
+    assert report.signed == 0
+    assert verify(folder, [element.public_key, other.public_key]).good
+
+
+def test_log_cut_off_at_a_checkpoint_shows_only_against_one_kept_elsewhere(
+    folder: Path, element: SecureElement
+) -> None:
+    filled(folder, element, 10)
+    with started(folder, element) as audit:
+        audit.record(refusal())
+        kept = read_checkpoint(audit.checkpoint(), [element.public_key])
+    path = last_segment(folder)
+    whole = pieces(path)
+    assert verify(folder, [element.public_key], kept).good
+    path.write_bytes(b"".join(whole[:14]))
+    assert check(folder, element).good, "a good log of an earlier time"
+    report = verify(folder, [element.public_key], kept)
+    assert kinds(report) == {("truncated", 14)}
+    assert f"up to record {kept.sequence}" in report.faults[0].text
+
+
+def test_log_that_went_on_from_an_earlier_state_is_another_history(folder: Path, element: SecureElement) -> None:
+    filled(folder, element, 3)
+    before = last_segment(folder).read_bytes()
+    with started(folder, element) as audit:
+        audit.record(refusal())
+        kept = read_checkpoint(audit.checkpoint(), [element.public_key])
+    last_segment(folder).write_bytes(before)
+    with started(folder, element) as audit:
+        for n in range(1, 70):
+            audit.record(refusal(n))
+        audit.checkpoint()
+    assert check(folder, element).good
+    assert kinds(verify(folder, [element.public_key], kept)) == {("replaced", kept.sequence)}
+
+
+class Counting(SoftwareSecureElement):
+    """A software element with the hardware counter of a test."""
+
+    ticks = 0
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return frozenset({Capability.MONOTONIC_COUNTER})
+
+    def counter(self) -> int:
+        return self.ticks
+
+
+@pytest.fixture
+def counting(element: SecureElement) -> Counting:
+    counting = Counting.__new__(Counting)
+    counting.__dict__ |= element.__dict__
+    return counting
+
+
+def test_log_cut_off_before_the_hardware_counter_moved_is_found(folder: Path, counting: Counting) -> None:
+    counting.ticks = 4
+    filled(folder, counting, 3)
+    early = last_segment(folder).read_bytes()
+    counting.ticks = 5
+    filled(folder, counting, 3)
+    keys = [counting.public_key]
+    assert verify(folder, keys, counter=5).good
+    last_segment(folder).write_bytes(early)
+    assert {fault.kind for fault in verify(folder, keys, counter=5).faults} == {"truncated"}
+
+
+def test_hardware_counter_that_moved_unseen_is_told(folder: Path, counting: Counting) -> None:
+    counting.ticks = 4
+    filled(folder, counting, 3)
+    counting.ticks = 9
+    filled(folder, counting, 3)
+    report = verify(folder, [counting.public_key], counter=9)
+    assert report.good
+    assert "from 4 to 9" in report.notes[0]
+
+
+def test_hardware_counter_that_went_back_is_another_element(folder: Path, counting: Counting) -> None:
+    counting.ticks = 4
+    filled(folder, counting, 3)
+    counting.ticks = 3
+    filled(folder, counting, 3)
+    assert {fault.kind for fault in verify(folder, [counting.public_key]).faults} == {"replaced"}
+
+
+def test_nothing_signed_vouches_for_the_last_records_and_it_says_so(folder: Path, element: SecureElement) -> None:
+    audit = started(folder, element)
+    audit.record(refusal())
+    path = last_segment(folder)
+    path.write_bytes(b"".join(mended(rewrite_last(pieces(path)))))
+    report = check(folder, element)
+    assert report.good
+    assert report.notes == ("the last 1 records are not signed yet",)
+    audit.close()
+
+
+def rewrite_last(records: list[bytes]) -> list[bytes]:
+    ((frame, _),) = frames.scan(records[-1])
+    other, _ = frames.pack(
+        frame.sequence, frame.previous, frame.at, frame.kind, frame.body.replace(b"refused", b"decline")
+    )
+    return [*records[:-1], other]
+
+
+def test_what_is_unsigned_at_a_start_is_told_by_the_start(folder: Path, element: SecureElement) -> None:
+    audit = started(folder, element)
+    for n in range(5):
+        audit.record(refusal(n))
+    died(audit)
+    filled(folder, element, 1)
+    report = check(folder, element)
+    assert report.good
+    assert "5 records before it were not yet signed and 0 bytes" in report.notes[0]
+
+
+def test_at_most_63_records_are_ever_unsigned(folder: Path, element: SecureElement) -> None:
+    audit = started(folder, element)
+    for n in range(3 * CHECKPOINT_EVERY):
+        audit.record(refusal(n))
+        report = check(folder, element) if n % 16 == 0 else None
+        assert report is None or report.last - report.signed < CHECKPOINT_EVERY
+    audit.close()
+
+
+def test_hostile_bytes_end_in_faults_never_in_an_error(folder: Path, element: SecureElement) -> None:
+    folder.mkdir()
+    for raw in (b"\x00" * 5000, b"\xff" * 5000, bytes(range(256)) * 30, b"audit"):
+        (folder / "audit-000001.log").write_bytes(raw)
+        report = check(folder, element)
+        assert report.faults or report.notes
+        assert report.last == 0
+
+
+def test_forged_checkpoint_in_hand_is_refused(element: SecureElement) -> None:
+    with pytest.raises(PaymentError):
+        read_checkpoint(b"\xd2nothing", [element.public_key])
