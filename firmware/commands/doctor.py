@@ -18,7 +18,7 @@ from firmware.commands.camera_capture import capture
 from firmware.commands.camera_choice import Choice, opened
 from firmware.commands.camera_report import health_of, identity
 from firmware.commands.findings import Finding, table_of
-from firmware.commands.people import ConfigOption
+from firmware.commands.login import ConfigOption
 from firmware.core.attempts import AttemptsError
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError

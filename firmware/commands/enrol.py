@@ -7,11 +7,10 @@ import msgspec
 import typer
 from rich.console import Console
 
-from firmware.commands.people import ConfigOption
-from firmware.core.client import ask, control
+from firmware.commands.login import AsOption, ConfigOption, PassphraseOption, signed_in
+from firmware.core.client import ask
 from firmware.core.errors import TerminalError
 from firmware.gallery.consent import Consent
-from firmware.runtime.config import load_config
 from firmware.runtime.messages import Enrol
 
 # between two words of the terminal: every frame is one, so the camera's start takes longest
@@ -32,16 +31,17 @@ def enrol(
     config: ConfigOption,
     consent: Annotated[Path, typer.Option(help="Consent record (TOML): who, purpose, notice_sha256, ...")],
     mandate: Annotated[Path, typer.Option(help="The backend's signed payer mandate for this consent.")],
+    who: AsOption,
+    file: PassphraseOption = None,
 ) -> None:
     """Enrol the person before the terminal: five guided poses."""
-    loaded, _ = load_config(config)
     console = Console()
     record = read_consent(consent)
     try:
         envelope = mandate.read_bytes()
     except OSError as error:
         raise TerminalError(f"{mandate}: {error.strerror}; ask the backend for a mandate") from error
-    with control(loaded) as core:
+    with signed_in(config, who, file) as core:
         done = ask(
             core,
             Enrol(consent=record.encoded, mandate=envelope),

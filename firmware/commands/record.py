@@ -27,7 +27,7 @@ from drivers.camera.realsense import open_recording_camera
 from drivers.camera.realsense.consent import state_consent
 from drivers.camera.recording import RecordingWriter
 from firmware.commands.camera_choice import Choice, Opener, opened
-from firmware.commands.people import ConfigOption
+from firmware.commands.login import ConfigOption
 from firmware.core.errors import TerminalError
 from firmware.liveness.code import SYMBOLS, Drawn
 from firmware.runtime.config import Profile, load_config

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from firmware.commands.people import ConfigOption
+from firmware.commands.login import ConfigOption
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
 from firmware.runtime.config import load_config

@@ -14,8 +14,9 @@ from drivers.secure_element.interface import SecureElementError
 from firmware.core.asking import Asking
 from firmware.core.attempts import NOBODY, Attempt, AttemptsError
 from firmware.core.enrolment import Enrolment, EnrolmentError
-from firmware.core.inbox import CameraGone, Cancelled, Settled, Tapped
+from firmware.core.inbox import CameraGone, Cancelled, OutOfService, Settled, Tapped
 from firmware.core.parts import Parts
+from firmware.core.reasons import ANOTHER
 from firmware.core.stand import Stand
 from firmware.core.watch import Watch
 from firmware.gallery.consent import check_consent, parse_consent
@@ -89,7 +90,7 @@ async def _pose(parts: Parts, stand: Stand, attempt: Attempt) -> Enrolment:
         problem = await watch.begin()
         if problem:
             raise EnrolmentError(problem, _why(stand))
-        enrolment = Enrolment.begin(parts.judge, time.monotonic_ns())
+        enrolment = Enrolment.begin(time.monotonic_ns())
         while (pose := enrolment.pose) is not None:
             if pose.prompt != asked:
                 asked = pose.prompt
@@ -99,13 +100,18 @@ async def _pose(parts: Parts, stand: Stand, attempt: Attempt) -> Enrolment:
                 raise EnrolmentError("pose_timeout")
             if isinstance(happening, Cancelled):
                 raise EnrolmentError("cancelled")
+            if isinstance(happening, OutOfService):
+                raise EnrolmentError("out_of_service")
             if isinstance(happening, CameraGone):
                 raise EnrolmentError("camera_lost", _why(stand))
             if not isinstance(happening, (Settled, Tapped)):
                 finding = await watch.look(happening)
                 if finding is not None:
-                    attempt.saw(finding.reason)
+                    # of another only what ends it is an attempt: one frame may be of a head that turned too far
+                    attempt.saw("" if finding.reason in ANOTHER else finding.reason)
                     enrolment = enrolment.looked(finding, time.monotonic_ns())
+                    if (claimed := enrolment.claimed) is not None:
+                        watch.claim(claimed)
                     stand.show(finding)
                     if enrolment.pose is not None and asking.after(finding.reason):
                         asked = ""

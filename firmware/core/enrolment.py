@@ -3,7 +3,9 @@
 Rules kept here:
 - Every pose passes the same gates as a payment; a pose counts after three good frames in a row.
 - A pose counts with both modalities only: what `payment` demands of a probe, it demands of a template.
-- All poses must be the same person: a face that does not match the poses so far ends the enrolment.
+- All of it is one person, who does not leave: the first face seen is who is being enrolled (`claimed`), every good
+  frame is compared with it, or with the poses so far, and three in a row of another end it. So does a second without
+  any face, or with two: whoever stands there then may have been exchanged. Single frames do not: detectors miss some.
 - Signs of an attack, one after the other, end it as they end a payment.
 - Which poses make which template is `vision.templates`'.
 """
@@ -11,16 +13,20 @@ Rules kept here:
 from dataclasses import dataclass, replace
 
 from firmware.core.analysis import Finding
-from firmware.core.reasons import ATTACKS, FINAL, sentence, told
+from firmware.core.reasons import ANOTHER, ATTACKS, FINAL, sentence, told
 from firmware.core.session import REFUSE_AFTER
-from firmware.vision.embed import MODALITIES, Embedded
-from firmware.vision.fusion import Judge
+from firmware.core.watch import shows_who
+from firmware.vision.embed import Embedded
 from firmware.vision.templates import Templates, make_templates
 
 FRAMES_PER_POSE = 3
 # A turned head shows some frames in which nose or mouth are not seen well, and each begins the emitter code anew: some
 # 14 good frames in a row, of which a busy board judges five a second.
 POSE_S = 40.0
+GONE_S = 1.0
+GONE_FRAMES = 3
+"""Frames in a row without a face; with `GONE_S`, for a board that sees a few frames a second."""
+_UNSEEN = frozenset({"no_face", "two_faces"})
 
 
 class EnrolmentError(Exception):
@@ -56,21 +62,25 @@ POSES = (
 class Enrolment:
     """Where an enrolment stands. `reason` is set when it ended without all poses; `straight` is the first pose's.
 
-    `good` and `against` count frames in a row.
+    `good`, `against`, `other` and `gone` count frames in a row. `first` is of the first frame that showed who it is;
+    `face_ns` is when a face was last seen.
     """
 
-    judge: Judge
     deadline_ns: int
     seen: tuple[Embedded, ...] = ()
     good: int = 0
     against: int = 0
+    other: int = 0
+    gone: int = 0
+    face_ns: int = 0
+    first: Embedded | None = None
     reason: str = ""
     straight: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def begin(cls, judge: Judge, now_ns: int) -> "Enrolment":
+    def begin(cls, now_ns: int) -> "Enrolment":
         """Start with the first pose."""
-        return cls(judge, now_ns + int(POSE_S * 1e9))
+        return cls(now_ns + int(POSE_S * 1e9))
 
     @property
     def pose(self) -> Pose | None:
@@ -81,6 +91,13 @@ class Enrolment:
     def complete(self) -> bool:
         """Whether every pose was seen."""
         return len(self.seen) == len(POSES)
+
+    @property
+    def claimed(self) -> Templates | None:
+        """Whom every further frame must show; None until somebody was seen."""
+        if self.seen:
+            return self.templates
+        return None if self.first is None else make_templates({POSES[0].name: self.first})
 
     @property
     def templates(self) -> Templates:
@@ -96,23 +113,41 @@ class Enrolment:
         against = self.against + 1 if finding.reason in ATTACKS else 0
         if finding.reason in FINAL or against >= REFUSE_AFTER:
             return replace(self, reason=finding.reason)
-        return replace(self, against=against)._posed(finding, now_ns)
+        tracked = replace(self, against=against)._tracked(finding, now_ns)
+        return tracked if tracked.reason else tracked._posed(finding, now_ns)
+
+    def _tracked(self, finding: Finding, now_ns: int) -> "Enrolment":
+        """Whether the one who was seen first is still there."""
+        other = self.other
+        if finding.reason in ANOTHER:
+            other += 1
+        elif finding.match is not None and finding.match.matched:
+            other = 0
+        if other >= REFUSE_AFTER:
+            return replace(self, reason="person_changed")
+        if finding.reason in _UNSEEN:
+            gone = self.gone + 1
+            left = self.first is not None and gone >= GONE_FRAMES and now_ns - self.face_ns > GONE_S * 1e9
+            return replace(self, gone=gone, reason="person_left" if left else "")
+        first = finding.embedded if self.first is None and shows_who(finding) else self.first
+        seen = finding.face is not None
+        return replace(
+            self, other=other, first=first, gone=0 if seen else self.gone, face_ns=now_ns if seen else self.face_ns
+        )
 
     def _posed(self, finding: Finding, now_ns: int) -> "Enrolment":
         """Take a frame that does not end it by itself."""
         assert self.pose is not None
-        if finding.reason or finding.face is None or finding.embedded is None:
+        if finding.reason or finding.face is None or finding.embedded is None or not shows_who(finding):
             return replace(self, good=0)
-        if finding.embedded.seen != MODALITIES:
-            return replace(self, good=0)
+        if finding.match is None or not finding.match.matched:
+            return replace(self, good=0)  # nobody was claimed yet
         (yaw_low, yaw_high), (pitch_low, pitch_high) = self.pose.yaw_deg, self.pose.pitch_deg
         yaw, pitch = finding.face.yaw_deg - self.straight[0], finding.face.pitch_deg - self.straight[1]
         if not (yaw_low <= yaw <= yaw_high and pitch_low <= pitch <= pitch_high):
             return replace(self, good=0)
         if self.good + 1 < FRAMES_PER_POSE:
             return replace(self, good=self.good + 1)
-        if self.seen and not self.judge.compare(finding.embedded, self.templates).matched:
-            return replace(self, reason="person_changed")
         return replace(
             self,
             seen=(*self.seen, finding.embedded),

@@ -5,6 +5,7 @@ a network socket or the camera.
 """
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from drivers.secure_element.interface import Capability, SecureElement
 from firmware.core.analysis import Analyst
 from firmware.core.attempts import Attempts
 from firmware.core.errors import TerminalError
+from firmware.core.roles import Roles
 from firmware.gallery.gallery import Gallery
 from firmware.liveness.look import Basis, load_basis
 from firmware.payment.clock import TrustedClock
@@ -40,6 +42,7 @@ class Parts:
     gallery: Gallery
     outbox: Outbox
     attempts: Attempts
+    roles: Roles
     clock: TrustedClock
     trust: Trust
     analyst: Analyst
@@ -54,10 +57,12 @@ class Parts:
         return self.analyst.basis
 
     def close(self) -> None:
-        """Zero templates, close files."""
+        """Zero templates, close files, let go of the secure element."""
         self.gallery.close()
         self.outbox.close()
         self.attempts.close()
+        self.roles.close()
+        self.element.close()
 
 
 def open_analyst(
@@ -99,29 +104,36 @@ def open_parts(config: Config, profile: Profile) -> Parts:
     element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(
         config.secure_element.options
     )
-    if not profile.software_key and Capability.HARDWARE_KEY not in element.capabilities:
-        raise TerminalError(
-            f"secure_element.backend: `{config.secure_element.backend}` keeps no key in hardware; "
-            f"profile {profile.name} needs one"
+    with ExitStack() as opened:
+        opened.callback(element.close)
+        if not profile.software_key and Capability.HARDWARE_KEY not in element.capabilities:
+            raise TerminalError(
+                f"secure_element.backend: `{config.secure_element.backend}` keeps no key in hardware; "
+                f"profile {profile.name} needs one"
+            )
+        state = Path(config.state_dir)
+        try:
+            state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise TerminalError(f"{state}: cannot be used as state_dir: {error.strerror}") from error
+        counts = Capability.MONOTONIC_COUNTER in element.capabilities
+        outbox = Outbox(state / "outbox.db", element.advance if counts else None)
+        opened.callback(outbox.close)
+        parts = Parts(
+            config=config,
+            profile=profile,
+            element=element,
+            gallery=Gallery(state / "gallery.db", element, template_networks()),
+            outbox=outbox,
+            attempts=Attempts(state / "attempts.db"),
+            roles=Roles(state / "roles.db"),
+            clock=TrustedClock(outbox),
+            trust=trust,
+            analyst=analyst,
+            judge=judge,
+            thresholds_digest=thresholds_digest,
+            models_digest=hashlib.sha256((files("models") / "manifest.toml").read_bytes()).digest(),
+            firmware_version=version("tessera"),
         )
-    state = Path(config.state_dir)
-    try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise TerminalError(f"{state}: cannot be used as state_dir: {error.strerror}") from error
-    outbox = Outbox(state / "outbox.db")
-    return Parts(
-        config=config,
-        profile=profile,
-        element=element,
-        gallery=Gallery(state / "gallery.db", element, template_networks()),
-        outbox=outbox,
-        attempts=Attempts(state / "attempts.db"),
-        clock=TrustedClock(outbox),
-        trust=trust,
-        analyst=analyst,
-        judge=judge,
-        thresholds_digest=thresholds_digest,
-        models_digest=hashlib.sha256((files("models") / "manifest.toml").read_bytes()).digest(),
-        firmware_version=version("tessera"),
-    )
+        opened.pop_all()
+    return parts

@@ -6,6 +6,7 @@ decision takes longer than the light may burn without a heartbeat.
 Rules kept here:
 - Every capture is lit by a draw of its own, from the secure element, and read against that draw and nothing else.
 - Evidence is of the claimed person alone: a frame of another, or one that was overwritten, begins it anew.
+- An enrolment claims nobody. Whoever it saw first is who is claimed from then on, and evidence is of them alone.
 - Evidence of motion is the session's: a prompt that was shown stays spent, however often a capture is begun anew.
 - A draw is spent after `SYMBOLS` cycles; a first cycle that was lost shifts all others. Both are mended by capturing
   anew, a bounded number of times: every wrong answer counts all the same.
@@ -30,6 +31,7 @@ from firmware.liveness.dynamic import Dynamic
 from firmware.liveness.look import Look
 from firmware.payment.messages import Assurance
 from firmware.runtime.messages import CameraFault, FrameReady
+from firmware.vision.embed import MODALITIES
 
 # Without one frame that outlived its judgement for this long, the camera is too fast for us.
 OVERRUN_S = 0.8
@@ -46,6 +48,8 @@ AROUND_S = 4.0
 class Watch:
     """`begin`, then `look` at announced frames, then `end`. With a template the person is recognised too.
 
+    Without one nobody is claimed, and only faces at rest are good frames: templates are made of them.
+
     Attributes:
         dynamic: evidence of motion, where any is asked for.
     """
@@ -55,6 +59,7 @@ class Watch:
     ) -> None:
         """`assurance`: the evidence of life that is wanted; the terminal's policy may want more."""
         self._camera, self._parts, self._template = camera, parts, template
+        self._posing = template is None
         basis = parts.basis
         self._basis = replace(basis, policy=basis.policy.asking()) if assurance == "dynamic" else basis
         asks = self._basis.policy.dynamic != "asked"
@@ -79,6 +84,10 @@ class Watch:
         if info is not None and self._parts.profile.require_flood and not info.flood:
             return "camera_unfit"
         return "" if await self._capture() else "camera_lost"
+
+    def claim(self, template: NDArray[np.float32]) -> None:
+        """From the next frame on it must be this person: who is being enrolled."""
+        self._template = template
 
     async def end(self) -> None:
         """Stop capture."""
@@ -147,18 +156,19 @@ class Watch:
         finding = self._parts.analyst.look(frames, look, time.monotonic_ns())
         still = self.dynamic is None or self.dynamic.still
         if self._template is None:
-            # templates are of a face at rest
-            return finding if still or finding.reason else replace(finding, reason=MOVING)
+            if self.dynamic is not None and not shows_who(finding):
+                self.dynamic.unsee(frames.timestamp_ns)
+            return _at_rest(finding, still)
         recognised = self._parts.analyst.recognise(finding, self._template)
         if self.dynamic is not None and recognised.reason not in (*IDENTIFIED, *ANOTHER):
             self.dynamic.unsee(frames.timestamp_ns)
         if recognised.reason == finding.reason:
-            return recognised
+            return _at_rest(recognised, still) if self._posing else recognised
         if not still and recognised.reason in ANOTHER and recognised.match is not None and recognised.match.llr > 0:
             return replace(recognised, reason=MOVING)
         if recognised.reason in ANOTHER:
             look.another()
-        else:
+        elif not self._posing:
             look.interrupted()
         return recognised
 
@@ -170,3 +180,13 @@ class Watch:
         if silent_s >= OVERRUN_S:
             detail = f"no frame outlived its judgement for {OVERRUN_S:g} s"
             self._camera.end_capture(CameraFault(cause="overrun", detail=detail), silent_s)
+
+
+def shows_who(finding: Finding) -> bool:
+    """Whether there is a face that can be told from others, in both modalities, and nothing speaks against it."""
+    return finding.reason in IDENTIFIED and finding.embedded is not None and finding.embedded.seen == MODALITIES
+
+
+def _at_rest(finding: Finding, still: bool) -> Finding:
+    """The same; a good frame in which the face does something is none: templates are of a face at rest."""
+    return finding if still or finding.reason else replace(finding, reason=MOVING)

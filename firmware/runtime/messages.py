@@ -19,9 +19,16 @@ from drivers.camera import FULL_LEVELS, CameraInfo, Cause, Emitter, Intrinsics
 MAX_ENVELOPE_BYTES = 4096
 
 Envelope = Annotated[bytes, Meta(max_length=MAX_ENVELOPE_BYTES)]
-ConsentRecord = Annotated[bytes, Meta(max_length=4096)]
+ConsentForm = Annotated[bytes, Meta(max_length=4096)]
+PersonId = Annotated[str, Meta(max_length=64)]
+StaffName = Annotated[str, Meta(max_length=32, pattern=r"^[a-z][a-z0-9._-]*\Z")]
+Passphrase = Annotated[str, Meta(max_length=200)]
+Role = Literal["operator", "technician", "auditor"]
+Purpose = Literal["payment", "door"]
 Stage = Literal["prompt", "evidence", "decision", "authorization", "outcome", "notice"]
 PEOPLE_PER_PAGE = 100
+# below the 64 KiB that one message may have
+MAX_EXPORT_BYTES = 60_000
 MAX_TEXT = 500
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 
@@ -124,11 +131,53 @@ class Status(_Message, frozen=True):
     """How is the terminal? Answered by `StatusReply`."""
 
 
-class Enrol(_Message, frozen=True):
-    """Enrol whoever stands in front, under this consent and mandate. Answered by events, then `Done`."""
+class Login(_Message, frozen=True):
+    """From now on this connection speaks for `name`. Answered by `Done` with their role, or `Failed`."""
 
-    consent: ConsentRecord
+    name: StaffName
+    passphrase: Passphrase
+
+
+class FirstTechnician(_Message, frozen=True):
+    """Make the first technician, while there is none."""
+
+    name: StaffName
+    passphrase: Passphrase
+
+
+class AddStaff(_Message, frozen=True):
+    """Add somebody to the staff."""
+
+    name: StaffName
+    role: Role
+    passphrase: Passphrase
+
+
+class RemoveStaff(_Message, frozen=True):
+    """Remove somebody from the staff."""
+
+    name: StaffName
+
+
+class ListStaff(_Message, frozen=True):
+    """Answered by `Staff`."""
+
+
+class RecordConsent(_Message, frozen=True):
+    """Put what was agreed to on record, signed by the terminal. `form` is TOML. Answered by `ConsentOnRecord`."""
+
+    form: ConsentForm
+
+
+class Enrol(_Message, frozen=True):
+    """Enrol whoever stands in front, under this consent record and mandate. Answered by events, then `Done`.
+
+    `guardian` is the mandate of a minor's guardian, empty where there is none.
+    """
+
+    consent: Envelope
     mandate: Envelope
+    guardian: Envelope = b""
 
 
 class ListPeople(_Message, frozen=True):
@@ -140,7 +189,48 @@ class ListPeople(_Message, frozen=True):
 class Erase(_Message, frozen=True):
     """Withdraw consent: erase this person. Answered by `Erased` or `Failed`."""
 
-    person: Annotated[str, Meta(max_length=64)]
+    person: PersonId
+
+
+class Withdraw(_Message, frozen=True):
+    """Withdraw one purpose. Answered by `Withdrawn`; where it was the last, all is erased: by `Erased`."""
+
+    person: PersonId
+    purpose: Purpose
+
+
+class Renew(_Message, frozen=True):
+    """Go on under a new consent record, for no more purposes than before; `guardian` as in `Enrol`."""
+
+    person: PersonId
+    consent: Envelope
+    guardian: Envelope = b""
+
+
+class Export(_Message, frozen=True):
+    """Everything that is kept of this person but the template. Answered by `Exported`."""
+
+    person: PersonId
+
+
+class Dispute(_Message, frozen=True):
+    """Somebody was wrongly taken for this person: more is asked of a match from now on."""
+
+    person: PersonId
+
+
+class Rotate(_Message, frozen=True):
+    """Change the key that seals the gallery, or the transform of one purpose's templates."""
+
+    what: Literal["sealing", "payment", "door"]
+
+
+class Backup(_Message, frozen=True):
+    """Write a copy of the gallery into the state folder. Answered by `Done` with its path."""
+
+
+class AuditCheckpoint(_Message, frozen=True):
+    """Sign where the audit log stands. Answered by `SignedCheckpoint`."""
 
 
 # core -> command line
@@ -185,14 +275,20 @@ class StatusReply(_Message, frozen=True):
 
 
 class Person(_Message, frozen=True):
-    """Metadata of an enrolled person; never the template. `tries`: what failed attempts in their name have come to."""
+    """Metadata of an enrolled person; never the template.
+
+    `retain_until`: when they are erased by themselves, as things stand. `tries`: what failed attempts in their name
+    have come to. `asked`: why they must be asked anew, a code, or empty. `disputes`: wrong matches that were reported.
+    """
 
     person: str
-    purpose: str
+    purposes: tuple[str, ...]
     enrolled_at: int
     retain_until: int
     payer: str
     tries: Text = ""
+    asked: Text = ""
+    disputes: int = 0
 
 
 class People(_Message, frozen=True):
@@ -206,6 +302,43 @@ class Erased(_Message, frozen=True):
     """`receipt` is the signed erasure receipt, a COSE_Sign1 envelope."""
 
     receipt: Envelope
+
+
+class Withdrawn(_Message, frozen=True):
+    """`record` is the consent record that is left, signed by the terminal: it no longer names the purpose."""
+
+    record: Envelope
+
+
+class ConsentOnRecord(_Message, frozen=True):
+    """The consent record, a COSE_Sign1 envelope: what a mandate binds by its SHA-256."""
+
+    envelope: Envelope
+
+
+class Exported(_Message, frozen=True):
+    """The document, JSON."""
+
+    document: Annotated[bytes, Meta(max_length=MAX_EXPORT_BYTES)]
+
+
+class StaffMember(_Message, frozen=True):
+    """One of the staff."""
+
+    name: StaffName
+    role: Role
+
+
+class Staff(_Message, frozen=True):
+    """All of the staff, by name."""
+
+    members: list[StaffMember]
+
+
+class SignedCheckpoint(_Message, frozen=True):
+    """The signed checkpoint: kept elsewhere, it shows later whether records were cut off."""
+
+    envelope: Envelope
 
 
 class Done(_Message, frozen=True):
@@ -225,5 +358,7 @@ ToCamera = StartCapture | StopCapture
 FromCamera = CameraHello | FrameReady | CameraFault | CameraAdvice
 ToLink = Publish
 FromLink = Delivered | LinkState
-ToCore = Subscribe | Tap | Cancel | Status | Enrol | ListPeople | Erase
-FromCore = Event | StatusReply | People | Erased | Done | Failed
+Unnamed = Subscribe | Tap | Cancel | Status | Login | FirstTechnician
+Named = Enrol | ListPeople | Erase | AddStaff | RemoveStaff | ListStaff
+ToCore = Unnamed | Named
+FromCore = Event | StatusReply | People | Erased | Staff | Done | Failed

@@ -169,7 +169,7 @@ def pay(
     """
     site.show(stage)
     events: list[Event] = []
-    with site.control() as core:
+    with site.control(None) as core:
         ask(core, Subscribe(), timeout_s=5)
         intent = site.request(amount, currency, payer, assurance)
         while not events or events[-1].stage != "outcome":

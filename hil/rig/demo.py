@@ -266,7 +266,7 @@ def _keep(console: Console, site: Site) -> None:
         f"  tessera tap {options}\n"
         f"and change who stands there by editing {site.folder / 'stage.json'}"
     )
-    with contextlib.suppress(KeyboardInterrupt, IpcError), site.control() as core:
+    with contextlib.suppress(KeyboardInterrupt, IpcError), site.control(None) as core:
         ask(core, Subscribe(), timeout_s=5)
         while site.terminal is not None and site.terminal.poll() is None:
             message = core.receive(0.5)

@@ -21,11 +21,12 @@ from drivers.camera import open_camera
 from drivers.secure_element.software import create as create_element
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
+from firmware.core.roles import Roles
 from firmware.gallery.consent import Consent
 from firmware.payment.messages import Assurance
 from firmware.runtime.config import Config, load_config
 from firmware.runtime.ipc import Connection
-from firmware.runtime.messages import Status, StatusReply
+from firmware.runtime.messages import Login, Role, Status, StatusReply
 from hil.backend.keys import create_backend_key, registration, save_registrations
 from hil.emitter.demo import DemoCalibration
 from hil.rig.brokers import Broker, embedded, free_port, mosquitto
@@ -35,9 +36,13 @@ from models.manifest import BUILT_DIR
 
 TERMINAL, MERCHANT = "till-1", "CORNER-SHOP"
 PROCESSES = ("core", "camera", "link")
+STAFF: dict[Role, str] = {"operator": "op", "technician": "tech", "auditor": "audit"}
+# their passphrases are 128 random bits, which need no stretching
+COST = 1024
 # as short as a configuration may have it
 DIGEST_PINNED = 16
-READY_S = 30.0
+# core loads its networks, on a busy machine not alone
+READY_S = 60.0
 STOP_S = 8.0
 
 
@@ -122,6 +127,7 @@ class Site:
         _private(folder / "passphrase", passphrase)
         _private(folder / "token", token)
         element = create_element(folder / "element", passphrase.encode())
+        _hire(folder)
         create_backend_key(folder / "backend.key", folder / "backend-keys.json")
         known = registration(TERMINAL, MERCHANT, profile, element.public_key)
         save_registrations(folder / "terminals.json", [known])
@@ -252,14 +258,22 @@ class Site:
         return read_stage(self.stage_path)
 
     @contextlib.contextmanager
-    def control(self) -> Iterator[Connection[Any]]:
-        """A control connection to the terminal."""
+    def control(self, role: Role | None = "operator") -> Iterator[Connection[Any]]:
+        """A control connection to the terminal, in the name of the one of the staff in that role; None: of nobody."""
         with control(self.config) as connection:
+            if role is not None:
+                name = STAFF[role]
+                passphrase = self.passphrase_file(role).read_text()
+                ask(connection, Login(name=name, passphrase=passphrase), timeout_s=10)
             yield connection
+
+    def passphrase_file(self, role: Role) -> Path:
+        """Where the passphrase of the one in that role stands, for the command line."""
+        return self.folder / f"{STAFF[role]}.passphrase"
 
     def status(self) -> StatusReply:
         """How the terminal is. Raises TerminalError."""
-        with self.control() as core:
+        with self.control(None) as core:
             reply: StatusReply = ask(core, Status(), timeout_s=5)
         return reply
 
@@ -315,6 +329,15 @@ def _inline(options: dict[str, Any]) -> str:
 
 def _toml(value: str | int | float) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _hire(folder: Path) -> None:
+    """One of the staff in each role."""
+    with contextlib.closing(Roles(folder / "state" / "roles.db")) as roles:
+        for role, name in STAFF.items():
+            chosen = secrets.token_hex(16)
+            roles.add(name, role, chosen, COST)
+            _private(folder / f"{name}.passphrase", chosen)
 
 
 def _private(path: Path, text: str) -> None:

@@ -27,8 +27,10 @@ from firmware.liveness.policy import PolicyName
 from firmware.payment.messages import Assurance
 from firmware.runtime.config import Config, load_profile
 from firmware.runtime.messages import FrameReady
+from firmware.vision.embed import Embedded
 from firmware.vision.face import Face
 from firmware.vision.fusion import Match
+from tests.vision.units import unit
 
 STILL = Deformation(lower_mm=0.2, upper_mm=0.2, sigma_mm=0.05, turned_deg=1.0, excess=0.4, passive_excess=0.2)
 SMILES = Deformation(lower_mm=1.0, upper_mm=0.2, sigma_mm=0.05, turned_deg=1.0, excess=2.0, passive_excess=0.7)
@@ -98,9 +100,8 @@ class Scene:
         assert look is self.watch._look
         assert look._dynamic is not None
         gate = look._dynamic.see(frames, FACE, ask=True)
-        if self.against:
-            return Finding(self.against, (gate,), dynamic=gate.passed, face=FACE)
-        return Finding(gate.reason, (gate,), dynamic=gate.passed, face=FACE)
+        embedded = Embedded(unit(1), None if self.who == "hidden" else unit(2))
+        return Finding(self.against or gate.reason, (gate,), dynamic=gate.passed, face=FACE, embedded=embedded)
 
     def _recognise(self, finding: Finding, _: object) -> Finding:
         if finding.reason not in IDENTIFIED:
@@ -260,12 +261,38 @@ def test_no_more_prompts_than_two_however_often_a_capture_is_begun_anew(scripted
 
 
 def test_template_is_of_a_face_at_rest(scripted: type[Scripted]) -> None:
-    """At an enrolment nobody is claimed; the pose is taken once the smile is over, and turning takes nothing away."""
-    scripted.scene = here = Scene("payment", "geometry", claimed=False)
+    """The pose is taken once the smile is over, and turning takes nothing away."""
+    here = enrolling(scripted)
     here.until_asked()
     assert here.answers()[-1] == "moving"
     assert [here.frame() for _ in range(5)] == [""] * 5
     assert here.frame(shown=cast("Deformation", None)) == "", "turned too far to be measured"
+
+
+def enrolling(scripted: type[Scripted]) -> Scene:
+    """Nobody is claimed until she was seen."""
+    scripted.scene = here = Scene("payment", "geometry", claimed=False)
+    assert here.frame() == PENDING
+    here.watch.claim(cast("Any", object()))
+    return here
+
+
+@pytest.mark.parametrize("who", ["another", "hidden"])
+def test_nobody_moves_for_who_is_being_enrolled(who: Who, scripted: type[Scripted]) -> None:
+    """Attack: a printed head is to be enrolled, and a living accomplice answers what is asked of it."""
+    here = enrolling(scripted)
+    here.until_asked()
+    here.answers(who)
+    assert {here.frame() for _ in range(8)} == {PENDING}
+
+
+def test_motion_of_somebody_who_cannot_be_told_is_of_nobody_yet(scripted: type[Scripted]) -> None:
+    """Attack: move with hidden eyes first, and be seen as another after."""
+    scripted.scene = here = Scene("payment", "geometry", claimed=False)
+    passive = dataclasses.replace(SMILES, passive_excess=3.0)
+    assert {here.frame("hidden", passive) for _ in range(8)} <= {PENDING, "no_answer"}
+    assert here.watch.dynamic is not None
+    assert not here.watch.dynamic.passed
 
 
 def test_terminal_whose_policy_wants_a_secret_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

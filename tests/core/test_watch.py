@@ -103,16 +103,18 @@ def arrays(value: object) -> Iterator[NDArray[Any]]:
 def test_nothing_kept_of_a_frame_changes_when_its_memory_does(
     ring: Ring, film: list[FrameSet], known: tuple[Analyst, Judge]
 ) -> None:
-    analyst, judge = known
+    analyst, _ = known
     writer, reader = RingWriter(ring.writer_fd), RingReader(ring.reader_fd)
     look, views = look_of(analyst), []
     findings: list[Finding] = []
-    enrolment = Enrolment.begin(judge, 0)
+    enrolment = Enrolment.begin(0)
     for frames in film:
         announced = ready(frames, writer.write(frames))
         seen = reader.view(announced, frames.camera)
         assert seen is not None
         finding = analyst.look(seen, look, frames.timestamp_ns)
+        if enrolment.claimed is not None:
+            finding = analyst.recognise(finding, enrolment.claimed)
         assert reader.intact(announced)
         findings.append(finding)
         views.append(seen)

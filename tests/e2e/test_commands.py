@@ -12,9 +12,9 @@ import pytest
 from drivers.secure_element.software import open_secure_element
 from firmware.core.client import ask
 from firmware.payment.mandate import verify_erasure
-from firmware.runtime.messages import Event, Subscribe
+from firmware.runtime.messages import Event, Role, Subscribe
 from hil.rig.customer import TURNS
-from hil.rig.site import Site
+from hil.rig.site import STAFF, Site
 from hil.sensor.stage import Person, Stage
 
 CUSTOMER, PAYER = Person(94_000), "payer-cli"
@@ -38,6 +38,10 @@ def site(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator
 def tessera(*arguments: object) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "firmware.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def staff(site: Site, role: Role = "operator") -> tuple[object, ...]:
+    return ("--config", site.config_path, "--as", STAFF[role], "--passphrase-file", site.passphrase_file(role))
 
 
 def register(site: Site) -> tuple[object, ...]:
@@ -76,11 +80,11 @@ def test_enrol_pay_erase_from_the_command_line(site: Site, customer: None, tmp_p
     asked = tessera("mandate", "--payer", PAYER, "--consent", consent, *register(site), "--out", mandate)
     assert asked.returncode == 0, asked.stderr
 
-    enrolled = tessera("enrol", "--config", site.config_path, "--consent", consent, "--mandate", mandate)
+    enrolled = tessera("enrol", *staff(site), "--consent", consent, "--mandate", mandate)
     assert enrolled.returncode == 0, enrolled.stderr
     person = enrolled.stdout.split()[-1]
 
-    listed = tessera("people", "list", "--config", site.config_path)
+    listed = tessera("people", "list", *staff(site))
     assert person in listed.stdout
     assert "Ada" not in listed.stdout
 
@@ -89,7 +93,7 @@ def test_enrol_pay_erase_from_the_command_line(site: Site, customer: None, tmp_p
     assert "approved" in paid.stdout
 
     receipt = tmp_path / "receipt.cose"
-    erased = tessera("people", "erase", person, "--config", site.config_path, "--receipt", receipt)
+    erased = tessera("people", "erase", person, *staff(site), "--receipt", receipt)
     assert erased.returncode == 0, erased.stderr
     element = open_secure_element(site.config.secure_element.options)
     assert verify_erasure(receipt.read_bytes(), element.public_key).person == person
@@ -112,7 +116,7 @@ def test_doctor_finds_nothing_wrong(site: Site) -> None:
     ],
 )
 def test_wrong_request_is_one_line(site: Site, wrong: tuple[str, ...], told: str) -> None:
-    ran = tessera(*wrong, "--config", site.config_path)
+    ran = tessera(*wrong, *staff(site))
     assert ran.returncode == 1
     assert told in ran.stderr
     assert "Traceback" not in ran.stderr
@@ -120,6 +124,6 @@ def test_wrong_request_is_one_line(site: Site, wrong: tuple[str, ...], told: str
 
 def test_terminal_that_is_not_running_is_said(tmp_path: Path, site: Site) -> None:
     (tmp_path / "terminal.toml").write_text(site.config_path.read_text())
-    ran = tessera("people", "list", "--config", tmp_path / "terminal.toml")
+    ran = tessera("people", "list", "--config", tmp_path / "terminal.toml", *staff(site)[2:])
     assert ran.returncode == 1
     assert "not running" in ran.stderr
