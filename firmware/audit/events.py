@@ -3,7 +3,9 @@
 Rules kept here:
 - This is the allow-list of the log. No field can hold an image, a template, a score or a name: every one is a short
   code, a number, a digest or an identifier, and bounded.
-- People are a keyed hash under a key of their own (`who`), which is erased with them; an empty one is nobody.
+- People are a keyed hash under a key of their own (`who`), which is erased with them; an empty one is nobody. Whatever
+  others hold too and could be looked up (consent, mandate, erasure receipt) is keyed with it (`keyed`), and an intent,
+  which the backend knows, never stands beside a `who`: else either would name the person after the key has died.
 - `by` is the role name of the member of staff who asked; empty where the terminal did it by itself.
 - `KINDS` is wire format: a kind is appended, never moved; its fields are appended, never moved (`payment.schema`).
 """
@@ -32,6 +34,11 @@ Sequence = Annotated[int, Meta(ge=1, le=2**53)]
 def who(audit_key: bytes, person: str) -> bytes:
     """The 16 bytes that stand for a person while their key lives: HMAC-SHA256 under it, and for nobody after."""
     return hmac.new(audit_key, person.encode(), hashlib.sha256).digest()[:WHO_BYTES]
+
+
+def keyed(audit_key: bytes, known: bytes) -> bytes:
+    """32 bytes for something that others can look up, such as a digest: as `who`, checkable while the key lives."""
+    return hmac.new(audit_key, b"\0" + known, hashlib.sha256).digest()
 
 
 class Event(Message, frozen=True):
@@ -84,6 +91,7 @@ class Decision(Event, frozen=True):
         reason: the precise code; empty where it was approved.
         intent: the intent's id; empty where there is none.
         evidence: the salted commitment to what was measured (`payment.authorize.commit`); empty where nothing was.
+        who: empty where there is an intent.
     """
 
     purpose: Code
@@ -95,7 +103,7 @@ class Decision(Event, frozen=True):
 
 
 class Enrolment(Event, frozen=True):
-    """Somebody was enrolled. `consent` is SHA-256 of the signed consent record."""
+    """Somebody was enrolled. `consent` is SHA-256 of the signed consent record, keyed."""
 
     who: Who
     purposes: Annotated[tuple[Code, ...], Meta(max_length=MAX_PURPOSES)]
@@ -104,21 +112,21 @@ class Enrolment(Event, frozen=True):
 
 
 class MandateUsed(Event, frozen=True):
-    """A mandate of the backend was used up; `kind` is `payer` or `guardian`."""
+    """A mandate of the backend was used up: the first 16 bytes of its id, keyed."""
 
     mandate: Id
     kind: Literal["payer", "guardian"]
 
 
 class ConsentRecorded(Event, frozen=True):
-    """A consent record was signed; `consent` is SHA-256 of it."""
+    """A consent record was signed; `consent` is SHA-256 of it, keyed."""
 
     consent: Digest
     by: Staff
 
 
 class Withdrawal(Event, frozen=True):
-    """Consent to one purpose was withdrawn; `consent` is SHA-256 of the record that now stands."""
+    """Consent to one purpose was withdrawn; `consent` is SHA-256 of the record that now stands, keyed."""
 
     who: Who
     purpose: Code
@@ -127,7 +135,7 @@ class Withdrawal(Event, frozen=True):
 
 
 class Erasure(Event, frozen=True):
-    """Somebody was erased; `receipt` is SHA-256 of the signed receipt."""
+    """Somebody was erased; `receipt` is SHA-256 of the signed receipt, keyed."""
 
     who: Who
     receipt: OptionalDigest
@@ -142,7 +150,7 @@ class Expiry(Event, frozen=True):
 
 
 class Renewal(Event, frozen=True):
-    """Somebody consented anew."""
+    """Somebody consented anew; `consent` as in `Enrolment`."""
 
     who: Who
     purposes: Annotated[tuple[Code, ...], Meta(max_length=MAX_PURPOSES)]
@@ -159,7 +167,7 @@ class Dispute(Event, frozen=True):
 
 
 class SpoofStreak(Event, frozen=True):
-    """Attempts failed in a row with signs of an attack or of another person. `who`: who was claimed."""
+    """Attempts failed in a row with signs of an attack or of another person. `who`: who was claimed; empty in a payment."""
 
     who: Who
     failed: Count

@@ -134,7 +134,7 @@ def _tell(report: Report, *, anchored: bool) -> None:
         console.print(f"note: {note}", highlight=False)
     if not anchored:
         console.print(
-            "note: compared with nothing kept elsewhere (--known, --counter): what is missing at the end would not show",
+            "note: compared with nothing kept elsewhere (--known, --counter): what the end lacks would not show",
             highlight=False,
         )
     console.print("[red]not whole[/red]" if report.faults else "whole")

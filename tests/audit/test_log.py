@@ -10,7 +10,7 @@ import pytest
 from drivers.secure_element.interface import SecureElement, SecureElementError
 from firmware.audit import events, frames
 from firmware.audit.errors import AuditError
-from firmware.audit.events import who
+from firmware.audit.events import keyed, who
 from firmware.audit.export import lines, records
 from firmware.audit.log import CHECKPOINT_EVERY
 from firmware.audit.verify import verify
@@ -189,6 +189,12 @@ def test_who_is_the_same_while_the_key_lives_and_nobody_after() -> None:
     assert who(key, "3f0a") == who(key, "3f0a")
     assert len({who(key, "3f0a"), who(key, "3f0b"), who(bytes(32), "3f0a")}) == 3
     assert len(who(key, "3f0a")) == 16
+
+
+def test_what_others_know_is_keyed_and_never_the_same_as_a_who() -> None:
+    key = bytes(range(32))
+    assert len({keyed(key, b"3f0a"), keyed(key, b"3f0b"), keyed(bytes(32), b"3f0a")}) == 3
+    assert keyed(key, b"3f0a")[:16] != who(key, "3f0a")
 
 
 @pytest.mark.parametrize(
