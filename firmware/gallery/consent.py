@@ -217,7 +217,7 @@ def withdraw_purpose(
     if len(left) == len(record.purposes):
         raise ConsentError("consent_purpose", f"There is no consent to {purpose} to withdraw.")
     if not left:
-        raise ConsentError("consent_purpose", f"{purpose} is the last purpose: erase the person instead.")
+        raise ConsentError("consent_purpose", f"The last purpose is {purpose}: erase the person instead.")
     return _signed(msgspec.structs.replace(record, purposes=left, recorded_by=recorded_by, recorded_at=now), element)
 
 
@@ -335,13 +335,13 @@ def _whole(record: ConsentRecord) -> ConsentRecord:
     try:
         datetime.date.fromisoformat(record.date_of_birth)
     except ValueError as error:
-        raise _malformed(f"{record.date_of_birth} is not a day of the calendar.") from error
+        raise _malformed(f"The date of birth {record.date_of_birth} is no day of the calendar.") from error
     return record
 
 
 def _seconds(at: datetime.datetime) -> int:
     if at.tzinfo is None:
-        raise _malformed("given_at: write the time with its offset, e.g. 2026-11-23T09:30:00+01:00.")
+        raise _malformed("Write given_at with its offset, e.g. 2026-11-23T09:30:00+01:00.")
     return int(at.timestamp())
 
 

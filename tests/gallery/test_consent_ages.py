@@ -31,7 +31,8 @@ def verdict(given_at: int, now: int, zone: datetime.tzinfo, purpose: str = "door
     try:
         check(record, purpose, now, Notice("1", bytes(32), ("en",), 1095, zone))
     except ConsentError as error:
-        return error.code
+        text = str(error)
+        return error.code if text[0].isupper() and text.endswith(".") and not text.isupper() else text
     return "holds"
 
 

@@ -62,7 +62,10 @@ def altered(form: ConsentForm = ADULT, **changes: object) -> bytes:
 def code_of(act: Any, *arguments: Any, **named: Any) -> str:
     with pytest.raises(ConsentError) as caught:
         act(*arguments, **named)
-    assert str(caught.value).endswith(".")
+    text = str(caught.value)
+    assert text.endswith(".")
+    assert text[0].isupper()
+    assert not text.isupper()
     return caught.value.code
 
 
