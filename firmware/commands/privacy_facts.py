@@ -54,12 +54,19 @@ KEPT = (
         "without it nobody may be recognised",
     ),
     Kept(
-        "a random handle, the payer's token, purposes, the mandate's number, times of enrolment, last visit and end, "
-        "wrong matches reported",
+        "the payer's token, purposes, the mandate's number, times of enrolment, last visit and end, wrong matches "
+        "reported",
+        "`gallery.db`",
+        "encrypted under the same key",
+        _WITH_THE_PERSON,
+        "to find the person a payment names, and to erase in time",
+    ),
+    Kept(
+        "a random handle, and which purposes there are templates for",
         "`gallery.db`",
         "readable by the terminal's own account only",
         _WITH_THE_PERSON,
-        "to find the person a payment names, and to erase in time",
+        "to keep one person's records together",
     ),
     Kept(
         "how often in a row recognition failed",
