@@ -13,6 +13,7 @@ CAMERA_LISTS = "tessera.camera_lists"
 EXPOSURES = "tessera.exposures"
 NETWORKS = "tessera.npu"
 SECURE_ELEMENTS = "tessera.secure_elements"
+SECURE_ELEMENT_MAKERS = "tessera.secure_element_makers"
 
 
 class PluginError(Exception):

@@ -64,7 +64,7 @@ class KeyFile:
     def read(cls, path: Path, passphrase_file: Path) -> "tuple[KeyFile, State]":
         """Open the file. Raises SecureElementError, naming the file, what is wrong and what to do."""
         blob = read_private(path, MAX_FILE_BYTES)
-        passphrase = read_private(passphrase_file, MAX_PASSPHRASE_BYTES).rstrip(b"\r\n")
+        passphrase = read_passphrase(passphrase_file)
         if len(blob) < HEADER + NONCE + TAG or not blob.startswith(MAGIC):
             raise SecureElementError(f"{path}: not a Tessera key file; restore it, or make a new key and register it")
         file = cls(path, passphrase, blob[len(MAGIC) : HEADER])
@@ -85,3 +85,8 @@ class KeyFile:
         blob = self._header + nonce + self._aead.encrypt(nonce, msgspec.msgpack.encode(state), self._header)
         write_private(self._path, blob, replace=bool(self._known))
         self._known = blob
+
+
+def read_passphrase(path: Path) -> bytes:
+    """The passphrase alone in a file. Raises SecureElementError: it cannot be read, or others can read it."""
+    return read_private(path, MAX_PASSPHRASE_BYTES).rstrip(b"\r\n")

@@ -26,7 +26,7 @@ from drivers.secure_element.interface import (
     SecureElement,
     SecureElementError,
 )  # fmt: skip
-from drivers.secure_element.key_file import KEY, NONCE, TAG, KeyFile, State
+from drivers.secure_element.key_file import KEY, NONCE, TAG, KeyFile, State, read_passphrase
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,18 +162,32 @@ def create(path: Path, passphrase: bytes) -> SoftwareSecureElement:
     return SoftwareSecureElement(state, KeyFile.create(path, passphrase, state).write)
 
 
+def provision(options: dict[str, str | int | float | bool]) -> SoftwareSecureElement:
+    """Make the key file that `options` name, under the passphrase in the file that is there already.
+
+    Raises:
+        SecureElementError: the key file is there already, the passphrase is not, or cannot be used.
+    """
+    where = _options(options)
+    return create(Path(where.path), read_passphrase(Path(where.passphrase_file)))
+
+
 def open_secure_element(options: dict[str, str | int | float | bool]) -> SoftwareSecureElement:
     """Open the key file named in `options`: `path` and `passphrase_file`, no other.
 
     Raises:
         SecureElementError: naming the file, what is wrong and what to do.
     """
-    try:
-        where = msgspec.convert(options, Options, strict=True)
-    except msgspec.ValidationError as error:
-        raise SecureElementError(f"secure_element.options: {error}") from error
+    where = _options(options)
     file, state = KeyFile.read(Path(where.path), Path(where.passphrase_file))
     return SoftwareSecureElement(state, file.write)
+
+
+def _options(options: dict[str, str | int | float | bool]) -> Options:
+    try:
+        return msgspec.convert(options, Options, strict=True)
+    except msgspec.ValidationError as error:
+        raise SecureElementError(f"secure_element.options: {error}") from error
 
 
 def _new_state() -> State:

@@ -10,9 +10,11 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.x509 import load_pem_x509_csr
 
 from drivers.secure_element.interface import Capability, EpochEndedError, SecureElement, SecureElementError
+from drivers.secure_element.request import certificate_request
 
 
 class Bench(Protocol):
@@ -191,6 +193,12 @@ class SecureElementContract:
             element = bench.open()
         assert element.prepare_identity() not in (first, waiting)
         element.close()
+
+    def test_certificate_requests_are_signed_inside(self, element: SecureElement) -> None:
+        for waiting, key in ((False, element.public_key), (True, element.prepare_identity())):
+            request = load_pem_x509_csr(certificate_request(element, "till-1", waiting=waiting))
+            assert request.is_signature_valid
+            assert request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == key
 
     def test_counter_only_where_declared_and_then_only_upwards(self, bench: Bench, element: SecureElement) -> None:
         if Capability.MONOTONIC_COUNTER not in element.capabilities:
