@@ -111,6 +111,13 @@ def test_a_record_signed_by_another_terminal_is_not_read() -> None:
     assert code_of(read_consent, signed(), [b"no key"]) == "consent_signature"
 
 
+def test_a_record_changed_after_it_was_signed_is_not_read() -> None:
+    for at in (-1, SIGNED.index(b"Ada")):
+        envelope = bytearray(SIGNED)
+        envelope[at] ^= 1
+        assert code_of(read_consent, bytes(envelope), [ELEMENT.public_key]) == "consent_signature"
+
+
 def test_another_kind_of_signed_message_is_no_consent() -> None:
     class Other(schema.Message, frozen=True):
         TYP = "application/tessera-other+cbor"
@@ -202,6 +209,13 @@ def test_whatever_our_key_signed_is_read_whole_or_not_at_all(changes: dict[str, 
 )
 def test_a_record_that_cannot_be_is_not_read_though_our_key_signed_it(changes: dict[str, Any]) -> None:
     assert code_of(read_consent, altered(**changes), [ELEMENT.public_key]) == "consent_malformed"
+
+
+def test_what_there_is_instead_is_told() -> None:
+    with pytest.raises(ConsentError, match=r"given for payment, door, not for profiling\.$"):
+        check(recorded(), "profiling", NOW, NOTICE)
+    with pytest.raises(ConsentError, match=r"no notice in de, only in en, zh-Hans\.$"):
+        signed(changed(language="de"))
 
 
 @pytest.mark.parametrize(
@@ -346,13 +360,18 @@ def test_a_form_is_read_as_it_is_typed() -> None:
     [
         ('who = "Ada"\n', "", "who"),
         ("retention_days", "retention_day", "retention_day"),
-        ("2027-01-15T08:59:00+01:00", "2027-01-15T08:59:00", "offset"),
+        (
+            "2027-01-15T08:59:00+01:00",
+            "2027-01-15T08:59:00",
+            r"^Write given_at with its offset, e\.g\. 2026-11-23T.*\.$",
+        ),
         ("2027-01-15T08:59:00+01:00", '"yesterday"', "given_at"),
         ("1990-05-17", "1990-02-30", "cannot be read"),
         ('["payment", "door"]', '["all"]', "purposes"),
         ('["payment", "door"]', '"all"', "purposes"),
         ("365", "1096", "retention_days"),
         ("365", "true", "retention_days"),
+        ("365", '"365"', "retention_days"),
         ('"document"', '"looks"', "age_source"),
         ("zh-Hans", "Chinese", "language"),
     ],
