@@ -123,10 +123,7 @@ def _required(found: Found, paid: Living, door: Living) -> str:
         accepted = 0 if its.rate is None else its.rate.errors
         silent = f", {its.silent} presentations without a response" if its.silent else ""
         told = f"{accepted} of {shown} pairs, {its.presentations} presentations{silent}"
-        presented = len({one.shot.person for one, _ in found.species(name)})
-        rows.append(
-            (f"{name}: accepted in `payment`", f"0 of >= {PAIRS} pairs", told, not accepted and presented >= PAIRS)
-        )
+        rows.append((f"{name}: accepted in `payment`", f"0 of >= {PAIRS} pairs", told, not accepted and shown >= PAIRS))
     still, moving = (found.of(row) for row in (STILL_JAMES, MOVING_JAMES))
     rows.append(
         (
