@@ -167,7 +167,7 @@ class Dispute(Event, frozen=True):
 
 
 class SpoofStreak(Event, frozen=True):
-    """Attempts failed in a row with signs of an attack or of another person. `who`: who was claimed; empty in a payment."""
+    """Attempts failed in a row with signs of an attack or of another person; `who` is empty in a payment."""
 
     who: Who
     failed: Count
