@@ -287,11 +287,13 @@ def check_renewal(old: ConsentRecord, new: ConsentRecord) -> None:
     """Refuse to put `new` in the place of `old`, whose templates stay. `new` passed `check_enrolment`.
 
     Raises:
-        ConsentError: `consent_other`: another person, or a purpose that was not agreed to at the enrolment, and so
-            was covered by no mandate.
+        ConsentError: `consent_other`: another person, a record older than the one it replaces, or a purpose that was
+            not agreed to at the enrolment, and so was covered by no mandate.
     """
     if (new.who, new.date_of_birth) != (old.who, old.date_of_birth):
         raise ConsentError("consent_other", "The new consent is another person's: erase, and enrol anew.")
+    if new.recorded_at < old.recorded_at:
+        raise ConsentError("consent_other", "The new consent was recorded before the one that stands.")
     if not set(new.purposes) <= set(old.purposes):
         raise ConsentError("consent_other", "A purpose cannot be added to an enrolment: erase, and enrol anew.")
 

@@ -331,6 +331,12 @@ def test_a_renewal_is_the_same_persons_and_adds_no_purpose() -> None:
     assert code_of(check_renewal, old, recorded(changed(date_of_birth=datetime.date(1990, 5, 18)))) == "consent_other"
 
 
+def test_an_older_record_cannot_be_put_back_as_a_renewal() -> None:
+    old = recorded(now=NOW + 10)
+    check_renewal(old, recorded(now=NOW + 10))
+    assert code_of(check_renewal, old, recorded(now=NOW + 9)) == "consent_other"
+
+
 FORM = f"""
 who = "Ada"
 purposes = ["payment", "door"]
