@@ -168,18 +168,18 @@ class Desk:
 
 
 def _page(terminal: Terminal, start: int) -> People:
-    everybody = terminal.parts.gallery.people()
+    gallery = terminal.parts.gallery
     return People(
         people=[
             Person(
                 person=enrolled.person,
-                purposes=(enrolled.purpose,),
+                purposes=enrolled.purposes,
                 enrolled_at=enrolled.enrolled_at,
-                retain_until=enrolled.retain_until,
+                retain_until=enrolled.ends_at,
                 payer=enrolled.payer,
                 tries=terminal.parts.attempts.standing(enrolled.mandate).told,
             )
-            for enrolled in everybody[start : start + PEOPLE_PER_PAGE]
+            for enrolled in gallery.people(start, PEOPLE_PER_PAGE)
         ],
-        total=len(everybody),
+        total=len(gallery),
     )

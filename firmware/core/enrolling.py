@@ -56,7 +56,15 @@ async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelo
             if not await stand.past_cancelling():
                 raise EnrolmentError("cancelled")
             result.set_result(
-                parts.gallery.enrol(consent, mandate.payer, mandate.id, enrolment.templates, parts.clock.now())
+                parts.gallery.enrol(
+                    consent=consent.encoded,
+                    purposes=(consent.purpose,),
+                    payer=mandate.payer,
+                    mandate=mandate.id,
+                    templates=enrolment.templates,
+                    retain_until=consent.retain_until,
+                    now=parts.clock.now(),
+                )
             )
         except (EnrolmentError, GalleryError, PaymentError, SecureElementError) as error:
             result.set_exception(error)

@@ -28,7 +28,8 @@ from firmware.core.session import Phase, Session
 from firmware.core.signing import Signer
 from firmware.core.stand import BusyError, Stand
 from firmware.core.watch import Watch
-from firmware.gallery.gallery import Enrolled
+from firmware.gallery.consent import ADULT_FROM, age_at, parse_consent
+from firmware.gallery.gallery import Enrolled, GalleryError
 from firmware.payment.authorize import display_text
 from firmware.payment.errors import OutboxError, PaymentError
 from firmware.payment.intent import AcceptedIntent, accept_intent
@@ -133,12 +134,14 @@ class Payments:
         intent = accepted.intent
         shown = display_text(intent.amount_minor, intent.currency, intent.merchant)
         session, finding = Session.begin(self._parts.profile, time.monotonic_ns()), None
-        enrolled = self._parts.gallery.find(intent.payer, "payment", now)
-        if intent.amount_minor > self._parts.profile.max_amount_minor:
+        enrolled, unreadable = self._claimed(intent.payer, now)
+        if unreadable:
+            session = session.refused("store")
+        elif intent.amount_minor > self._parts.profile.max_amount_minor:
             session = session.refused("amount_limit")
         elif enrolled is None:
             session = session.refused("not_enrolled")
-        elif enrolled.minor:
+        elif minor(enrolled):
             session = session.refused("minor")
         elif self._stuck():
             session = session.refused("offline")
@@ -163,6 +166,14 @@ class Payments:
         if session.outcome == "refused":
             self._decline(intent.id, accepted.digest, session.reason, finding)
         self._stand.say("outcome", session.reason or "approved", _outcome_text(session, self._stand.camera.ended_by))
+
+    def _claimed(self, payer: str, now: int) -> tuple[Enrolled | None, bool]:
+        """Whom the intent names, if they are enrolled; and whether what is kept of them cannot be read."""
+        try:
+            return self._parts.gallery.find(payer, "payment", now), False
+        except GalleryError as error:
+            _log.error("%s", error)
+            return None, True
 
     def _held_back(self, enrolled: Enrolled) -> str:
         """Why this person may not be looked at now: too many failed attempts; empty where they may."""
@@ -259,6 +270,11 @@ class Payments:
             # It stays open in the outbox and is declined as interrupted before the next.
             _log.error("decline not stored: %s", error)
             self._stand.say("notice", "store", f"The refusal could not be stored: {error}")
+
+
+def minor(enrolled: Enrolled) -> bool:
+    """Whether they were under age when the templates were made: faces of children are outside every claim."""
+    return age_at(parse_consent(enrolled.consent).date_of_birth, enrolled.enrolled_at) < ADULT_FROM
 
 
 def _outcome_text(session: Session, camera: CameraFault | None) -> str:

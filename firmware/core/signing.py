@@ -1,5 +1,6 @@
 """What `core` signs: authorizations, declines, erasure receipts; all through the secure element and the outbox."""
 
+import hashlib
 import math
 
 import msgspec
@@ -103,7 +104,7 @@ class Signer:
         return sign_erasure(
             terminal=parts.config.terminal,
             person=enrolled.person,
-            consent_hash=enrolled.consent.sha256,
+            consent_hash=hashlib.sha256(enrolled.consent).digest(),
             erased_at=self.now_or_floor(),
             records=1,
             element=parts.element,

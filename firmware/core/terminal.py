@@ -86,9 +86,10 @@ class Terminal:
         Nobody is matched after their retention by the terminal's own clock, erased or not.
         """
         try:
-            self.parts.gallery.empty_log()
-            for person in self.parts.gallery.expired(self.parts.outbox.time_floor):
-                self.parts.gallery.erase(person, self._signer.erasure)
+            self.parts.gallery.finish()
+            expired = self.parts.gallery.expired(self.parts.outbox.time_floor)
+            self.parts.gallery.erase_all(expired, self._signer.erasure)
+            for person in expired:
                 _log.info("%s: retention has ended, erased", person)
         except (PaymentError, SecureElementError, GalleryError) as error:
             _log.error("retention: %s; tried again at the next session", error)
@@ -97,6 +98,6 @@ class Terminal:
     def _forget_attempts(self) -> None:
         """Drop the failed attempts in the name of people who are gone."""
         try:
-            self.parts.attempts.keep(enrolled.mandate for enrolled in self.parts.gallery.people())
+            self.parts.attempts.keep(self.parts.gallery.mandates())
         except AttemptsError as error:
             _log.error("%s", error)

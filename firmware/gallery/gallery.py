@@ -1,274 +1,536 @@
-"""The gallery: sealed templates in SQLite, opened only into this process's memory.
+"""The gallery: who is enrolled, sealed in a file, opened only into this process's locked memory.
 
 Rules kept here:
-- A template and its consent are sealed with AES-256-GCM under a key of that person's own, which the secure
-  element wraps. Each blob's associated data names person, purpose and payer: moved to another row it does not open.
-- With a template is sealed which networks made it: those of other networks are not opened, let alone compared.
-- A mandate enrols once, also after erasure.
-- Erasure overwrites (`secure_delete`), empties the write-ahead log, and cannot be half done.
-- Nothing that outlives the retention date is matched, and it is erased at the next look.
+- Templates, consent and all else of a person are sealed under a data key of that person's own. Data keys are wrapped
+  under the wrapping key of the epoch, which the secure element seals (`epochs`).
+- Whatever takes something away (erasure, a withdrawn purpose, a new rotation or sealing key) begins a new epoch: all
+  who stay are wrapped anew in the same transaction, then the old epoch ends in the secure element. A copy of the file
+  from before opens no more, on this terminal or any other.
+- Cut short anywhere, the gallery is as before or as after; an epoch that still had to end does so at the next opening.
+- With a template is kept which networks made it: those of other networks are not matched.
+- What enrolled somebody once (mandates, a consent) enrols nobody again, also after erasure.
+- Nothing that outlives its retention, or three years without contact, is matched.
+- No law is known here: consent is bytes.
+
+Within an epoch an older copy of the whole file opens: it lacks who was enrolled since.
 """
 
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+import numpy as np
+from msgspec.structs import replace
 
-from drivers.secure_element.interface import SecureElement, SecureElementError
-from firmware.gallery.consent import ADULT_FROM, Consent, age_at, parse_consent
-from firmware.vision.templates import TemplateError, Templates, checked, from_bytes, to_bytes
+from drivers.secure_element.interface import (
+    EpochEndedError,
+    SecureElement,
+    SecureElementError,
+    SecureElementGoneError,
+)
+from firmware.gallery.epochs import Wrapping, first_epoch
+from firmware.gallery.errors import GalleryError
+from firmware.gallery.memory import MemoryLockError, SecretRows
+from firmware.gallery.migrations import migrate
+from firmware.gallery.people import Seeds, insert, write_templates
+from firmware.gallery.sealed import DTYPE, KEY_BYTES, Cell, DamagedError, Record, Vault
+from firmware.gallery.store import SCHEMA, SCHEMA_VERSION, Store
+from firmware.vision.templates import Templates, checked
 
-SCHEMA_VERSION = 2  # 1 held one infrared template a person, without depth
-_SCHEMA = """
-CREATE TABLE people (
-    person TEXT PRIMARY KEY, purpose TEXT NOT NULL, payer TEXT NOT NULL UNIQUE, mandate BLOB NOT NULL UNIQUE,
-    enrolled_at INTEGER NOT NULL, retain_until INTEGER NOT NULL,
-    wrapped_key BLOB NOT NULL, templates BLOB NOT NULL, consent BLOB NOT NULL) STRICT;
-CREATE TABLE used_mandates (mandate BLOB PRIMARY KEY) STRICT;
-CREATE TABLE erasures (person TEXT PRIMARY KEY, receipt BLOB NOT NULL) STRICT;
-"""
+__all__ = ["DAY_S", "MAX_PEOPLE", "Enrolled", "Gallery", "GalleryError"]
 
+MAX_PEOPLE = 100_000  # from there on China's 2025 Measures, Art. 15, ask for a filing; one terminal stays below
+DAY_S = 86400
+LONGEST_UNSEEN_S = 1095 * DAY_S  # BIPA, 740 ILCS 14/15(a): three years after the last contact
 
-class GalleryError(Exception):
-    """The gallery refused or cannot be used; `code` is short and stable."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+Change = Callable[[sqlite3.Connection, Wrapping, Seeds], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enrolled:
-    """An enrolled person. `templates` has the layout of `vision.templates`, plaintext: it stays in this process."""
+    """An enrolled person. Times are Unix seconds.
+
+    Attributes:
+        person: their random id.
+        purposes: what they may be matched for.
+        payer: the payer token.
+        mandate: id of the mandate they were enrolled under.
+        enrolled_at, last_seen: when.
+        retain_until: the end of what they agreed to.
+        templates: layout of `vision.templates`, in the clear, read-only; zeros once they are erased. Not to be copied.
+        consent: as it was handed in.
+        disputes: wrong matches reported.
+        ends_at: when they are erased by themselves, as things stand.
+        audit_key: 32 bytes of this person alone, gone with them.
+    """
 
     person: str
-    purpose: str
+    purposes: tuple[str, ...]
     payer: str
     mandate: bytes
     enrolled_at: int
+    last_seen: int
     retain_until: int
     templates: Templates
-    consent: Consent
+    consent: bytes
+    disputes: int
+    ends_at: int
+    audit_key: bytes
+
+
+@dataclass(slots=True)
+class _Held:
+    """A person as held in memory: number in the store, row of the locked memory, and what is known of them."""
+
+    number: int
+    person: str
+    row: int
+    record: Record
 
     @property
-    def minor(self) -> bool:
-        """Whether they were under age when the templates were made: faces of children are outside every claim."""
-        return age_at(self.consent.date_of_birth, self.enrolled_at) < ADULT_FROM
-
-
-def _associated(person: str, purpose: str, payer: str, kind: str) -> bytes:
-    return "\0".join(("tessera-gallery-2", kind, person, purpose, payer)).encode()
+    def ends_at(self) -> int:
+        return min(self.record.retain_until, self.record.last_seen + LONGEST_UNSEEN_S)
 
 
 class Gallery:
     """Who is enrolled at this terminal. One owner, in `core`."""
 
     def __init__(self, path: Path, element: SecureElement, networks: bytes) -> None:
-        """Open or create the database and unseal everybody; `networks` is `vision.networks.template_networks`.
+        """Open or create the file and unseal everybody; `networks` is `vision.networks.template_networks`.
 
         Raises:
-            GalleryError: `gallery_damaged`, `gallery_locked_out` (another secure element) or `gallery_version`
-                (another format, or templates made by other networks).
+            GalleryError: `gallery_damaged`, `gallery_unusable`, `gallery_locked_out` (another secure element),
+                `gallery_erased` (put back from before an erasure), `gallery_version` (another layout, or templates
+                made by other networks) or `gallery_memory`.
+            SecureElementGoneError: nothing was opened.
         """
-        self._element = element
-        self._networks = networks
-        self._path = path
-        self._log_dirty = True  # a process before this one may have owed it
+        self._path, self._element, self._networks = path, element, networks
+        self._by_payer: dict[str, _Held] = {}
+        self._by_person: dict[str, _Held] = {}
+        self._owed = True  # a process before this one may have owed it
+        with self._reading():
+            self._cells, self._scratch = SecretRows(MAX_PEOPLE, DTYPE), SecretRows(2, DTYPE)
+            self._scratch.take(), self._scratch.take()
+        self._store = Store(path)
         try:
-            path.touch(mode=0o600)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-                self._db.execute(f"PRAGMA {pragma}")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-            elif version != SCHEMA_VERSION:
-                raise GalleryError(
-                    "gallery_version",
-                    f"{path}: version {version}, this software reads {SCHEMA_VERSION}; templates of another version "
-                    "cannot be compared: put the file aside and enrol again.",
-                )
-            rows = self._db.execute(
-                "SELECT person, purpose, payer, mandate, enrolled_at, retain_until, wrapped_key, templates, consent"
-                " FROM people ORDER BY rowid"
-            ).fetchall()
-        except (OSError, sqlite3.OperationalError) as error:
-            raise GalleryError(
-                "gallery_unusable", f"{path}: {error}; check its owner and the space on disk."
-            ) from error
-        except sqlite3.Error as error:
-            raise GalleryError("gallery_damaged", f"{path}: {error}; restore a backup of this terminal.") from error
-        self._people = {row[2]: self._open(*row) for row in rows}
+            with self._reading():
+                self._prepare()
+                self._load()
+        except (GalleryError, SecureElementError):
+            self.close()
+            raise
 
     def __len__(self) -> int:
-        return len(self._people)
+        return len(self._by_person)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in force."""
+        return self._epoch
 
     def close(self) -> None:
         """Zero the templates in memory and close the file. Idempotent."""
-        for enrolled in self._people.values():
-            _zero(enrolled)
-        self._people.clear()
-        self._db.close()
+        self._cells.close()
+        self._scratch.close()
+        self._by_payer.clear()
+        self._by_person.clear()
+        self._store.close()
 
-    def enrol(self, consent: Consent, payer: str, mandate: bytes, templates: Templates, now: int) -> str:
-        """Seal one person. Returns the person's random id.
+    def enrol(
+        self, *, consent: bytes, purposes: tuple[str, ...], payer: str, mandate: bytes, templates: Templates,
+        retain_until: int, now: int, used: tuple[bytes, ...] = (),
+    ) -> str:  # fmt: skip
+        """Seal one person. Returns their random id.
+
+        Args:
+            consent: kept sealed, and given back as it is.
+            purposes: what they agreed to, one or more.
+            payer: the token their face is bound to.
+            mandate: id of what binds it.
+            templates: layout of `vision.templates`; copied into locked memory.
+            retain_until: Unix seconds.
+            now: Unix seconds.
+            used: further ids that may enrol nobody again: a guardian's mandate, the consent.
 
         Raises:
-            GalleryError: `mandate` where it was used before, `already_enrolled`, or `gallery_write`.
+            GalleryError: `mandate` where it or one of `used` was used before, `already_enrolled`, `gallery_full`,
+                `gallery_memory`, `gallery_write`; nobody is enrolled.
+            SecureElementError: nobody is enrolled.
             TemplateError: `templates` are none.
         """
         checked(templates)
-        if payer in self._people:
+        if not purposes or len(set(purposes)) != len(purposes):
+            raise ValueError(f"purposes are {purposes}")
+        if payer in self._by_payer:
             raise GalleryError("already_enrolled", "This payer is enrolled already; withdraw first.")
-        person = secrets.token_hex(8)
-        key = secrets.token_bytes(32)
-        seal = self._sealer(key, person, consent.purpose, payer)
-        row = (
-            person, consent.purpose, payer, mandate, now, consent.retain_until,
-            self._element.seal(key, _associated(person, consent.purpose, payer, "key"), 1),
-            seal("templates", self._networks + to_bytes(templates)), seal("consent", consent.encoded),
-        )  # fmt: skip
-        enrolled = self._open(*row)  # what does not open again is not stored
+        if len(self) >= MAX_PEOPLE:
+            raise GalleryError("gallery_full", f"{MAX_PEOPLE} people are enrolled, and more are not allowed here.")
+        record = Record(purposes, payer, mandate, self._networks, now, now, retain_until, 0)
+        held = _Held(0, secrets.token_hex(8), self._take(), record)
         try:
-            with self._transaction():
-                self._db.execute("INSERT INTO used_mandates VALUES (?)", (mandate,))
-                self._db.execute("INSERT INTO people VALUES (?,?,?,?,?,?,?,?,?)", row)
-        except sqlite3.IntegrityError as error:
-            raise GalleryError("mandate", "This mandate was used before; ask for a new one.") from error
-        except sqlite3.Error as error:
-            raise GalleryError("gallery_write", f"{self._path}: {error}; nothing was enrolled.") from error
-        self._people[payer] = enrolled
-        return person
-
-    def mandate_used(self, mandate: bytes) -> bool:
-        """Whether this mandate enrolled somebody before, erased or not."""
-        return self._one("SELECT 1 FROM used_mandates WHERE mandate = ?", mandate) is not None
+            cell = self._cell(held)
+            cell["key"][0] = np.frombuffer(secrets.token_bytes(KEY_BYTES), np.uint8)
+            cell["templates"][0] = templates
+            held.number = self._insert(held, consent, {mandate, *used})
+        except BaseException:
+            self._cells.give_back(held.row)
+            raise
+        self._hold(held)
+        return held.person
 
     def find(self, payer: str, purpose: str, now: int) -> Enrolled | None:
-        """The person behind a claimed payer token, for this purpose only, unless their retention has ended."""
-        enrolled = self._people.get(payer)
-        if enrolled is None or enrolled.purpose != purpose or now >= enrolled.retain_until:
-            return None
-        return enrolled
+        """The person behind a claimed payer token, for this purpose, unless their retention has ended.
 
-    def people(self) -> list[Enrolled]:
-        """Everybody, in order of enrolment."""
-        return list(self._people.values())
+        Raises:
+            GalleryError: `gallery_damaged` or `gallery_unusable`: their consent cannot be read.
+        """
+        held = self._by_payer.get(payer)
+        if held is None or purpose not in held.record.purposes or now >= held.ends_at:
+            return None
+        return self._enrolled(held)
+
+    def person(self, person: str) -> Enrolled | None:
+        """Somebody by their id, whatever they agreed to. Raises as `find`."""
+        held = self._by_person.get(person)
+        return None if held is None else self._enrolled(held)
+
+    def people(self, start: int = 0, count: int | None = None) -> list[Enrolled]:
+        """Everybody, or `count` from `start` on, in order of enrolment. Raises as `find`."""
+        end = None if count is None else start + count
+        return [self._enrolled(held) for held in islice(self._by_person.values(), start, end)]
+
+    def mandates(self) -> Iterator[bytes]:
+        """The mandates of everybody enrolled."""
+        return (held.record.mandate for held in self._by_person.values())
 
     def expired(self, now: int) -> list[str]:
         """Ids of people whose retention has ended and who must be erased."""
-        return [e.person for e in self._people.values() if now >= e.retain_until]
+        return [held.person for held in self._by_person.values() if now >= held.ends_at]
+
+    def mandate_used(self, mandate: bytes) -> bool:
+        """Whether this mandate, or another id handed in as `used`, enrolled somebody before, erased or not."""
+        return self._store.one("SELECT 1 FROM used WHERE id = ?", mandate) is not None
+
+    def erased(self, person: str) -> bytes | None:
+        """The receipt of somebody's erasure."""
+        row = self._store.one("SELECT receipt FROM erasures WHERE person = ?", person)
+        return None if row is None else bytes(row[0])
+
+    def seen(self, person: str, now: int) -> None:
+        """Note that somebody was here; written once a day at most. Raises GalleryError: `gallery_write`."""
+        held = self._of(person)
+        if now - held.record.last_seen >= DAY_S:
+            self._write(held, replace(held.record, last_seen=now))
+
+    def dispute(self, person: str, now: int) -> int:
+        """Note that somebody was taken for this person, or this person for somebody; returns how often by now.
+
+        Raises:
+            GalleryError: `unknown_person`, `gallery_write`.
+        """
+        held = self._of(person)
+        record = replace(held.record, disputes=held.record.disputes + 1)
+        self._write(held, replace(record, last_seen=max(record.last_seen, now)))
+        return held.record.disputes
+
+    def renew(self, person: str, *, consent: bytes, purposes: tuple[str, ...], retain_until: int, now: int) -> None:
+        """Put a new consent in the place of the old; purposes that are not in it any more are withdrawn.
+
+        Raises:
+            GalleryError: `unknown_person`; `new_purpose` for one that was not agreed to at the enrolment;
+                `gallery_write`, `gallery_epoch` and `gallery_log` as `erase`.
+            SecureElementError: nothing was changed.
+        """
+        held = self._of(person)
+        if not purposes or not set(purposes) <= set(held.record.purposes):
+            raise GalleryError("new_purpose", "A purpose cannot be added: erase, and enrol anew.")
+        seen = max(held.record.last_seen, now)
+        record = replace(held.record, purposes=purposes, retain_until=retain_until, last_seen=seen)
+        if set(purposes) == set(held.record.purposes):
+            self._write(held, record, consent)
+        else:
+            self._narrow(held, record, consent)
+
+    def withdraw(self, person: str, purpose: str, consent: bytes, now: int) -> None:
+        """Drop one purpose for good; `consent` is what is left of theirs.
+
+        Raises:
+            GalleryError: `unknown_person`; `not_agreed`; `last_purpose`: erase instead; others as `erase`.
+            SecureElementError: nothing was changed.
+        """
+        held = self._of(person)
+        if purpose not in held.record.purposes:
+            raise GalleryError("not_agreed", f"They are not enrolled for {purpose}.")
+        left = tuple(other for other in held.record.purposes if other != purpose)
+        if not left:
+            raise GalleryError("last_purpose", "It is the last purpose: erase the person instead.")
+        seen = max(held.record.last_seen, now)
+        self._narrow(held, replace(held.record, purposes=left, last_seen=seen), consent)
 
     def erase(self, person: str, make_receipt: Callable[[Enrolled], bytes]) -> bytes:
-        """Erase a person and return the receipt that `make_receipt` signed; erased already, the same receipt again.
+        """Erase a person for good and return the receipt that `make_receipt` signed; erased already, the same again.
 
         Raises:
-            GalleryError: `unknown_person`; `gallery_write` with nothing erased; `gallery_log` with the person gone
-                but sealed bytes left in the write-ahead log.
+            GalleryError: `unknown_person`; `gallery_write` with nothing erased; `gallery_epoch` or `gallery_log` with
+                the person gone from here, but not yet from copies of the disk: ask again, or start again.
+            SecureElementError: nothing was erased.
         """
-        done = self._one("SELECT receipt FROM erasures WHERE person = ?", person)
-        if done is not None:
-            self.empty_log()
-            return bytes(done[0])
-        enrolled = next((e for e in self._people.values() if e.person == person), None)
-        if enrolled is None:
-            raise GalleryError("unknown_person", f"Nobody is enrolled as {person}; see `tessera people list`.")
-        receipt = make_receipt(enrolled)
-        try:
-            with self._transaction():
-                self._db.execute("DELETE FROM people WHERE person = ?", (person,))
-                self._db.execute("INSERT INTO erasures VALUES (?,?)", (person, receipt))
-        except sqlite3.Error as error:
-            raise GalleryError("gallery_write", f"{self._path}: {error}; nothing was erased.") from error
-        _zero(self._people.pop(enrolled.payer))
-        self._log_dirty = True
-        self.empty_log()
-        return receipt
+        return self.erase_all([person], make_receipt)[0]
 
-    def _one(self, query: str, key: str | bytes) -> tuple[bytes, ...] | None:
-        try:
-            row: tuple[bytes, ...] | None = self._db.execute(query, (key,)).fetchone()
-        except sqlite3.Error as error:
-            raise GalleryError("gallery_unusable", f"{self._path}: {error}.") from error
-        return row
+    def erase_all(self, people: Iterable[str], make_receipt: Callable[[Enrolled], bytes]) -> list[bytes]:
+        """Erase several in one epoch. Returns and raises as `erase`."""
+        receipts, leaving = dict[str, bytes](), dict[str, _Held]()
+        for person in people:
+            if (receipt := self.erased(person)) is not None:
+                receipts[person] = receipt
+            else:
+                leaving[person] = self._of(person)
+        for person, held in leaving.items():
+            receipts[person] = make_receipt(self._enrolled(held))
 
-    def empty_log(self) -> None:
-        """Take what was deleted out of the write-ahead log too, if that is still owed.
+        def change(db: sqlite3.Connection, _: Wrapping, __: Seeds) -> None:
+            db.executemany("DELETE FROM people WHERE id = ?", [(held.number,) for held in leaving.values()])
+            db.executemany("INSERT INTO erasures VALUES (?, ?)", [(person, receipts[person]) for person in leaving])
+
+        if leaving:
+            self._next_epoch(change, without=leaving.keys())
+            for held in leaving.values():
+                del self._by_payer[held.record.payer], self._by_person[held.person]
+                self._cells.give_back(held.row)
+        self.finish()
+        return list(receipts.values())
+
+    def rotate_sealing(self) -> int:
+        """Wrap everybody anew under a new sealing key, and end the old one. Returns the epoch. Raises as `erase`."""
+        self._next_epoch(lambda *_: None)
+        self.finish()
+        return self._epoch
+
+    def reissue(self, purpose: str) -> int:
+        """Turn and seal all templates of a purpose anew, and end the old. Returns how many. Raises as `erase`."""
+        held_for = [held for held in self._by_person.values() if purpose in held.record.purposes]
+
+        def change(db: sqlite3.Connection, _: Wrapping, seeds: Seeds) -> None:
+            if purpose in seeds:
+                seeds.renew(purpose)
+            for held in held_for:
+                vault = Vault(held.person, self._cell(held))
+                write_templates(db, vault, held.number, held.record.payer, (purpose,), seeds, self._scratch)
+
+        self._next_epoch(change)
+        self.finish()
+        return len(held_for)
+
+    def finish(self) -> None:
+        """What the last new epoch still owes: end those before it, and empty the log.
 
         Raises:
-            GalleryError: `gallery_log`; ask again later.
+            GalleryError: `gallery_epoch`, `gallery_log`; ask again later.
         """
-        if not self._log_dirty:
+        if not self._owed:
             return
         try:
-            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.Error as error:
+            self._element.end_epochs_before(self._epoch)
+        except SecureElementError as error:
+            text = f"It is gone from here, but the secure element still holds the old key: {error}; ask again."
+            raise GalleryError("gallery_epoch", text) from error
+        self._store.empty_log()
+        self._owed = False
+
+    def backup(self, path: Path) -> None:
+        """Write a copy of the file. It opens with this terminal's element only, and only until the epoch ends.
+
+        Raises:
+            GalleryError: `gallery_backup`.
+        """
+        self._store.backup(path)
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Lay out a new file, or bring an old one to this layout; then end epochs that a dead process left."""
+        if self._store.version == 0:
+            epoch = first_epoch(self._element)
+            self._element.prepare_epoch(epoch)
+            wrapping = Wrapping.new(self._element, epoch)
+            with self._store.transaction("there is no gallery") as db:
+                for statement in SCHEMA:
+                    db.execute(statement)
+                db.execute("INSERT INTO epochs VALUES (?, ?)", (epoch, wrapping.sealed))
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif self._store.version != SCHEMA_VERSION:
+            migrate(self._store, self._element, self._networks, self._scratch)
+        self._epoch = self._wrapping().epoch
+        self._element.end_epochs_before(self._epoch)
+
+    def _load(self) -> None:
+        people = self._store.rows("SELECT id, person, record, wrapped FROM people JOIN keys USING (id) ORDER BY id")
+        sealed = self._store.rows("SELECT id, purpose, sealed FROM templates ORDER BY id, purpose")
+        wrapping = self._wrapping()
+        with closing(people), closing(sealed), Seeds.opened(self._store, wrapping) as seeds:
+            ahead = next(sealed, None)
+            for number, person, record, wrapped in people:
+                held = _Held(number, person, self._cells.take(), _UNKNOWN)
+                self._cell(held)["key"][0] = np.frombuffer(wrapping.unwrap(wrapped, "key", person), np.uint8)
+                vault = Vault(person, self._cell(held))
+                held.record = self._readable(vault.open_record(record), person)
+                purposes = []
+                while ahead is not None and ahead[0] == number:
+                    if ahead[1] not in seeds:
+                        raise DamagedError(f"no rotation for {ahead[1]}")
+                    vault.open_templates(ahead[2], held.record.payer, ahead[1], seeds.of(ahead[1]), self._scratch)
+                    purposes.append(ahead[1])
+                    ahead = next(sealed, None)
+                if sorted(purposes) != sorted(held.record.purposes) or held.record.payer in self._by_payer:
+                    raise DamagedError(f"the templates of {person} are not those of their record")
+                self._hold(held)
+
+    def _readable(self, record: Record, person: str) -> Record:
+        if record.networks != self._networks:
             raise GalleryError(
-                "gallery_log", f"{self._path}: {error}; erased, but sealed bytes are left in the log: erase again."
-            ) from error
-        if busy:
-            raise GalleryError("gallery_log", f"{self._path}: in use; erased, but sealed bytes are left: erase again.")
-        self._log_dirty = False
+                "gallery_version",
+                f"{self._path}: the templates of {person} were made by other networks than this version's and cannot "
+                "be compared: put the file aside and enrol again.",
+            )
+        return record
 
-    def _transaction(self) -> "_Immediate":
-        return _Immediate(self._db)
-
-    @staticmethod
-    def _sealer(key: bytes, person: str, purpose: str, payer: str) -> Callable[[str, bytes], bytes]:
-        def seal(kind: str, plaintext: bytes) -> bytes:
-            nonce = secrets.token_bytes(12)
-            return nonce + AESGCM(key).encrypt(nonce, plaintext, _associated(person, purpose, payer, kind))
-
-        return seal
-
-    def _open(
-        self, person: str, purpose: str, payer: str, mandate: bytes, enrolled_at: int, retain_until: int,
-        wrapped_key: bytes, templates: bytes, consent: bytes,
-    ) -> Enrolled:  # fmt: skip
-        def unseal(kind: str, blob: bytes) -> bytes:
-            return AESGCM(key).decrypt(blob[:12], blob[12:], _associated(person, purpose, payer, kind))
-
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Say what it means that something does not open."""
         try:
-            key = self._element.unseal(wrapped_key, _associated(person, purpose, payer, "key"), 1)
-            sealed = unseal("templates", templates)
-            if not sealed.startswith(self._networks):
-                raise GalleryError(
-                    "gallery_version",
-                    f"{self._path}: the template of {person} was made by other networks than this version's and "
-                    "cannot be compared: put the file aside and enrol again.",
-                )
-            values = from_bytes(sealed[len(self._networks) :])
-            record = parse_consent(unseal("consent", consent))
+            yield
+        except SecureElementGoneError:
+            raise
+        except EpochEndedError as error:
+            raise GalleryError(
+                "gallery_erased",
+                f"{self._path}: is from before an erasure, whose key was destroyed for good ({error}); "
+                "put the file aside and enrol again.",
+            ) from error
         except SecureElementError as error:
             raise GalleryError(
                 "gallery_locked_out", f"{self._path}: sealed by another secure element: {error}"
             ) from error
-        except (InvalidTag, TemplateError) as error:
-            raise GalleryError("gallery_damaged", f"{self._path}: the record of {person} was altered.") from error
-        return Enrolled(person, purpose, payer, mandate, enrolled_at, retain_until, values, record)
+        except DamagedError as error:
+            raise GalleryError("gallery_damaged", f"{self._path}: a record was altered: {error}.") from error
+        except MemoryLockError as error:
+            raise GalleryError("gallery_memory", f"{self._path}: {error}.") from error
 
+    def _wrapping(self) -> Wrapping:
+        """The wrapping key in force. Raises SecureElementError."""
+        row = self._store.one("SELECT number, sealed FROM epochs ORDER BY number DESC LIMIT 1")
+        if row is None:
+            raise GalleryError("gallery_damaged", f"{self._path}: it names no epoch.")
+        return Wrapping.open(self._element, *row)
 
-class _Immediate:
-    """`BEGIN IMMEDIATE` ... `COMMIT`, or `ROLLBACK` on any error."""
+    # -- one person ------------------------------------------------------------------------------------------------
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def _take(self) -> int:
         try:
-            if kind is None:
-                self._db.execute("COMMIT")
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            return self._cells.take()
+        except MemoryLockError as error:
+            raise GalleryError("gallery_memory", f"{error}.") from error
+
+    def _hold(self, held: _Held) -> None:
+        self._by_payer[held.record.payer] = self._by_person[held.person] = held
+
+    def _of(self, person: str) -> _Held:
+        if (held := self._by_person.get(person)) is None:
+            raise GalleryError("unknown_person", f"Nobody is enrolled as {person}; see `tessera people list`.")
+        return held
+
+    def _cell(self, held: _Held) -> Cell:
+        return self._cells.rows[held.row : held.row + 1]
+
+    def _enrolled(self, held: _Held) -> Enrolled:
+        row = self._store.one("SELECT consent FROM people WHERE id = ?", held.number)
+        vault = Vault(held.person, self._cell(held))
+        record = held.record
+        try:
+            consent = vault.open_consent(b"" if row is None else row[0], record.payer)
+        except DamagedError as error:
+            raise GalleryError("gallery_damaged", f"{self._path}: the consent of {held.person} was altered.") from error
+        templates = self._cell(held)["templates"][0]
+        templates.flags.writeable = False
+        return Enrolled(
+            held.person, record.purposes, record.payer, record.mandate, record.enrolled_at, record.last_seen,
+            record.retain_until, templates, consent, record.disputes, held.ends_at, vault.audit_key,
+        )  # fmt: skip
+
+    def _insert(self, held: _Held, consent: bytes, used: set[bytes]) -> int:
+        wrapping = self._wrapping()
+        with Seeds.opened(self._store, wrapping) as seeds:
+            try:
+                with self._store.transaction("nobody was enrolled") as db:
+                    db.executemany("INSERT INTO used VALUES (?)", [(one,) for one in used])
+                    number = insert(
+                        db, wrapping, seeds, held.person, self._cell(held), held.record, consent, self._scratch
+                    )
+                    seeds.write(db, wrapping, every=False)
+            except sqlite3.IntegrityError as error:
+                raise GalleryError("mandate", "This mandate was used before; ask for a new one.") from error
+        return number
+
+    def _write(self, held: _Held, record: Record, consent: bytes | None = None) -> None:
+        """Replace a person's record, and their consent if there is a new one."""
+        vault = Vault(held.person, self._cell(held))
+        with self._store.transaction("nothing was changed") as db:
+            self._update(db, held, vault, record, consent)
+        held.record = record
+
+    @staticmethod
+    def _update(db: sqlite3.Connection, held: _Held, vault: Vault, record: Record, consent: bytes | None) -> None:
+        db.execute("UPDATE people SET record = ? WHERE id = ?", (vault.record(record), held.number))
+        if consent is not None:
+            sealed = vault.consent(consent, record.payer)
+            db.execute("UPDATE people SET consent = ? WHERE id = ?", (sealed, held.number))
+
+    # -- everybody -------------------------------------------------------------------------------------------------
+
+    def _narrow(self, held: _Held, record: Record, consent: bytes) -> None:
+        """Drop the purposes that are not in `record`, in a new epoch."""
+        gone = [(held.number, purpose) for purpose in held.record.purposes if purpose not in record.purposes]
+
+        def change(db: sqlite3.Connection, _: Wrapping, __: Seeds) -> None:
+            db.executemany("DELETE FROM templates WHERE id = ? AND purpose = ?", gone)
+            self._update(db, held, Vault(held.person, self._cell(held)), record, consent)
+
+        self._next_epoch(change)
+        held.record = record
+        self.finish()
+
+    def _next_epoch(self, change: Change, without: Iterable[str] = ()) -> None:
+        """Make a change, and wrap the keys of all who stay anew, in one transaction; `finish` ends the old epoch.
+
+        The key of the new epoch is in the element before the transaction, and the old one there until after it:
+        whichever side of the commit the power fails on, what the file names can be opened.
+        """
+        self.finish()  # never more than two epochs
+        epoch = self._epoch + 1
+        self._element.prepare_epoch(epoch)
+        old, new = self._wrapping(), Wrapping.new(self._element, epoch)
+        leaving = set(without)
+        staying = [held for held in self._by_person.values() if held.person not in leaving]
+        with (
+            self._reading(),
+            Seeds.opened(self._store, old) as seeds,
+            self._store.transaction("nothing was changed") as db,
+        ):
+            change(db, new, seeds)
+            seeds.write(db, new, every=True)
+            db.executemany("UPDATE keys SET wrapped = ? WHERE id = ?", self._wrapped(staying, new))
+            db.execute("DELETE FROM epochs")
+            db.execute("INSERT INTO epochs VALUES (?, ?)", (epoch, new.sealed))
+        self._epoch, self._owed = epoch, True
+
+    def _wrapped(self, people: Iterable[_Held], wrapping: Wrapping) -> Iterator[tuple[bytes, int]]:
+        keys = self._cells.rows["key"]
+        for held in people:
+            yield wrapping.wrap(keys[held.row].data, "key", held.person), held.number
 
 
-def _zero(enrolled: Enrolled) -> None:
-    enrolled.templates[:] = 0
+_UNKNOWN = Record((), "", b"", b"", 0, 0, 0, 0)

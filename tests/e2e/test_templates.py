@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from drivers.secure_element.software import open_secure_element
+from firmware.gallery.consent import parse_consent
 from firmware.gallery.gallery import Gallery
 from firmware.vision.networks import template_networks
 from hil.rig.customer import consent_of, enrol, pay
@@ -45,11 +46,20 @@ def _plant(site: Site) -> None:
 
     def add(payer: str, templates: NDArray[np.float32], born: datetime.date) -> None:
         consent = msgspec.structs.replace(consent_of(payer, now), date_of_birth=born)
-        gallery.enrol(consent, payer, secrets.token_bytes(16), templates, now)
+        gallery.enrol(
+            consent=consent.encoded,
+            purposes=(consent.purpose,),
+            payer=payer,
+            mandate=secrets.token_bytes(16),
+            templates=templates,
+            retain_until=consent.retain_until,
+            now=now,
+        )
 
+    born = parse_consent(ada.consent).date_of_birth
     add("payer-young", ada.templates.copy(), datetime.date.today() - datetime.timedelta(days=17 * 365))
-    add("payer-flat", flat, ada.consent.date_of_birth)
-    add("payer-swapped", swapped, ada.consent.date_of_birth)
+    add("payer-flat", flat, born)
+    add("payer-swapped", swapped, born)
     gallery.close()
 
 

@@ -1,39 +1,38 @@
 """The gallery: what is stolen opens nowhere else, what is withdrawn is gone."""
 
-import datetime
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
-from drivers.secure_element.interface import SecureElement
-from drivers.secure_element.software import create
-from firmware.gallery.consent import Consent
-from firmware.gallery.gallery import Gallery, GalleryError
+from drivers.secure_element.interface import SecureElement, SecureElementGoneError
+from drivers.secure_element.software import SoftwareSecureElement, in_memory
+from firmware.gallery.gallery import DAY_S, LONGEST_UNSEEN_S, Enrolled, Gallery, GalleryError
+from firmware.gallery.sealed import seal
 from firmware.vision.templates import TEMPLATE_SHAPE, TemplateError
+from tests.gallery.people import CONSENT, NETWORKS, NOW, UNTIL, enrol, is_whole, opened, templates
 
-NOW = 1_790_000_000
-CONSENT = Consent("Ada Lovelace", "payment", "ab" * 32, 10, datetime.date(1990, 1, 1), NOW)
-NETWORKS = bytes(range(32))
-
-
-def templates(seed: int) -> NDArray[np.float32]:
-    vectors = np.random.default_rng(seed).normal(size=TEMPLATE_SHAPE).astype(np.float32)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
-
-
-@pytest.fixture(scope="module")
-def element(tmp_path_factory: pytest.TempPathFactory) -> SecureElement:
-    return create(tmp_path_factory.mktemp("key") / "element", b"correct horse")
+BOTH = ("payment", "door")
 
 
 @pytest.fixture
-def gallery(tmp_path: Path, element: SecureElement) -> Iterator[Gallery]:
-    gallery = Gallery(tmp_path / "gallery.db", element, NETWORKS)
+def element() -> SecureElement:
+    return in_memory()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "gallery.db"
+
+
+@pytest.fixture
+def gallery(path: Path, element: SecureElement) -> Iterator[Gallery]:
+    gallery = opened(path, element)
     yield gallery
     gallery.close()
 
@@ -42,107 +41,267 @@ def refused(code: str) -> "pytest.RaisesExc[GalleryError]":
     return pytest.raises(GalleryError, check=lambda error: error.code == code)
 
 
-def enrol(gallery: Gallery, seed: int = 1) -> str:
-    return gallery.enrol(CONSENT, f"payer-{seed}", bytes([seed]) * 16, templates(seed), NOW)
+def receipt(_: Enrolled) -> bytes:
+    return b"receipt"
 
 
-def test_enrolled_person_survives_a_restart(gallery: Gallery, tmp_path: Path, element: SecureElement) -> None:
+def stored(path: Path) -> bytes:
+    return b"".join(one.read_bytes() for one in path.parent.glob("gallery.db*"))
+
+
+def altered(path: Path, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        assert db.execute(statement, values).rowcount > 0
+
+
+def test_enrolled_person_survives_a_restart(gallery: Gallery, path: Path, element: SecureElement) -> None:
     person = enrol(gallery)
+    before = gallery.people()[0]
+    key = before.audit_key
     gallery.close()
-    again = Gallery(tmp_path / "gallery.db", element, NETWORKS)
+    again = opened(path, element)
     found = again.find("payer-1", "payment", NOW)
     assert found is not None
-    assert found.person == person
-    assert found.consent == CONSENT
-    np.testing.assert_array_equal(found.templates, templates(1))
+    assert (found.person, found.consent, found.mandate) == (person, CONSENT + b"\1", bytes([1]) * 16)
+    assert (found.enrolled_at, found.last_seen, found.retain_until, found.disputes) == (NOW, NOW, UNTIL, 0)
+    assert found.audit_key == key
+    np.testing.assert_allclose(found.templates, templates(1), atol=1e-6)
     again.close()
 
 
-def test_no_template_name_or_key_lies_in_the_files_in_clear(gallery: Gallery, tmp_path: Path) -> None:
-    enrol(gallery)
-    stored = b"".join(path.read_bytes() for path in tmp_path.glob("gallery.db*"))
-    assert templates(1).astype("<f4").tobytes()[:16] not in stored
-    assert b"Lovelace" not in stored
-    assert b"payer-1" in stored
+def test_missing_template_stays_missing(gallery: Gallery, path: Path, element: SecureElement) -> None:
+    flat = templates(1)
+    flat[1] = 0
+    gallery.enrol(
+        consent=b"", purposes=BOTH, payer="flat", mandate=b"m", templates=flat, retain_until=UNTIL, now=NOW
+    )  # fmt: skip
+    gallery.close()
+    again = opened(path, element)
+    assert not again.people()[0].templates[1].any()
+    assert again.people()[0].templates[0].all()
+    again.close()
 
 
-def test_stolen_gallery_does_not_open_with_another_element(gallery: Gallery, tmp_path: Path) -> None:
+def test_nothing_of_a_person_lies_in_the_files_in_clear(gallery: Gallery, path: Path) -> None:
+    person = enrol(gallery)
+    while_open = stored(path)
+    gallery.close()
+    for written in (while_open, stored(path)):
+        assert templates(1).astype("<f4").tobytes()[:16] not in written
+        assert b"Lovelace" not in written
+        assert b"payer-1" not in written
+        assert person.encode() in written
+
+
+def test_two_purposes_of_one_face_are_different_numbers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed: list[bytes] = []
+
+    def watched(key: AESGCM, plaintext: bytes | memoryview, names: bytes) -> bytes:
+        sealed.append(bytes(plaintext))
+        return seal(key, plaintext, names)
+
+    monkeypatch.setattr("firmware.gallery.sealed.seal", watched)
+    gallery = opened(path, in_memory())
+    enrol(gallery, purposes=BOTH)
+    payment, door = (np.frombuffer(one, "<f4").reshape(-1, 128) for one in sealed if len(one) == 3072)
+    for turned in (payment, door):
+        assert np.abs(np.sum(turned * templates(1).reshape(-1, 128), axis=1)).max() < 0.5
+    assert np.abs(np.sum(payment * door, axis=1)).max() < 0.5
+    gallery.close()
+
+
+def test_stolen_gallery_does_not_open_with_another_element(gallery: Gallery, path: Path) -> None:
     enrol(gallery)
     gallery.close()
     with refused("gallery_locked_out"):
-        Gallery(tmp_path / "gallery.db", create(tmp_path / "other", b"correct horse"), NETWORKS)
+        opened(path, in_memory())
 
 
-def test_template_moved_to_another_payer_does_not_open(
-    gallery: Gallery, tmp_path: Path, element: SecureElement
+@pytest.mark.parametrize(
+    "swap",
+    [
+        "UPDATE people SET record = (SELECT record FROM people WHERE id = 1) WHERE id = 2",
+        "UPDATE keys SET wrapped = (SELECT wrapped FROM keys WHERE id = 1) WHERE id = 2",
+        "UPDATE templates SET sealed = (SELECT sealed FROM templates WHERE id = 1 AND purpose = 'payment')"
+        " WHERE id = 2",
+        "UPDATE templates SET sealed = (SELECT sealed FROM templates WHERE id = 1 AND purpose = 'payment')"
+        " WHERE id = 1 AND purpose = 'door'",
+        "UPDATE people SET person = person || '0' WHERE id = 1",
+        "DELETE FROM templates WHERE id = 1 AND purpose = 'door'",
+        "DELETE FROM transforms WHERE purpose = 'door'",
+        "UPDATE transforms SET purpose = CASE purpose WHEN 'door' THEN 'payment2' ELSE 'door' END",
+        "UPDATE epochs SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || x'00' AS BLOB)",
+    ],
+)
+def test_what_was_moved_to_another_person_or_purpose_does_not_open(
+    gallery: Gallery, path: Path, element: SecureElement, swap: str
 ) -> None:
+    enrol(gallery, 1, BOTH)
+    enrol(gallery, 2)
+    gallery.close()
+    altered(path, swap)
+    with pytest.raises(GalleryError) as caught:
+        opened(path, element)
+    assert caught.value.code in ("gallery_damaged", "gallery_locked_out")
+
+
+def test_somebody_elses_whole_row_does_not_open_under_another_name(
+    gallery: Gallery, path: Path, element: SecureElement
+) -> None:
+    """Key and all: the name is bound into the key's wrapping."""
+    one, _ = enrol(gallery, 1), enrol(gallery, 2)
+    gallery.close()
+    altered(path, "UPDATE people SET person = 'x' WHERE id = 2")
+    altered(path, "UPDATE people SET person = CASE person WHEN 'x' THEN ? ELSE 'y' END", one)
+    with refused("gallery_damaged"):
+        opened(path, element)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("people", "record"), ("keys", "wrapped"), ("templates", "sealed"), ("transforms", "wrapped")]
+)
+@pytest.mark.parametrize("at", [0, 20, -1])
+def test_flipped_bit_is_noticed(
+    gallery: Gallery, path: Path, element: SecureElement, table: str, column: str, at: int
+) -> None:
+    enrol(gallery)
+    gallery.close()
+    with closing(sqlite3.connect(path)) as db:
+        blob = bytearray(db.execute(f"SELECT {column} FROM {table}").fetchone()[0])
+    blob[at] ^= 1
+    altered(path, f"UPDATE {table} SET {column} = ?", bytes(blob))
+    with refused("gallery_damaged"):
+        opened(path, element)
+
+
+def test_altered_consent_is_noticed_when_it_is_asked_for(gallery: Gallery, path: Path, element: SecureElement) -> None:
     enrol(gallery, 1)
     enrol(gallery, 2)
     gallery.close()
-    with sqlite3.connect(tmp_path / "gallery.db") as db:
-        row = db.execute("SELECT wrapped_key, templates, consent FROM people WHERE payer = 'payer-1'").fetchone()
-        db.execute("UPDATE people SET wrapped_key = ?, templates = ?, consent = ? WHERE payer = 'payer-2'", row)
-    with refused("gallery_locked_out"):
-        Gallery(tmp_path / "gallery.db", element, NETWORKS)
-
-
-def test_flipped_bit_in_a_template_is_noticed(gallery: Gallery, tmp_path: Path, element: SecureElement) -> None:
-    enrol(gallery)
-    gallery.close()
-    with sqlite3.connect(tmp_path / "gallery.db") as db:
-        (blob,) = db.execute("SELECT templates FROM people").fetchone()
-        db.execute("UPDATE people SET templates = ?", (blob[:-1] + bytes([blob[-1] ^ 1]),))
+    altered(path, "UPDATE people SET consent = (SELECT consent FROM people WHERE id = 2) WHERE id = 1")
+    again = opened(path, element)
     with refused("gallery_damaged"):
-        Gallery(tmp_path / "gallery.db", element, NETWORKS)
+        again.find("payer-1", "payment", NOW)
+    assert is_whole(again, 2)
+    again.close()
 
 
 def test_mandate_enrols_once_even_after_erasure(gallery: Gallery) -> None:
-    gallery.erase(enrol(gallery), lambda _: b"receipt")
+    gallery.erase(enrol(gallery), receipt)
     with refused("mandate"):
         enrol(gallery)
     assert gallery.mandate_used(bytes([1]) * 16)
+    assert len(gallery) == 0
+
+
+def test_what_else_was_used_enrols_nobody_again(gallery: Gallery) -> None:
+    """A guardian's mandate, or the consent of somebody who withdrew within the day."""
+    gallery.erase(enrol(gallery, 1, used=(b"consent",)), receipt)
+    with refused("mandate"):
+        enrol(gallery, 2, used=(b"guardian", b"consent"))
+    assert not gallery.mandate_used(bytes([2]) * 16)
+    assert not gallery.mandate_used(b"guardian")
+    enrol(gallery, 2, used=(b"guardian",))
 
 
 def test_second_enrolment_of_a_payer_is_refused(gallery: Gallery) -> None:
     enrol(gallery)
     with refused("already_enrolled"):
-        gallery.enrol(CONSENT, "payer-1", bytes([9]) * 16, templates(9), NOW)
+        enrol(gallery)
 
 
-def test_template_is_found_for_its_purpose_and_until_its_retention_ends(gallery: Gallery) -> None:
+def test_template_is_found_for_its_purposes_and_until_its_retention_ends(gallery: Gallery) -> None:
     person = enrol(gallery)
     assert gallery.find("payer-1", "door", NOW) is None
-    assert gallery.find("payer-1", "payment", CONSENT.retain_until - 1) is not None
-    assert gallery.find("payer-1", "payment", CONSENT.retain_until) is None
-    assert gallery.expired(CONSENT.retain_until) == [person]
+    assert gallery.find("payer-1", "payment", UNTIL - 1) is not None
+    assert gallery.find("payer-1", "payment", UNTIL) is None
+    assert gallery.expired(UNTIL - 1) == []
+    assert gallery.expired(UNTIL) == [person]
+    enrol(gallery, 2, BOTH)
+    assert gallery.find("payer-2", "door", NOW) is not None
 
 
-def test_erasure_leaves_nothing_on_disk_or_in_memory(gallery: Gallery, tmp_path: Path) -> None:
+def test_who_was_not_seen_for_three_years_is_gone(gallery: Gallery, path: Path, element: SecureElement) -> None:
+    person = gallery.enrol(
+        consent=b"", purposes=("door",), payer="p", mandate=b"m", templates=templates(1),
+        retain_until=NOW + 5 * LONGEST_UNSEEN_S, now=NOW,
+    )  # fmt: skip
+    assert gallery.find("p", "door", NOW + LONGEST_UNSEEN_S) is None
+    later = NOW + LONGEST_UNSEEN_S - 1
+    assert gallery.find("p", "door", later) is not None
+    gallery.seen(person, later)
+    gallery.close()
+    again = opened(path, element)
+    assert again.find("p", "door", later + LONGEST_UNSEEN_S - 1) is not None
+    assert again.expired(later + LONGEST_UNSEEN_S) == [person]
+    again.close()
+
+
+def test_being_seen_is_written_once_a_day(gallery: Gallery) -> None:
     person = enrol(gallery)
-    enrolled = gallery.people()[0]
-    sealed = [
-        bytes(part)
-        for part in sqlite3.connect(tmp_path / "gallery.db")
-        .execute("SELECT wrapped_key, templates, consent FROM people")
-        .fetchone()
-    ]
-    assert gallery.erase(person, lambda _: b"receipt") == b"receipt"
-    stored = b"".join(path.read_bytes() for path in tmp_path.glob("gallery.db*"))
-    assert not [part for part in sealed if part in stored or part[-32:] in stored]
-    assert not enrolled.templates.any()
+    gallery.seen(person, NOW + DAY_S - 1)
+    assert gallery.people()[0].last_seen == NOW
+    gallery.seen(person, NOW + DAY_S)
+    assert gallery.people()[0].last_seen == NOW + DAY_S
+    gallery.seen(person, NOW - 5)  # a clock that was set back
+    assert gallery.people()[0].last_seen == NOW + DAY_S
+
+
+def test_disputes_are_counted_and_kept(gallery: Gallery, path: Path, element: SecureElement) -> None:
+    person = enrol(gallery)
+    assert [gallery.dispute(person, NOW), gallery.dispute(person, NOW)] == [1, 2]
+    gallery.close()
+    again = opened(path, element)
+    assert again.people()[0].disputes == 2
+    again.close()
+
+
+def test_erasure_leaves_nothing_on_disk_or_in_memory(gallery: Gallery, path: Path) -> None:
+    person = enrol(gallery, 1, BOTH)
+    enrol(gallery, 2)
+    erased = gallery.people()[0]
+    gallery.finish()
+    gallery._store.empty_log()
+    blobs = [bytes(row[0]) for row in gallery._store.rows(
+        "SELECT record FROM people WHERE id = 1 UNION SELECT consent FROM people WHERE id = 1"
+        " UNION SELECT wrapped FROM keys UNION SELECT sealed FROM templates WHERE id = 1"
+    )]  # fmt: skip
+    assert len(blobs) == 6
+    assert all(blob[-32:] in stored(path) for blob in blobs)
+    assert gallery.erase(person, receipt) == b"receipt"
+    assert gallery.erased(person) == b"receipt"
+    assert not [blob for blob in blobs if blob[:32] in stored(path) or blob[-32:] in stored(path)]
+    assert not erased.templates.any()
+    assert not gallery._cells.rows["key"][0].any()
     assert gallery.find("payer-1", "payment", NOW) is None
-    assert len(gallery) == 0
+    assert is_whole(gallery, 2)
 
 
-def test_erasing_twice_gives_the_same_receipt(gallery: Gallery) -> None:
+def test_everybody_else_stays_after_an_erasure(gallery: Gallery, path: Path, element: SecureElement) -> None:
+    people = [enrol(gallery, seed, BOTH) for seed in range(1, 8)]
+    gallery.erase(people[2], receipt)
+    gallery.erase_all([people[4], people[5], people[2]], receipt)
+    enrol(gallery, 9)
+    for _ in range(2):
+        assert [is_whole(gallery, seed, BOTH) for seed in (1, 2, 4, 7)] == [True] * 4
+        assert is_whole(gallery, 9)
+        assert len(gallery) == 5
+        gallery.close()
+        gallery = opened(path, element)
+    gallery.close()
+
+
+def test_erasing_twice_gives_the_same_receipt_and_one_epoch(gallery: Gallery) -> None:
     person = enrol(gallery)
     gallery.erase(person, lambda _: b"first")
+    epoch = gallery.epoch
     assert gallery.erase(person, lambda _: b"second") == b"first"
+    assert gallery.epoch == epoch
 
 
 def test_erasing_a_stranger_is_refused(gallery: Gallery) -> None:
     with refused("unknown_person"):
-        gallery.erase("0" * 16, lambda _: b"receipt")
+        gallery.erase("0" * 16, receipt)
 
 
 def test_erasure_whose_receipt_cannot_be_signed_erases_nothing(gallery: Gallery) -> None:
@@ -153,61 +312,213 @@ def test_erasure_whose_receipt_cannot_be_signed_erases_nothing(gallery: Gallery)
 
     with refused("test"):
         gallery.erase(person, no_key)
-    assert gallery.find("payer-1", "payment", NOW) is not None
+    assert is_whole(gallery, 1)
 
 
-def test_full_disk_enrols_nobody_and_loses_nobody(tmp_path: Path, element: SecureElement) -> None:
-    gallery = Gallery(tmp_path / "gallery.db", element, NETWORKS)
+class Fails:
+    """An element that is gone once `after` is asked."""
+
+    def __init__(self, element: SoftwareSecureElement, after: str) -> None:
+        self._element, self._after, self.gone = element, after, False
+
+    def __getattr__(self, name: str) -> object:
+        self.gone |= name == self._after
+        if self.gone:
+            raise SecureElementGoneError(f"{name}: the token was pulled out")
+        return getattr(self._element, name)
+
+
+@pytest.mark.parametrize("at", ["prepare_epoch", "seal", "unseal"])
+def test_element_that_goes_before_the_commit_loses_nobody(path: Path, at: str) -> None:
+    element = in_memory()
+    gallery = opened(path, element)
+    person = enrol(gallery)
+    gallery._element = Fails(element, at)  # type: ignore[assignment]
+    with pytest.raises(SecureElementGoneError):
+        gallery.erase(person, receipt)
+    assert gallery.erased(person) is None
+    gallery.close()
+    again = opened(path, element)
+    assert is_whole(again, 1)
+    again.close()
+
+
+def test_element_that_goes_before_the_old_epoch_ended_still_owes_it(path: Path) -> None:
+    element = in_memory()
+    gallery = opened(path, element)
+    enrol(gallery, 2)
+    person = enrol(gallery)
+    gallery._element = Fails(element, "end_epochs_before")  # type: ignore[assignment]
+    gallery._owed = False
+    with refused("gallery_epoch"):
+        gallery.erase(person, receipt)
+    assert gallery.find("payer-1", "payment", NOW) is None
+    element.seal(b"", b"", 1)  # still stands
+    gallery.close()
+    again = opened(path, element)
+    with pytest.raises(Exception, match="epoch 1 has ended"):
+        element.seal(b"", b"", 1)
+    assert is_whole(again, 2)
+    assert again.erased(person) == b"receipt"
+    again.close()
+
+
+def test_withdrawn_purpose_is_gone_for_good_and_the_other_stays(
+    gallery: Gallery, path: Path, element: SecureElement
+) -> None:
+    person, epoch = enrol(gallery, 1, BOTH), gallery.epoch
+    with refused("not_agreed"):
+        gallery.withdraw(person, "parking", b"", NOW)
+    gallery.withdraw(person, "payment", b"door only", NOW + 5)
+    assert gallery.epoch == epoch + 1
+    for _ in range(2):
+        assert gallery.find("payer-1", "payment", NOW) is None
+        found = gallery.find("payer-1", "door", NOW)
+        assert found is not None
+        assert (found.consent, found.purposes, found.last_seen) == (b"door only", ("door",), NOW + 5)
+        np.testing.assert_allclose(found.templates, templates(1), atol=1e-6)
+        gallery.close()
+        gallery = opened(path, element)
+    with refused("last_purpose"):
+        gallery.withdraw(person, "door", b"", NOW)
+    gallery.close()
+
+
+def test_renewed_consent_moves_the_retention_and_adds_no_purpose(
+    gallery: Gallery, path: Path, element: SecureElement
+) -> None:
+    person, epoch = enrol(gallery, 1, BOTH), gallery.epoch
+    gallery.renew(person, consent=b"again", purposes=BOTH, retain_until=UNTIL + 99, now=NOW + 7)
+    assert gallery.epoch == epoch
+    with refused("new_purpose"):
+        gallery.renew(person, consent=b"more", purposes=(*BOTH, "parking"), retain_until=UNTIL, now=NOW)
+    gallery.renew(person, consent=b"less", purposes=("door",), retain_until=UNTIL + 99, now=NOW + 8)
+    assert gallery.epoch == epoch + 1
+    gallery.close()
+    again = opened(path, element)
+    found = again.people()[0]
+    assert (found.consent, found.purposes, found.retain_until) == (b"less", ("door",), UNTIL + 99)
+    again.close()
+
+
+def test_rotated_sealing_key_opens_everybody_and_the_old_one_nothing(
+    gallery: Gallery, path: Path, element: SecureElement
+) -> None:
     enrol(gallery, 1)
-    pages = gallery._db.execute("PRAGMA page_count").fetchone()[0]
-    gallery._db.execute(f"PRAGMA max_page_count={pages}")
+    before = gallery.epoch
+    assert gallery.rotate_sealing() == before + 1
+    with pytest.raises(Exception, match="has ended"):
+        element.seal(b"", b"", before)
+    gallery.close()
+    again = opened(path, element)
+    assert is_whole(again, 1)
+    again.close()
+
+
+def test_reissued_templates_match_as_before_and_are_other_bytes(
+    gallery: Gallery, path: Path, element: SecureElement
+) -> None:
+    enrol(gallery, 1, BOTH)
+    enrol(gallery, 2, ("door",))
+
+    def seeds() -> dict[str, bytes]:
+        wrapping = gallery._wrapping()
+        rows = gallery._store.rows("SELECT purpose, wrapped FROM transforms")
+        return {purpose: wrapping.unwrap(wrapped, "transform", purpose) for purpose, wrapped in rows}
+
+    before = seeds()
+    assert gallery.reissue("payment") == 1
+    after = seeds()
+    assert after["payment"] != before["payment"]
+    assert after["door"] == before["door"]
+    for _ in range(8):  # rounding does not add up
+        gallery.reissue("payment")
+        gallery.close()
+        gallery = opened(path, element)
+    assert is_whole(gallery, 1, BOTH)
+    assert is_whole(gallery, 2, ("door",))
+    gallery.close()
+
+
+def test_purpose_that_nobody_has_is_reissued_without_effect(gallery: Gallery) -> None:
+    enrol(gallery, 1)
+    assert gallery.reissue("door") == 0
+    assert is_whole(gallery, 1)
+
+
+def test_people_are_listed_in_order_and_by_page(gallery: Gallery) -> None:
+    people = [enrol(gallery, seed) for seed in range(1, 6)]
+    assert [one.person for one in gallery.people()] == people
+    assert [one.person for one in gallery.people(1, 2)] == people[1:3]
+    assert [one.person for one in gallery.people(4, 10)] == people[4:]
+    assert list(gallery.mandates()) == [bytes([seed]) * 16 for seed in range(1, 6)]
+    found = gallery.person(people[3])
+    assert found is not None
+    assert found.payer == "payer-4"
+    assert gallery.person("nobody") is None
+
+
+def test_handed_out_templates_cannot_be_written_to(gallery: Gallery) -> None:
+    enrol(gallery)
+    with pytest.raises(ValueError, match="read-only"):
+        gallery.people()[0].templates[:] = 0
+
+
+def test_full_disk_enrols_nobody_and_loses_nobody(path: Path, element: SecureElement) -> None:
+    gallery = opened(path, element)
+    enrol(gallery, 1)
+    db = gallery._store._db
+    db.execute(f"PRAGMA max_page_count={db.execute('PRAGMA page_count').fetchone()[0]}")
     with refused("gallery_write"):
         for seed in range(2, 60):
             enrol(gallery, seed)
-    enrolled = len(gallery)
+    enrolled, used = len(gallery), gallery._cells.rows["key"].any(axis=1).sum()
+    assert used == enrolled
     gallery.close()
-    again = Gallery(tmp_path / "gallery.db", element, NETWORKS)
+    again = opened(path, element)
     assert len(again) == enrolled
     again.close()
 
 
-def test_file_that_is_no_database_is_one_clear_error(tmp_path: Path, element: SecureElement) -> None:
-    (tmp_path / "gallery.db").write_bytes(b"not a database" * 100)
+def test_two_owners_at_once_are_refused(gallery: Gallery, path: Path, element: SecureElement) -> None:
+    with refused("gallery_unusable"):
+        opened(path, element)
+
+
+def test_gallery_begun_anew_goes_on_in_the_elements_epoch(path: Path, element: SecureElement) -> None:
+    for epoch in range(2, 12):
+        element.prepare_epoch(epoch)
+        element.end_epochs_before(epoch)
+    gallery = opened(path, element)
+    assert gallery.epoch == 11
+    enrol(gallery)
+    gallery.close()
+    again = opened(path, element)
+    assert is_whole(again, 1)
+    again.close()
+
+
+def test_file_that_is_no_database_is_one_clear_error(path: Path, element: SecureElement) -> None:
+    path.write_bytes(b"not a database" * 100)
     with refused("gallery_damaged"):
-        Gallery(tmp_path / "gallery.db", element, NETWORKS)
-
-
-def test_gallery_of_the_format_before_is_refused_with_what_to_do(tmp_path: Path, element: SecureElement) -> None:
-    with sqlite3.connect(tmp_path / "gallery.db") as db:
-        db.execute("PRAGMA user_version = 1")
-    with pytest.raises(GalleryError, match=r"version 1, this software reads 2; .*enrol again") as refusal:
-        Gallery(tmp_path / "gallery.db", element, NETWORKS)
-    assert refusal.value.code == "gallery_version"
+        opened(path, element)
 
 
 def test_templates_that_other_networks_made_are_refused_with_what_to_do(
-    gallery: Gallery, tmp_path: Path, element: SecureElement
+    gallery: Gallery, path: Path, element: SecureElement
 ) -> None:
     person = enrol(gallery)
     gallery.close()
-    with pytest.raises(GalleryError, match=rf"{person} was made by other networks .*enrol again") as refusal:
-        Gallery(tmp_path / "gallery.db", element, bytes(32))
+    with pytest.raises(GalleryError, match=rf"{person} were made by other networks .*enrol again") as refusal:
+        Gallery(path, element, bytes(32))
     assert refusal.value.code == "gallery_version"
-    Gallery(tmp_path / "gallery.db", element, NETWORKS).close()
+    Gallery(path, element, NETWORKS).close()
 
 
 @pytest.mark.parametrize("bad", [np.zeros(TEMPLATE_SHAPE, np.float32), np.ones(128, np.float32)])
 def test_what_is_no_template_is_not_enrolled(gallery: Gallery, bad: NDArray[np.float32]) -> None:
     with pytest.raises(TemplateError):
-        gallery.enrol(CONSENT, "payer-1", bytes([9]) * 16, bad, NOW)
+        gallery.enrol(
+            consent=b"", purposes=("door",), payer="p", mandate=b"m", templates=bad, retain_until=UNTIL, now=NOW
+        )
     assert len(gallery) == 0
-
-
-def test_templates_made_of_a_minor_are_marked_as_such_for_good(gallery: Gallery) -> None:
-    """Also once they are of age: the face that was measured was a child's."""
-    born = datetime.date(2009, 1, 1)  # 17 at NOW
-    gallery.enrol(msgspec.structs.replace(CONSENT, date_of_birth=born), "payer-1", bytes(16), templates(1), NOW)
-    enrol(gallery, 2)
-    young, old = gallery.people()
-    assert young.minor
-    assert not old.minor
