@@ -176,6 +176,32 @@ def test_whatever_our_key_signed_is_read_whole_or_not_at_all(changes: dict[str, 
     assert code in ("", "consent_malformed")
 
 
+@given(st.dates())
+def test_every_day_of_the_calendar_can_be_a_date_of_birth(day: datetime.date) -> None:
+    envelope = schema.sign(msgspec.structs.replace(RECORD, date_of_birth=day.isoformat()), ELEMENT.sign, KID)
+    assert read_consent(envelope, [ELEMENT.public_key]).born == day
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"who": "x"},
+        {"who": "x" * 64},
+        {"guardian": "x" * 64, "guardian_verifier": "o", "guardian_method": "m", "guardian_given_at": 1},
+        {
+            "guardian": "Eve",
+            "guardian_verifier": "z9.Z0_Aa:-" * 6 + "z9Zz",
+            "guardian_method": "m",
+            "guardian_given_at": 1,
+        },
+        {"guardian": "Eve", "guardian_verifier": "A", "guardian_method": "az09_" * 6 + "z9", "guardian_given_at": 1},
+        {"guardian": "Eve", "guardian_verifier": "9", "guardian_method": "z", "guardian_given_at": 4_102_444_800},
+    ],
+)
+def test_a_record_at_the_edge_of_what_can_be_is_read(changes: dict[str, Any]) -> None:
+    assert read_consent(altered(**changes), [ELEMENT.public_key]) == msgspec.structs.replace(RECORD, **changes)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -203,6 +229,10 @@ def test_whatever_our_key_signed_is_read_whole_or_not_at_all(changes: dict[str, 
         {"guardian": "x" * 65, "guardian_verifier": "o", "guardian_method": "m", "guardian_given_at": NOW},
         {"guardian": "Eve", "guardian_verifier": "-", "guardian_method": "m", "guardian_given_at": NOW},
         {"guardian": "Eve", "guardian_verifier": "o", "guardian_method": "M", "guardian_given_at": NOW},
+        {"guardian": "Eve", "guardian_verifier": "o" * 65, "guardian_method": "m", "guardian_given_at": NOW},
+        {"guardian": "Eve", "guardian_verifier": "o", "guardian_method": "m" * 33, "guardian_given_at": NOW},
+        {"guardian": "Eve", "guardian_verifier": "o", "guardian_method": "m", "guardian_given_at": -1},
+        {"guardian": "Eve", "guardian_verifier": "o", "guardian_method": "m", "guardian_given_at": 4_102_444_801},
         {"recorded_by": "two words"},
         {"recorded_at": 0},
     ],
