@@ -14,6 +14,7 @@ from drivers.camera import FAULTS, CameraError, list_cameras
 from drivers.npu.interface import NetworkError
 from drivers.plugins import PluginError
 from drivers.secure_element.interface import SecureElementError
+from firmware.audit.errors import AuditError
 from firmware.commands.camera_capture import capture
 from firmware.commands.camera_choice import Choice, opened
 from firmware.commands.camera_report import health_of, identity
@@ -23,6 +24,7 @@ from firmware.core.attempts import AttemptsError
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
 from firmware.core.parts import open_analyst, open_parts
+from firmware.core.stand import OUT_OF_SERVICE
 from firmware.gallery.gallery import GalleryError
 from firmware.liveness.cues.network import NETWORK as LIVENESS
 from firmware.liveness.look import load_basis
@@ -36,8 +38,8 @@ from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, IRIS, M
 
 BROKER_TIMEOUT_S = 3.0
 EXPECTED = (
-    AttemptsError, CameraError, CalibrationError, GalleryError, NetworkError, OSError, PaymentError, PluginError,
-    SecureElementError, TerminalError,
+    AttemptsError, AuditError, CameraError, CalibrationError, GalleryError, NetworkError, OSError, PaymentError,
+    PluginError, SecureElementError, TerminalError,
 )  # fmt: skip
 
 
@@ -64,11 +66,11 @@ def examine(config: Config, profile: Profile) -> Iterator[Finding]:
         yield from running(status)
     yield _look("networks", lambda: _networks(config, profile))
     yield _look("liveness", lambda: load_basis(profile.liveness).told)
-    yield _look("secure element", lambda: _element(config))
     yield _look("backend keys", lambda: (load_trust(Path(config.backend.keys)), "pinned keys can be read")[1])
     yield _look("broker", lambda: _broker(config))
-    # A running terminal holds its stores, its camera and its emitter: its own word stands above.
+    # A running terminal holds its secure element, stores, camera and emitter: its own word stands above.
     if status is None:
+        yield _look("secure element", lambda: _element(config))
         yield _look("stores", lambda: _stores(config, profile))
         yield from camera_findings(config, profile)
         if (emitter := config.emitter) is not None:
@@ -79,7 +81,7 @@ def running(status: StatusReply) -> Iterator[Finding]:
     """What a running terminal says of itself; a camera's fault with what to do."""
     yield Finding(
         "terminal",
-        True,
+        not status.session.startswith(OUT_OF_SERVICE),
         f"running for {status.uptime_s:.0f} s: {status.session}; link {status.link}; "
         f"{status.people} enrolled; {status.outbox_waiting} waiting in the outbox",
     )
@@ -157,8 +159,9 @@ def _networks(config: Config, profile: Profile) -> str:
 
 
 def _element(config: Config) -> str:
-    element = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(config.secure_element.options)
-    can = ", ".join(sorted(capability.value for capability in element.capabilities)) or "nothing in hardware"
+    opened = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(config.secure_element.options)
+    with closing(opened) as element:
+        can = ", ".join(sorted(capability.value for capability in element.capabilities)) or "nothing in hardware"
     return f"{config.secure_element.backend}: opens; it can do: {can}"
 
 

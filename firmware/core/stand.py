@@ -23,6 +23,8 @@ from firmware.runtime.lights import Lights
 from firmware.runtime.messages import CameraFault, Event, Stage
 from firmware.runtime.ring import RingReader
 
+OUT_OF_SERVICE = "out of service: "  # before the cause, where a status tells what the terminal is doing
+
 _log = logging.getLogger("tessera.core")
 
 
@@ -72,7 +74,7 @@ class Stand:
         if self.closed or self.busy:
             work.close()
             if self.closed:
-                raise SecureElementGoneError(f"out of service: {self.closed}")
+                raise SecureElementGoneError(OUT_OF_SERVICE + self.closed)
             raise BusyError
         self.scene += 1
         self.doing = doing
@@ -84,7 +86,7 @@ class Stand:
     def close(self, cause: str) -> None:
         """Go out of service, for good: only a new start ends it. What is being looked at is refused."""
         self.closed = cause
-        _log.critical("out of service: %s", cause)
+        _log.critical("%s%s", OUT_OF_SERVICE, cause)
         self.inbox.put(OutOfService())
         self.say("notice", "out_of_service", f"{SENTENCES['out_of_service']} {FALLBACK}")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from drivers.camera import CameraLostError, FrameSet, Health, RecordingEndError
@@ -59,6 +60,13 @@ def test_a_running_terminals_camera_is_told_with_what_to_do() -> None:
 def test_failed_tries_in_which_nobody_was_claimed_are_told_in_plain_words() -> None:
     found = by_name(list(running(status("SYN0001", tries="6 failed tries in a row; the next in 20 s"))))
     assert found["failed tries"].text == "in which nobody was claimed: 6 failed tries in a row; the next in 20 s"
+
+
+def test_a_terminal_out_of_service_is_told_with_its_cause() -> None:
+    out = msgspec.structs.replace(status("SYN0001"), session="out of service: the TPM answers no more")
+    found = by_name(list(running(out)))
+    assert found["terminal"].good is False
+    assert "the TPM answers no more" in found["terminal"].text
 
 
 def test_a_running_terminal_without_a_fault_is_well() -> None:
