@@ -90,6 +90,13 @@ KEPT = (
         "the law asks for a record of processing (China 2025 Measures, Art. 9; GDPR Art. 5(2) and 30)",
     ),
     Kept(
+        "copies of the gallery, where staff made any",
+        "`backup/`",
+        "sealed as the gallery is; open with this secure element only",
+        "staff remove them; what an erasure means for them stands below",
+        "a broken disk costs nobody their enrolment",
+    ),
+    Kept(
         "receipts of erasure: handle, hash of the consent, time",
         "`gallery.db`",
         "signed",
