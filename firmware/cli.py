@@ -17,6 +17,7 @@ from drivers.camera import CameraError
 from drivers.npu.interface import NetworkError
 from drivers.plugins import PluginError
 from drivers.secure_element.interface import SecureElementError
+from firmware.audit.errors import AuditError
 from firmware.core.errors import TerminalError
 from firmware.gallery.consent import ConsentError
 from firmware.gallery.gallery import GalleryError
@@ -28,8 +29,8 @@ from models.manifest import ModelError
 
 GROUP = "tessera.commands"
 EXPECTED = (
-    CalibrationError, CameraError, ConfigError, ConsentError, GalleryError, IpcError, ModelError, NetworkError,
-    PaymentError, PluginError, SecureElementError, TerminalError,
+    AuditError, CalibrationError, CameraError, ConfigError, ConsentError, GalleryError, IpcError, ModelError,
+    NetworkError, PaymentError, PluginError, SecureElementError, TerminalError,
 )  # fmt: skip
 
 

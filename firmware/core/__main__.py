@@ -8,6 +8,7 @@ from pathlib import Path
 from drivers.npu.interface import NetworkError
 from drivers.plugins import PluginError
 from drivers.secure_element.interface import SecureElementError
+from firmware.audit.errors import AuditError
 from firmware.core import control
 from firmware.core.attempts import AttemptsError
 from firmware.core.client import CONTROL_SOCKET
@@ -23,8 +24,8 @@ from firmware.runtime.ring import RingReader
 from firmware.vision.calibration import CalibrationError
 
 CANNOT_START = (
-    AttemptsError, CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError,
-    TerminalError,
+    AttemptsError, AuditError, CalibrationError, GalleryError, NetworkError, PaymentError, PluginError,
+    SecureElementError, TerminalError,
 )  # fmt: skip
 CAMERA_SOCKET, LINK_SOCKET = "camera.sock", "link.sock"
 
@@ -40,7 +41,11 @@ async def run(me: child.Child) -> None:
         raise SystemExit(os.EX_CONFIG) from error
     with contextlib.closing(parts):
         terminal = Terminal(parts, RingReader(me.ring_fd))
-        terminal.recover()
+        try:
+            terminal.recover()
+        except (AuditError, SecureElementError) as error:
+            me.log.critical("%s", error)
+            raise SystemExit(os.EX_CONFIG) from error
         run_dir = Path(me.config.run_dir)
         try:
             servers = [

@@ -18,7 +18,7 @@ from firmware.liveness.look import Basis, Look
 from firmware.vision.detect import Detector
 from firmware.vision.embed import Embedded, FaceEmbedder
 from firmware.vision.face import Face, NoFace
-from firmware.vision.fusion import MISSING, Judge, Match
+from firmware.vision.fusion import MISSING, NOT_RECOGNISED, Judge, Match
 from firmware.vision.templates import Templates
 
 IDENTIFIED: Final = ("", PENDING, "not_attentive")
@@ -83,11 +83,17 @@ class Analyst:
         embedded = self._embedder.embed(frames, face) if verdict.reason in IDENTIFIED else None
         return Finding(verdict.reason, verdict.gates, verdict.cues, verdict.llr, verdict.dynamic, face, embedded)
 
-    def recognise(self, finding: Finding, templates: Templates) -> Finding:
-        """Compare a finding that nothing speaks against with the claimed person's templates."""
+    def recognise(self, finding: Finding, templates: Templates, stricter: float = 0.0) -> Finding:
+        """Compare a finding that nothing speaks against with the claimed person's templates.
+
+        `stricter`: nats by which a match must be better than the threshold.
+        """
         if finding.reason not in IDENTIFIED:
             return finding
         if finding.embedded is None:
             return replace(finding, reason=MISSING)
         match = self._judge.compare(finding.embedded, templates)
+        match = replace(match, threshold=match.threshold + stricter)
+        if match.matched and match.llr < match.threshold:
+            match = replace(match, reason=NOT_RECOGNISED)
         return replace(finding, reason=match.reason or finding.reason, match=match)

@@ -192,6 +192,11 @@ class Attempt:
         self._attempts, self._who = attempts, who
         self._counted = False
 
+    @property
+    def streak(self) -> int:
+        """How many have failed in a row, where this one did; 0 where it did not."""
+        return self._attempts.standing(self._who).failed if self._counted else 0
+
     def saw(self, reason: str) -> None:
         """Take a frame's reason, before it is told to anybody. Raises AttemptsError: nothing may be told."""
         if reason in COUNTED and not self._counted:

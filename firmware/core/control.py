@@ -4,33 +4,45 @@ Rules kept here:
 - Every request but those of the screen itself is for certain roles (`ALLOWED`), and whoever asks has logged in on this
   connection. What is in no table is refused.
 - A role is looked up at each request: somebody who was removed may ask for nothing more on a connection that stands.
+- Whatever the staff did stands in the audit log, signed, before they are answered.
 """
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from drivers.secure_element.interface import SecureElementError
+from firmware.audit import events
+from firmware.audit.errors import AuditError
+from firmware.core import upkeep
+from firmware.core.consents import check_match
 from firmware.core.enrolling import enrol
 from firmware.core.enrolment import EnrolmentError
+from firmware.core.errors import TerminalError
 from firmware.core.inbox import Cancelled, Tapped
-from firmware.core.roles import RolesError
+from firmware.core.roles import Member, RolesError, Sealed
 from firmware.core.stand import BusyError
 from firmware.core.terminal import Terminal
 from firmware.gallery.consent import ConsentError
-from firmware.gallery.gallery import GalleryError
+from firmware.gallery.gallery import Enrolled, GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.runtime.ipc import Peer
 from firmware.runtime.messages import (
     PEOPLE_PER_PAGE,
     AddStaff,
+    AuditCheckpoint,
+    Backup,
     Cancel,
+    ConsentOnRecord,
+    Dispute,
     Done,
     Enrol,
     Erase,
     Erased,
+    Export,
+    Exported,
     Failed,
     FirstTechnician,
     ListPeople,
@@ -38,30 +50,48 @@ from firmware.runtime.messages import (
     Login,
     People,
     Person,
+    RecordConsent,
     RemoveStaff,
+    Renew,
     Role,
+    Rotate,
+    SignedCheckpoint,
     Staff,
     StaffMember,
     Status,
     Subscribe,
     Tap,
     ToCore,
+    Withdraw,
+    Withdrawn,
 )
 
 _OPERATOR: Final[frozenset[Role]] = frozenset({"operator"})
 _TECHNICIAN: Final[frozenset[Role]] = frozenset({"technician"})
-_ALL: Final[frozenset[Role]] = frozenset({"operator", "technician", "auditor"})
+_AUDITOR: Final[frozenset[Role]] = frozenset({"auditor"})
 # Who enrols cannot make accounts of staff, and who makes those cannot enrol; a payer's account is bound by the backend.
 ALLOWED: Final[Mapping[type[msgspec.Struct], frozenset[Role]]] = {
+    RecordConsent: _OPERATOR,
     Enrol: _OPERATOR,
     ListPeople: _OPERATOR,
     Erase: _OPERATOR,
+    Withdraw: _OPERATOR,
+    Renew: _OPERATOR,
+    Export: _OPERATOR,
+    Dispute: _OPERATOR,
+    Rotate: _TECHNICIAN,
+    Backup: _TECHNICIAN,
     AddStaff: _TECHNICIAN,
     RemoveStaff: _TECHNICIAN,
-    ListStaff: _ALL,
+    ListStaff: _OPERATOR | _TECHNICIAN | _AUDITOR,
+    AuditCheckpoint: _AUDITOR,
 }
 # What stands on the screen before everybody, and how one comes to have a role.
 OPEN: Final = (Subscribe, Tap, Cancel, Status, Login, FirstTechnician)
+REFUSED: Final = (AuditError, BusyError, ConsentError, EnrolmentError, GalleryError, PaymentError)
+
+OfPeople = ListPeople | Erase | Withdraw | Renew | Export | Dispute
+OfStaff = Login | FirstTechnician | AddStaff | RemoveStaff | ListStaff
 
 
 async def attend(terminal: Terminal, peer: Peer[ToCore]) -> None:
@@ -115,12 +145,15 @@ class Desk:
         try:
             self._check(request)
             return await self._do(request)
-        except (BusyError, ConsentError, EnrolmentError, GalleryError, PaymentError) as error:
+        except REFUSED as error:
             return Failed(reason=error.code, text=str(error))
-        except RolesError as error:
+        except TerminalError as error:
             return Failed(reason=error.reason, text=str(error))
         except SecureElementError as error:
             return Failed(reason="secure_element", text=str(error))
+        finally:
+            if type(request) in ALLOWED and not self.terminal.stand.busy:
+                self.terminal.parts.journal.rest()
 
     def _check(self, request: ToCore) -> None:
         """Raise RolesError `not_allowed` unless whoever speaks here may ask for this."""
@@ -132,54 +165,102 @@ class Desk:
             raise RolesError(f"This is for the role {who}: log in (--as NAME).", "not_allowed")
 
     async def _do(self, request: ToCore) -> msgspec.Struct:
-        terminal = self.terminal
-        if isinstance(request, (Login, FirstTechnician, AddStaff, RemoveStaff, ListStaff)):
+        terminal, by = self.terminal, self._name
+        if isinstance(request, OfStaff):
             return await self._staff(request)
+        if isinstance(request, OfPeople):
+            return await self._people(request)
+        if isinstance(request, RecordConsent):
+            return ConsentOnRecord(envelope=terminal.rights.record(request.form, by))
         if isinstance(request, Enrol):
-            return Done(detail=await enrol(terminal.parts, terminal.stand, request.consent, request.mandate))
-        if isinstance(request, Erase):
-            return Erased(receipt=terminal.erase(request.person))
+            return Done(detail=await enrol(terminal.parts, terminal.stand, request, by))
+        if isinstance(request, Rotate):
+            return Done(detail=upkeep.rotate(terminal.parts, terminal.stand, request.what, by))
+        if isinstance(request, Backup):
+            return Done(detail=str(upkeep.backup(terminal.parts, by)))
+        if isinstance(request, AuditCheckpoint):
+            terminal.parts.journal.must(events.Exported(what="audit", who=b"", by=by))
+            return SignedCheckpoint(envelope=terminal.parts.journal.checkpoint())
         if isinstance(request, Status):
             return terminal.status()
-        if isinstance(request, ListPeople):
-            return _page(terminal, request.start)
         if isinstance(request, (Tap, Cancel)):
             happening = Tapped() if isinstance(request, Tap) else Cancelled()
             if not terminal.stand.touched(request.scene, happening):
                 return Failed(reason="scene", text="The terminal shows something else by now.")
         return Done(detail="")
 
-    async def _staff(self, request: Login | FirstTechnician | AddStaff | RemoveStaff | ListStaff) -> msgspec.Struct:
+    async def _people(self, request: OfPeople) -> msgspec.Struct:
+        rights, by = self.terminal.rights, self._name
+        if isinstance(request, ListPeople):
+            return _page(self.terminal, request.start)
+        if isinstance(request, Erase):
+            return Erased(receipt=rights.erase(request.person, by))
+        if isinstance(request, Withdraw):
+            left = rights.withdraw(request.person, request.purpose, by)
+            return Erased(receipt=rights.erase(request.person, by)) if left is None else Withdrawn(record=left)
+        if isinstance(request, Renew):
+            rights.renew(request.person, request.consent, request.guardian, by)
+            return Done(detail=request.person)
+        if isinstance(request, Export):
+            return Exported(document=await rights.export(request.person, by))
+        return Done(detail=str(rights.dispute(request.person, by)))
+
+    async def _staff(self, request: OfStaff) -> msgspec.Struct:
         roles = self.terminal.parts.roles
         if isinstance(request, Login):
-            self._name = ""
-            role = await asyncio.to_thread(roles.login, request.name, request.passphrase)
-            self._name = request.name
-            return Done(detail=role)
-        if isinstance(request, FirstTechnician):
-            await asyncio.to_thread(roles.first, request.name, request.passphrase)
-        elif isinstance(request, AddStaff):
-            await asyncio.to_thread(roles.add, request.name, request.role, request.passphrase)
-        elif isinstance(request, RemoveStaff):
-            await asyncio.to_thread(roles.remove, request.name)
-        else:
+            return Done(detail=await self._login(request.name, request.passphrase))
+        if isinstance(request, ListStaff):
             return Staff(members=[StaffMember(name=one.name, role=one.role) for one in roles.staff()])
+        if isinstance(request, RemoveStaff):
+            roles.remove(request.name, lambda member: self._announce(member, "removed"))
+            return Done(detail=request.name)
+        sealed = await asyncio.to_thread(Sealed.of, request.passphrase)
+        if isinstance(request, FirstTechnician):
+            roles.first(request.name, sealed, lambda member: self._announce(member, "added"))
+        else:
+            roles.add(request.name, request.role, sealed, lambda member: self._announce(member, "added"))
         return Done(detail=request.name)
+
+    async def _login(self, name: str, passphrase: str) -> Role:
+        self._name, roles = "", self.terminal.parts.roles
+        try:
+            role = await roles.login(name, passphrase)
+        except RolesError as error:
+            if error.reason == "login":
+                known, failed = roles.failed(name)
+                self.terminal.parts.journal.note(events.LoginFailed(name=known, failed=failed))
+            raise
+        self._name = name
+        return role
+
+    def _announce(self, member: Member, change: Literal["added", "removed"]) -> None:
+        self.terminal.parts.journal.must(
+            events.RoleChange(name=member.name, role=member.role, change=change, by=self._name)
+        )
 
 
 def _page(terminal: Terminal, start: int) -> People:
     gallery = terminal.parts.gallery
     return People(
-        people=[
-            Person(
-                person=enrolled.person,
-                purposes=enrolled.purposes,
-                enrolled_at=enrolled.enrolled_at,
-                retain_until=enrolled.ends_at,
-                payer=enrolled.payer,
-                tries=terminal.parts.attempts.standing(enrolled.mandate).told,
-            )
-            for enrolled in gallery.people(start, PEOPLE_PER_PAGE)
-        ],
+        people=[_person(terminal, enrolled) for enrolled in gallery.people(start, PEOPLE_PER_PAGE)],
         total=len(gallery),
+    )
+
+
+def _person(terminal: Terminal, enrolled: Enrolled) -> Person:
+    parts, asked = terminal.parts, ""
+    try:
+        for purpose in enrolled.purposes:
+            check_match(parts, enrolled, purpose, parts.now_or_floor())
+    except ConsentError as error:
+        asked = error.code
+    return Person(
+        person=enrolled.person,
+        purposes=enrolled.purposes,
+        enrolled_at=enrolled.enrolled_at,
+        retain_until=enrolled.ends_at,
+        payer=enrolled.payer,
+        tries=parts.attempts.standing(enrolled.mandate).told,
+        asked=asked,
+        disputes=enrolled.disputes,
     )

@@ -1,76 +1,110 @@
 """Enrolling somebody at the stand: consent, mandate, five poses, sealed templates.
 
 Rules kept here:
-- Consent and mandate are checked before the camera starts, and nothing is kept of an enrolment that did not end well.
+- Consent and mandates are checked before the camera starts, and nothing is kept of an enrolment that did not end well.
+- Nobody can do it alone: an operator asks for it, and the backend has issued a mandate for this very consent.
 - Nobody is claimed here: signs of an attack count for the terminal (`attempts.NOBODY`), and slow the next look down.
+- A face that is enrolled for another account is not enrolled again (`duplicates`).
+- It is in the audit log before it is done.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementError
+from firmware.audit import events
+from firmware.audit.errors import AuditError
+from firmware.audit.events import keyed, who
 from firmware.core.asking import Asking
 from firmware.core.attempts import NOBODY, Attempt, AttemptsError
+from firmware.core.consents import Papers, check_papers
+from firmware.core.duplicates import enrolled_elsewhere
 from firmware.core.enrolment import Enrolment, EnrolmentError
 from firmware.core.inbox import CameraGone, Cancelled, OutOfService, Settled, Tapped
+from firmware.core.journal import decision, note_streak
 from firmware.core.parts import Parts
 from firmware.core.reasons import ANOTHER
 from firmware.core.stand import Stand
 from firmware.core.watch import Watch
-from firmware.gallery.consent import check_consent, parse_consent
-from firmware.gallery.gallery import GalleryError
+from firmware.gallery.consent import ConsentError, consent_hash
+from firmware.gallery.gallery import Enrolled, GalleryError
 from firmware.payment.errors import PaymentError
-from firmware.payment.mandate import verify_mandate
+from firmware.runtime.messages import Enrol
+
+MANDATE_BYTES = 16
+REFUSED = (AuditError, ConsentError, EnrolmentError, GalleryError, PaymentError, SecureElementError)
 
 _log = logging.getLogger("tessera.core")
 
 
-async def enrol(parts: Parts, stand: Stand, consent_bytes: bytes, mandate_envelope: bytes) -> str:
-    """Enrol whoever stands in front; returns the person's id.
+async def enrol(parts: Parts, stand: Stand, request: Enrol, by: str) -> str:
+    """Enrol whoever stands in front, as the operator `by` asks; returns the person's id.
 
     Raises:
-        BusyError, ConsentError, EnrolmentError, PaymentError, GalleryError: with nothing enrolled.
+        AuditError, BusyError, ConsentError, EnrolmentError, PaymentError, GalleryError: with nothing enrolled.
     """
-    now = parts.clock.now()
-    consent = parse_consent(consent_bytes)
-    check_consent(consent, "payment", now)
-    mandate = verify_mandate(
-        mandate_envelope,
-        parts.trust,
-        terminal=parts.config.terminal,
-        purpose=consent.purpose,
-        consent_hash=consent.sha256,
-        now=now,
-    )
-    if parts.gallery.mandate_used(mandate.id):
-        raise GalleryError("mandate", "This mandate was used before; ask for a new one.")
+    papers = check_papers(parts, request.consent, request.mandate, request.guardian)
     result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def poses() -> None:
         try:
-            enrolment = await _attempt(parts, stand)
-            if enrolment.reason:
-                raise EnrolmentError(enrolment.reason)
-            if not await stand.past_cancelling():
-                raise EnrolmentError("cancelled")
-            result.set_result(
-                parts.gallery.enrol(
-                    consent=consent.encoded,
-                    purposes=(consent.purpose,),
-                    payer=mandate.payer,
-                    mandate=mandate.id,
-                    templates=enrolment.templates,
-                    retain_until=consent.retain_until,
-                    now=parts.clock.now(),
-                )
-            )
-        except (EnrolmentError, GalleryError, PaymentError, SecureElementError) as error:
+            result.set_result(await _enrolled(parts, stand, papers, by))
+        except REFUSED as error:
+            code = str(getattr(error, "code", "secure_element"))
+            parts.journal.note(decision("enrolment", code))
             result.set_exception(error)
+        parts.journal.rest()
 
     stand.begin(poses(), "enrolment")
     return await result
+
+
+async def _enrolled(parts: Parts, stand: Stand, papers: Papers, by: str) -> str:
+    """Five poses, and what comes of them. Raises as `enrol`."""
+    enrolment = await _attempt(parts, stand)
+    if enrolment.reason:
+        raise EnrolmentError(enrolment.reason)
+    others = [templates for payer, templates in parts.gallery.templates() if payer != papers.payer]
+    if await asyncio.to_thread(enrolled_elsewhere, enrolment.seen, others, parts.judge):
+        raise EnrolmentError("face_enrolled_elsewhere")
+    if not await stand.past_cancelling():
+        raise EnrolmentError("cancelled")
+    return parts.gallery.enrol(
+        consent=papers.envelope,
+        purposes=papers.record.purposes,
+        payer=papers.payer,
+        mandate=papers.mandate,
+        templates=enrolment.templates,
+        retain_until=papers.record.retain_until,
+        now=parts.clock.now(),
+        used=papers.used,
+        announce=_announcing(parts, papers, by),
+    )
+
+
+def _announcing(parts: Parts, papers: Papers, by: str) -> Callable[[Enrolled], None]:
+    """What is written down before somebody is enrolled: whose papers are used up, and who it is from now on."""
+
+    def announce(enrolled: Enrolled) -> None:
+        them = enrolled.audit_key
+        used = keyed(them, papers.mandate)[:MANDATE_BYTES]
+        parts.journal.must(events.MandateUsed(mandate=used, kind="payer"))
+        if papers.guardian is not None:
+            used = keyed(them, papers.guardian)[:MANDATE_BYTES]
+            parts.journal.must(events.MandateUsed(mandate=used, kind="guardian"))
+        parts.journal.must(
+            events.Enrolment(
+                who=who(them, enrolled.person),
+                purposes=enrolled.purposes,
+                consent=keyed(them, consent_hash(papers.envelope)),
+                by=by,
+            )
+        )
+
+    return announce
 
 
 async def _attempt(parts: Parts, stand: Stand) -> Enrolment:
@@ -85,6 +119,7 @@ async def _attempt(parts: Parts, stand: Stand) -> Enrolment:
             complete = enrolment.complete
         finally:
             attempt.ended(confirmed=complete)
+        note_streak(parts.journal, attempt, enrolment.reason)
     except AttemptsError as error:
         _log.error("%s", error)
         raise EnrolmentError("store") from error

@@ -5,6 +5,7 @@ a network socket or the camera.
 """
 
 import hashlib
+import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,15 +13,23 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
+
 from drivers import plugins
 from drivers.secure_element.interface import Capability, SecureElement
+from firmware.audit.log import Audit
 from firmware.core.analysis import Analyst
 from firmware.core.attempts import Attempts
 from firmware.core.errors import TerminalError
+from firmware.core.identities import Identities
+from firmware.core.journal import Journal
 from firmware.core.roles import Roles
+from firmware.gallery.consent import ConsentError, Notice
 from firmware.gallery.gallery import Gallery
+from firmware.gallery.notice import load_notice
 from firmware.liveness.look import Basis, load_basis
 from firmware.payment.clock import TrustedClock
+from firmware.payment.errors import PaymentError
 from firmware.payment.outbox import Outbox
 from firmware.payment.trust import Trust, load_trust
 from firmware.runtime.config import Config, NpuConfig, Profile
@@ -31,14 +40,26 @@ from firmware.vision.fusion import Judge
 from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, load_network, template_networks
 from firmware.vision.policy import load_policy
 
+AUDIT = "audit"
+"""Folder of the audit log, in the state folder."""
+
+_log = logging.getLogger("tessera.core")
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a terminal is made of. Digests are SHA-256 and go into every authorization."""
+    """What a terminal is made of. Digests are SHA-256 and go into every authorization.
+
+    `identities`: every public key the terminal had (`core.identities`). `notice`: what people are told; None where it
+    is missing, and then nobody is enrolled or matched.
+    """
 
     config: Config
     profile: Profile
     element: SecureElement
+    identities: Identities
+    audit: Audit
+    notice: Notice | None
     gallery: Gallery
     outbox: Outbox
     attempts: Attempts
@@ -56,8 +77,29 @@ class Parts:
         """What evidence of life rests on."""
         return self.analyst.basis
 
+    @property
+    def audit_folder(self) -> Path:
+        """Where the audit log lies."""
+        return Path(self.config.state_dir) / AUDIT
+
+    @property
+    def journal(self) -> Journal:
+        """What is written to the audit log."""
+        return Journal(self.audit)
+
+    @property
+    def configuration_digest(self) -> bytes:
+        """SHA-256 of everything that is set: configuration, profile, notice."""
+        notice = b"" if self.notice is None else self.notice.sha256
+        return hashlib.sha256(msgspec.json.encode(self.config) + self.profile.digest + notice).digest()
+
+    def now_or_floor(self) -> int:
+        """The time, or the latest the backend signed: for what does not wait until the clock is set."""
+        return _now_or_floor(self.clock, self.outbox)
+
     def close(self) -> None:
         """Zero templates, close files, let go of the secure element."""
+        self.audit.close()
         self.gallery.close()
         self.outbox.close()
         self.attempts.close()
@@ -119,15 +161,22 @@ def open_parts(config: Config, profile: Profile) -> Parts:
         counts = Capability.MONOTONIC_COUNTER in element.capabilities
         outbox = Outbox(state / "outbox.db", element.advance if counts else None)
         opened.callback(outbox.close)
+        identities = Identities(state / "identities.json", element.public_key)
+        clock = TrustedClock(outbox)
+        audit = Audit(state / AUDIT, element, config.terminal, partial(_now_or_floor, clock, outbox))
+        opened.callback(audit.close)
         parts = Parts(
             config=config,
             profile=profile,
             element=element,
+            identities=identities,
+            audit=audit,
+            notice=_notice(config),
             gallery=Gallery(state / "gallery.db", element, template_networks()),
             outbox=outbox,
             attempts=Attempts(state / "attempts.db"),
             roles=Roles(state / "roles.db"),
-            clock=TrustedClock(outbox),
+            clock=clock,
             trust=trust,
             analyst=analyst,
             judge=judge,
@@ -137,3 +186,18 @@ def open_parts(config: Config, profile: Profile) -> Parts:
         )
         opened.pop_all()
     return parts
+
+
+def _notice(config: Config) -> Notice | None:
+    try:
+        return load_notice(config.privacy)
+    except ConsentError as error:
+        _log.error("nobody can be enrolled or matched: %s", error)
+        return None
+
+
+def _now_or_floor(clock: TrustedClock, outbox: Outbox) -> int:
+    try:
+        return clock.now()
+    except PaymentError:
+        return outbox.time_floor

@@ -7,6 +7,8 @@ Rules kept here:
   while the link is down.
 - A terminal out of service opens no intent, and so signs for none.
 - Capture runs only while somebody is looked at.
+- Whoever is claimed has agreed to be, and still does: their consent is looked at before every match.
+- A yes is in the audit log before it is signed, and what cannot be recorded is a no.
 - Who has failed too often in a row is not looked at (`attempts`); a failure is counted before anything of it is told.
 """
 
@@ -17,10 +19,13 @@ from collections.abc import Callable
 
 from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementError
+from firmware.audit.errors import AuditError
 from firmware.core.analysis import Finding
 from firmware.core.asking import Asking
 from firmware.core.attempts import Attempt, AttemptsError
+from firmware.core.consents import check_match
 from firmware.core.inbox import CameraGone, Cancelled, OutOfService, Settled, Tapped
+from firmware.core.journal import decision, note_streak
 from firmware.core.parts import Parts
 from firmware.core.ports import LinkPort
 from firmware.core.reasons import FALLBACK, SENTENCES, sentence
@@ -28,7 +33,7 @@ from firmware.core.session import Phase, Session
 from firmware.core.signing import Signer
 from firmware.core.stand import BusyError, Stand
 from firmware.core.watch import Watch
-from firmware.gallery.consent import ADULT_FROM, age_at, parse_consent
+from firmware.gallery.consent import ConsentError
 from firmware.gallery.gallery import Enrolled, GalleryError
 from firmware.payment.authorize import display_text
 from firmware.payment.errors import OutboxError, PaymentError
@@ -56,7 +61,7 @@ class Payments:
 
     def decline_interrupted(self) -> None:
         """Decline what a dead process or a full disk left open."""
-        for intent in self._parts.outbox.interrupted(self._signer.now_or_floor()):
+        for intent in self._parts.outbox.interrupted(self._parts.now_or_floor()):
             self._decline(intent.id, intent.digest, "interrupted")
 
     async def deliver_forever(self) -> None:
@@ -134,15 +139,11 @@ class Payments:
         intent = accepted.intent
         shown = display_text(intent.amount_minor, intent.currency, intent.merchant)
         session, finding = Session.begin(self._parts.profile, time.monotonic_ns()), None
-        enrolled, unreadable = self._claimed(intent.payer, now)
-        if unreadable:
-            session = session.refused("store")
-        elif intent.amount_minor > self._parts.profile.max_amount_minor:
+        enrolled, refusal = self._claimed(intent.payer, now)
+        if intent.amount_minor > self._parts.profile.max_amount_minor:
             session = session.refused("amount_limit")
         elif enrolled is None:
-            session = session.refused("not_enrolled")
-        elif minor(enrolled):
-            session = session.refused("minor")
+            session = session.refused(refusal)
         elif self._stuck():
             session = session.refused("offline")
         elif held_back := self._held_back(enrolled):
@@ -166,14 +167,22 @@ class Payments:
         if session.outcome == "refused":
             self._decline(intent.id, accepted.digest, session.reason, finding)
         self._stand.say("outcome", session.reason or "approved", _outcome_text(session, self._stand.camera.ended_by))
+        self._parts.journal.rest()
 
-    def _claimed(self, payer: str, now: int) -> tuple[Enrolled | None, bool]:
-        """Whom the intent names, if they are enrolled; and whether what is kept of them cannot be read."""
+    def _claimed(self, payer: str, now: int) -> tuple[Enrolled | None, str]:
+        """Whom the intent names, where they are enrolled for payments and agree to them; or why not."""
         try:
-            return self._parts.gallery.find(payer, "payment", now), False
+            enrolled = self._parts.gallery.find(payer, "payment", now)
+            if enrolled is None:
+                return None, "not_enrolled"
+            check_match(self._parts, enrolled, "payment", now)
+        except ConsentError as error:
+            _log.info("%s: %s", error.code, error)
+            return None, error.code
         except GalleryError as error:
             _log.error("%s", error)
-            return None, True
+            return None, "store"
+        return enrolled, ""
 
     def _held_back(self, enrolled: Enrolled) -> str:
         """Why this person may not be looked at now: too many failed attempts; empty where they may."""
@@ -191,10 +200,11 @@ class Payments:
         finding = None
         try:
             try:
-                watch = Watch(self._stand.camera, self._parts, enrolled.templates, assurance)
+                watch = Watch(self._stand.camera, self._parts, enrolled.templates, assurance, enrolled.disputes)
                 session, finding = await self._look(session, watch, attempt)
             finally:
                 attempt.ended(confirmed=session.phase is Phase.DECIDED)
+            note_streak(self._parts.journal, attempt, session.reason)
         except AttemptsError as error:
             _log.error("%s", error)
             session = session.refused("store")
@@ -249,6 +259,9 @@ class Payments:
             return session.refused("camera_lost")
         try:
             self._signer.authorize(accepted, enrolled, camera.serial, shown, finding)
+        except AuditError as error:
+            _log.error("%s", error)
+            return session.refused("audit")
         except OutboxError as error:
             _log.error("%s", error)
             return session.refused("store")
@@ -258,11 +271,20 @@ class Payments:
         except PaymentError as error:
             _log.error("%s", error)
             return session.refused(error.code if error.code in SENTENCES else "store")
+        self._seen(enrolled)
         self._stand.say("authorization", "stored", "Authorization signed and stored; waiting for the receipt.")
         self._wake_delivery()
         return session.stored(time.monotonic_ns())
 
+    def _seen(self, enrolled: Enrolled) -> None:
+        """Note that they were here, by time the backend has signed: what they are kept for goes on."""
+        try:
+            self._parts.gallery.seen(enrolled.person, self._parts.outbox.time_floor)
+        except GalleryError as error:
+            _log.error("%s", error)
+
     def _decline(self, intent: bytes, digest: bytes, reason: str, finding: Finding | None = None) -> None:
+        self._parts.journal.note(decision("payment", reason, intent))
         try:
             self._signer.decline(intent, digest, reason, finding)
             self._wake_delivery()
@@ -270,11 +292,6 @@ class Payments:
             # It stays open in the outbox and is declined as interrupted before the next.
             _log.error("decline not stored: %s", error)
             self._stand.say("notice", "store", f"The refusal could not be stored: {error}")
-
-
-def minor(enrolled: Enrolled) -> bool:
-    """Whether they were under age when the templates were made: faces of children are outside every claim."""
-    return age_at(parse_consent(enrolled.consent).date_of_birth, enrolled.enrolled_at) < ADULT_FROM
 
 
 def _outcome_text(session: Session, camera: CameraFault | None) -> str:

@@ -9,12 +9,12 @@ Rules kept here:
 - The first technician is made while there is none, and the last one cannot be removed.
 """
 
+import asyncio
 import hashlib
 import hmac
 import os
 import secrets
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,25 +57,40 @@ class Member:
     role: Role
 
 
+Announce = Callable[[Member], None]
+
+
+def _silently(_: Member) -> None:
+    """Nobody is told: while a terminal is laid out."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Sealed:
-    """A passphrase as it is kept."""
+class Sealed:
+    """A passphrase as it is kept. Making and opening it takes a fifth of a second: beside the event loop."""
 
     salt: bytes
     cost: int
     digest: bytes
 
     @classmethod
-    def of(cls, passphrase: str, cost: int) -> "_Sealed":
+    def of(cls, passphrase: str, cost: int = COST) -> "Sealed":
+        """Seal it. `cost`: scrypt's N; less than `COST` is for random passphrases only.
+
+        Raises:
+            RolesError: `passphrase_short`.
+        """
+        if len(passphrase) < LEAST_CHARACTERS:
+            raise RolesError(f"A passphrase has at least {LEAST_CHARACTERS} characters.", "passphrase_short")
         salt = secrets.token_bytes(16)
         return cls(salt, cost, _stretched(passphrase, salt, cost))
 
     def opens(self, passphrase: str) -> bool:
+        """Whether it is this one."""
         return hmac.compare_digest(_stretched(passphrase, self.salt, self.cost), self.digest)
 
 
 class Roles:
-    """SQLite behind it; one owner, in `core`. What hashes takes a fifth of a second: call it beside the event loop."""
+    """SQLite behind it; one owner, in `core`, in one thread."""
 
     def __init__(self, path: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
         """Open or create the file. `clock_s`: a clock that nobody sets, seconds.
@@ -84,11 +99,10 @@ class Roles:
             RolesError: `roles`, it cannot be opened, is damaged or of another version.
         """
         self._path, self._clock_s = path, clock_s
-        self._lock = threading.Lock()
-        self._nobody = _Sealed(secrets.token_bytes(16), COST, bytes(32))
+        self._nobody = Sealed(secrets.token_bytes(16), COST, bytes(32))
         with self._errors():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(path, timeout=2.0, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(path, timeout=2.0, isolation_level=None)
             try:
                 self._prepare()
             except (sqlite3.Error, RolesError):
@@ -109,61 +123,68 @@ class Roles:
         member = self._staff.get(name)
         return None if member is None else member.role
 
-    def first(self, name: str, passphrase: str) -> None:
+    def first(self, name: str, sealed: Sealed, announce: Announce = _silently) -> None:
         """Make the first technician. Raises RolesError `roles_exist` where there is a technician; else as `add`."""
         if self._technicians():
             raise RolesError("There is a technician already; who can add others.", "roles_exist")
-        self.add(name, "technician", passphrase)
+        self.add(name, "technician", sealed, announce)
 
-    def add(self, name: str, role: Role, passphrase: str, cost: int = COST) -> None:
-        """Add somebody. `cost`: scrypt's N; less than `COST` is for random passphrases only.
+    def add(self, name: str, role: Role, sealed: Sealed, announce: Announce = _silently) -> None:
+        """Add somebody. `announce` is called before it is done; what it raises passes through, and nothing is done.
 
         Raises:
-            RolesError: `role_name` (taken, or too many), `passphrase_short` or `roles`.
+            RolesError: `role_name` (taken, or too many), or `roles`.
         """
-        if len(passphrase) < LEAST_CHARACTERS:
-            raise RolesError(f"A passphrase has at least {LEAST_CHARACTERS} characters.", "passphrase_short")
-        with self._lock:
-            if name in self._staff or len(self._staff) >= MOST_NAMES:
-                raise RolesError(f"There is a {name} already, or there are too many names.", "role_name")
-            sealed = _Sealed.of(passphrase, cost)
-            with self._errors():
-                row = (name, role, sealed.salt, sealed.cost, sealed.digest)
-                self._db.execute("INSERT INTO staff VALUES (?, ?, ?, ?, ?)", row)
-            self._staff[name], self._sealed[name] = Member(name, role), sealed
+        if name in self._staff or len(self._staff) >= MOST_NAMES:
+            raise RolesError(f"There is a {name} already, or there are too many names.", "role_name")
+        member = Member(name, role)
+        announce(member)
+        with self._errors():
+            row = (name, role, sealed.salt, sealed.cost, sealed.digest)
+            self._db.execute("INSERT INTO staff VALUES (?, ?, ?, ?, ?)", row)
+        self._staff[name], self._sealed[name] = member, sealed
 
-    def remove(self, name: str) -> None:
-        """Remove somebody; connections in their name may ask for nothing from now on.
+    def remove(self, name: str, announce: Announce = _silently) -> None:
+        """Remove somebody; connections in their name may ask for nothing from now on. `announce` as in `add`.
 
         Raises:
             RolesError: `role_name` (there is no such name), `role_last` or `roles`.
         """
-        with self._lock:
-            if name not in self._staff:
-                raise RolesError(f"There is no {name}; see `tessera roles list`.", "role_name")
-            if self._technicians() == [name]:
-                raise RolesError(f"{name} is the last technician; add another first.", "role_last")
-            with self._errors():
-                self._db.execute("DELETE FROM staff WHERE name = ?", (name,))
-            del self._staff[name], self._sealed[name]
-            self._forget(name)
+        member = self._staff.get(name)
+        if member is None:
+            raise RolesError(f"There is no {name}; see `tessera roles list`.", "role_name")
+        if self._technicians() == [name]:
+            raise RolesError(f"{name} is the last technician; add another first.", "role_last")
+        announce(member)
+        with self._errors():
+            self._db.execute("DELETE FROM staff WHERE name = ?", (name,))
+        del self._staff[name], self._sealed[name]
+        self._forget(name)
 
-    def login(self, name: str, passphrase: str) -> Role:
+    async def login(self, name: str, passphrase: str) -> Role:
         """Whether it is them: their role.
 
         Raises:
             RolesError: `login` (wrong), `login_wait` (too many wrong ones: wait), `roles`.
         """
-        with self._lock:  # one after the other: guesses at once are counted one by one
-            key = name if name in self._staff else _NOBODY
-            if self._failed.get(key, 0) >= FREE and (wait_s := self._until_s[key] - self._clock_s()) > 0:
-                raise RolesError(f"Too many wrong passphrases; try again in {wait_s:.0f} s.", "login_wait")
-            self._count(key)
-            if not self._sealed.get(name, self._nobody).opens(passphrase) or name not in self._staff:
-                self._until_s[key] = self._clock_s() + DELAY_S
-                raise RolesError("Name or passphrase is wrong.", "login")
-            self._forget(key)
-            return self._staff[name].role
+        key, sealed = self._key(name), self._sealed.get(name, self._nobody)
+        if self._failed.get(key, 0) >= FREE and (wait_s := self._until_s[key] - self._clock_s()) > 0:
+            raise RolesError(f"Too many wrong passphrases; try again in {wait_s:.0f} s.", "login_wait")
+        self._count(key)
+        right = await asyncio.to_thread(sealed.opens, passphrase)
+        if not right or self._sealed.get(name) is not sealed:  # removed meanwhile
+            self._until_s[key] = self._clock_s() + DELAY_S
+            raise RolesError("Name or passphrase is wrong.", "login")
+        self._forget(key)
+        return self._staff[name].role
+
+    def failed(self, name: str) -> tuple[str, int]:
+        """Wrong passphrases in a row, and of whom: an empty name where nobody has it."""
+        key = self._key(name)
+        return key, self._failed.get(key, 0)
+
+    def _key(self, name: str) -> str:
+        return name if name in self._staff else _NOBODY
 
     def _technicians(self) -> list[str]:
         return [member.name for member in self._staff.values() if member.role == "technician"]
@@ -196,7 +217,7 @@ class Roles:
             raise RolesError(f"{self._path}: damaged ({fault.splitlines()[-1]}); restore a backup", "roles")
         rows = self._db.execute("SELECT name, role, salt, cost, digest FROM staff").fetchall()
         self._staff = {name: Member(name, role) for name, role, *_ in rows}
-        self._sealed = {name: _Sealed(*kept) for name, _, *kept in rows}
+        self._sealed = {name: Sealed(*kept) for name, _, *kept in rows}
         self._failed: dict[str, int] = dict(self._db.execute("SELECT name, failed FROM failures").fetchall())
 
     @contextmanager

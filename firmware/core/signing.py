@@ -1,13 +1,14 @@
 """What `core` signs: authorizations, declines, erasure receipts; all through the secure element and the outbox."""
 
-import hashlib
 import math
 
 import msgspec
 
 from firmware.core.analysis import Finding
+from firmware.core.journal import decision
 from firmware.core.parts import Parts
 from firmware.core.reasons import told
+from firmware.gallery.consent import consent_hash
 from firmware.gallery.gallery import Enrolled
 from firmware.payment.authorize import (
     SALT_BYTES,
@@ -17,7 +18,6 @@ from firmware.payment.authorize import (
     sign_authorization,
     sign_decline,
 )
-from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent
 from firmware.payment.mandate import sign_erasure
 from firmware.payment.messages import Evidence
@@ -38,7 +38,7 @@ class Signer:
         the gates and commits to the rest.
 
         Raises:
-            PaymentError, SecureElementError: nothing was stored.
+            AuditError, PaymentError, SecureElementError: nothing was stored.
         """
         parts = self._parts
         salt = parts.element.random(SALT_BYTES)
@@ -59,6 +59,7 @@ class Signer:
             camera=camera,
         )
         now = parts.clock.now()
+        parts.journal.must(decision("payment", "", accepted.intent.id, evidence.record))
 
         def make(counter: int) -> bytes:
             return sign_authorization(
@@ -83,7 +84,7 @@ class Signer:
         Raises:
             PaymentError, SecureElementError: nothing was stored.
         """
-        parts, now = self._parts, self.now_or_floor()
+        parts, now = self._parts, self._parts.now_or_floor()
 
         def make(counter: int) -> bytes:
             return sign_decline(
@@ -104,18 +105,11 @@ class Signer:
         return sign_erasure(
             terminal=parts.config.terminal,
             person=enrolled.person,
-            consent_hash=hashlib.sha256(enrolled.consent).digest(),
-            erased_at=self.now_or_floor(),
+            consent_hash=consent_hash(enrolled.consent),
+            erased_at=self._parts.now_or_floor(),
             records=1,
             element=parts.element,
         )
-
-    def now_or_floor(self) -> int:
-        """The time, or the latest the backend signed: neither a no nor an erasure waits for the clock to be set."""
-        try:
-            return self._parts.clock.now()
-        except PaymentError:
-            return self._parts.outbox.time_floor
 
 
 def _record(reason: str, finding: Finding | None) -> bytes:

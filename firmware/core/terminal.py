@@ -5,13 +5,12 @@ import logging
 import time
 
 from drivers.secure_element.interface import SecureElementError, SecureElementGoneError
-from firmware.core.attempts import NOBODY, AttemptsError
+from firmware.core.attempts import NOBODY
 from firmware.core.parts import Parts
 from firmware.core.payments import Payments
+from firmware.core.rights import Rights
 from firmware.core.signing import Signer
-from firmware.core.stand import BusyError, Stand
-from firmware.gallery.gallery import GalleryError
-from firmware.payment.errors import PaymentError
+from firmware.core.stand import OUT_OF_SERVICE, Stand
 from firmware.runtime.lights import owned_lights
 from firmware.runtime.messages import StatusReply
 from firmware.runtime.ring import RingReader
@@ -29,14 +28,24 @@ class Terminal:
         self.parts = parts
         lights = owned_lights(parts.config.emitter, "core")
         self.stand = Stand(ring, lights, tell_values=parts.profile.tell_values)
-        self._signer = Signer(parts)
-        self.payments = Payments(parts, self._signer, self.stand, before_each=self.purge)
+        signer = Signer(parts)
+        self.rights = Rights(parts, signer, self.stand)
+        self.payments = Payments(parts, signer, self.stand, before_each=self.rights.purge)
         self._started_ns = time.monotonic_ns()
 
     def recover(self) -> None:
-        """At start: decline what was left open, and erase whose retention has ended."""
+        """At start: say so in the audit log, decline what was left open, and erase whose retention has ended.
+
+        Raises:
+            AuditError, SecureElementError: what happens here could not be recorded; nobody may be served.
+        """
+        parts = self.parts
+        parts.audit.started(
+            firmware=parts.firmware_version, configuration=parts.configuration_digest, models=parts.models_digest
+        )
         self.payments.decline_interrupted()
-        self.purge()
+        self.rights.purge()
+        parts.journal.rest()
 
     async def watch_element(self, every_s: float = ELEMENT_EVERY_S) -> None:
         """Ask the secure element for a sign of life, for ever; one that is gone takes the terminal out of service."""
@@ -59,7 +68,7 @@ class Terminal:
         return StatusReply(
             terminal=self.parts.config.terminal,
             profile=self.parts.profile.name,
-            session=f"out of service: {self.stand.closed}" if self.stand.closed else self.stand.doing,
+            session=OUT_OF_SERVICE + self.stand.closed if self.stand.closed else self.stand.doing,
             scene=self.stand.scene,
             shown=self.stand.shown,
             camera=camera.problem or (camera.info.serial if camera.info else "unknown"),
@@ -70,34 +79,3 @@ class Terminal:
             outbox_waiting=self.parts.outbox.waiting(),
             uptime_s=(time.monotonic_ns() - self._started_ns) / 1e9,
         )
-
-    def erase(self, person: str) -> bytes:
-        """Erase a person; returns the signed receipt. Raises BusyError, GalleryError, PaymentError."""
-        if self.stand.busy:
-            raise BusyError
-        receipt = self.parts.gallery.erase(person, self._signer.erasure)
-        self._forget_attempts()
-        return receipt
-
-    def purge(self) -> None:
-        """Erase whose retention has ended.
-
-        Erasure cannot be undone, so it goes by time the backend has signed: a clock that jumps ahead erases nobody.
-        Nobody is matched after their retention by the terminal's own clock, erased or not.
-        """
-        try:
-            self.parts.gallery.finish()
-            expired = self.parts.gallery.expired(self.parts.outbox.time_floor)
-            self.parts.gallery.erase_all(expired, self._signer.erasure)
-            for person in expired:
-                _log.info("%s: retention has ended, erased", person)
-        except (PaymentError, SecureElementError, GalleryError) as error:
-            _log.error("retention: %s; tried again at the next session", error)
-        self._forget_attempts()
-
-    def _forget_attempts(self) -> None:
-        """Drop the failed attempts in the name of people who are gone."""
-        try:
-            self.parts.attempts.keep(self.parts.gallery.mandates())
-        except AttemptsError as error:
-            _log.error("%s", error)

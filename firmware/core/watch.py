@@ -13,6 +13,7 @@ Rules kept here:
 """
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 
@@ -39,6 +40,8 @@ OVERRUN_S = 0.8
 JUDGE_S = 5.0
 # The longest look, an enrolment of five poses, needs 48 at 15 frames a second.
 CAPTURES = 50
+# A decade of false matches, nats: `Judge` adds log-likelihood ratios.
+DECADE = math.log(10)
 # Captures begun anew because the code was wrong from their start.
 REALIGNED = 2
 # Of a look with prompts: until the face is at rest, and from the answer on.
@@ -55,9 +58,23 @@ class Watch:
     """
 
     def __init__(
-        self, camera: CameraPort, parts: Parts, template: NDArray[np.float32] | None, assurance: Assurance
+        self,
+        camera: CameraPort,
+        parts: Parts,
+        template: NDArray[np.float32] | None,
+        assurance: Assurance,
+        disputes: int = 0,
     ) -> None:
-        """`assurance`: the evidence of life that is wanted; the terminal's policy may want more."""
+        """Prepare to look; nothing is captured yet.
+
+        Args:
+            camera: looks.
+            parts: of the terminal.
+            template: of the claimed person.
+            assurance: the evidence of life that is wanted; the terminal's policy may want more.
+            disputes: how often somebody was wrongly taken for this person: each asks for ten times the evidence.
+        """
+        self._stricter = disputes * DECADE
         self._camera, self._parts, self._template = camera, parts, template
         self._posing = template is None
         basis = parts.basis
@@ -159,7 +176,7 @@ class Watch:
             if self.dynamic is not None and not shows_who(finding):
                 self.dynamic.unsee(frames.timestamp_ns)
             return _at_rest(finding, still)
-        recognised = self._parts.analyst.recognise(finding, self._template)
+        recognised = self._parts.analyst.recognise(finding, self._template, self._stricter)
         if self.dynamic is not None and recognised.reason not in (*IDENTIFIED, *ANOTHER):
             self.dynamic.unsee(frames.timestamp_ns)
         if recognised.reason == finding.reason:

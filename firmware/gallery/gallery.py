@@ -48,6 +48,7 @@ DAY_S = 86400
 LONGEST_UNSEEN_S = 1095 * DAY_S  # BIPA, 740 ILCS 14/15(a): three years after the last contact
 
 Change = Callable[[sqlite3.Connection, Wrapping, Seeds], None]
+Announce = Callable[["Enrolled"], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +143,7 @@ class Gallery:
 
     def enrol(
         self, *, consent: bytes, purposes: tuple[str, ...], payer: str, mandate: bytes, templates: Templates,
-        retain_until: int, now: int, used: tuple[bytes, ...] = (),
+        retain_until: int, now: int, used: tuple[bytes, ...] = (), announce: Announce | None = None,
     ) -> str:  # fmt: skip
         """Seal one person. Returns their random id.
 
@@ -155,6 +156,7 @@ class Gallery:
             retain_until: Unix seconds.
             now: Unix seconds.
             used: further ids that may enrol nobody again: a guardian's mandate, the consent.
+            announce: called with the person as they will be, before it is so; what it raises passes through.
 
         Raises:
             GalleryError: `mandate` where it or one of `used` was used before, `already_enrolled`, `gallery_full`,
@@ -175,6 +177,8 @@ class Gallery:
             cell = self._cell(held)
             cell["key"][0] = np.frombuffer(secrets.token_bytes(KEY_BYTES), np.uint8)
             cell["templates"][0] = templates
+            if announce is not None:
+                announce(self._as_told(held, consent))
             held.number = self._insert(held, consent, {mandate, *used})
         except BaseException:
             self._cells.give_back(held.row)
@@ -202,6 +206,10 @@ class Gallery:
         """Everybody, or `count` from `start` on, in order of enrolment. Raises as `find`."""
         end = None if count is None else start + count
         return [self._enrolled(held) for held in islice(self._by_person.values(), start, end)]
+
+    def templates(self) -> Iterator[tuple[str, Templates]]:
+        """Payer and templates of everybody, as in `Enrolled`."""
+        return ((payer, self._view(held)) for payer, held in self._by_payer.items())
 
     def mandates(self) -> Iterator[bytes]:
         """The mandates of everybody enrolled."""
@@ -449,16 +457,22 @@ class Gallery:
     def _enrolled(self, held: _Held) -> Enrolled:
         row = self._store.one("SELECT consent FROM people WHERE id = ?", held.number)
         vault = Vault(held.person, self._cell(held))
-        record = held.record
         try:
-            consent = vault.open_consent(b"" if row is None else row[0], record.payer)
+            consent = vault.open_consent(b"" if row is None else row[0], held.record.payer)
         except DamagedError as error:
             raise GalleryError("gallery_damaged", f"{self._path}: the consent of {held.person} was altered.") from error
-        templates = self._cell(held)["templates"][0]
+        return self._as_told(held, consent)
+
+    def _view(self, held: _Held) -> Templates:
+        templates: Templates = self._cell(held)["templates"][0]
         templates.flags.writeable = False
+        return templates
+
+    def _as_told(self, held: _Held, consent: bytes) -> Enrolled:
+        record, vault = held.record, Vault(held.person, self._cell(held))
         return Enrolled(
             held.person, record.purposes, record.payer, record.mandate, record.enrolled_at, record.last_seen,
-            record.retain_until, templates, consent, record.disputes, held.ends_at, vault.audit_key,
+            record.retain_until, self._view(held), consent, record.disputes, held.ends_at, vault.audit_key,
         )  # fmt: skip
 
     def _insert(self, held: _Held, consent: bytes, used: set[bytes]) -> int:

@@ -220,9 +220,9 @@ class Dispute(_Message, frozen=True):
 
 
 class Rotate(_Message, frozen=True):
-    """Change the key that seals the gallery, or the transform of one purpose's templates."""
+    """Exchange the device identity for the one that waits, the key that seals the gallery, or a purpose's transform."""
 
-    what: Literal["sealing", "payment", "door"]
+    what: Literal["identity", "sealing", "payment", "door"]
 
 
 class Backup(_Message, frozen=True):
@@ -359,6 +359,12 @@ FromCamera = CameraHello | FrameReady | CameraFault | CameraAdvice
 ToLink = Publish
 FromLink = Delivered | LinkState
 Unnamed = Subscribe | Tap | Cancel | Status | Login | FirstTechnician
-Named = Enrol | ListPeople | Erase | AddStaff | RemoveStaff | ListStaff
+Named = (
+    RecordConsent | Enrol | ListPeople | Erase | Withdraw | Renew | Export | Dispute
+    | Rotate | Backup | AddStaff | RemoveStaff | ListStaff | AuditCheckpoint
+)  # fmt: skip
 ToCore = Unnamed | Named
-FromCore = Event | StatusReply | People | Erased | Staff | Done | Failed
+FromCore = (
+    Event | StatusReply | People | Erased | Withdrawn | ConsentOnRecord | Exported | Staff | SignedCheckpoint | Done
+    | Failed
+)  # fmt: skip

@@ -11,7 +11,6 @@ import httpx
 import typer
 from rich.console import Console
 
-from firmware.commands.enrol import read_consent
 from firmware.gallery.consent import ConsentRecord, consent_hash
 from firmware.payment import cose, schema
 from firmware.payment.errors import PaymentError
@@ -67,11 +66,11 @@ def mandate(
     paper = _read_paper(consent)
     common = {"terminal": terminal, "consent_hash": paper.sha256}
     body = common | {"payer": payer, "purpose": paper.purpose, "method": method}
+    if guardian_out is not None and paper.guardian is None:
+        raise PaymentError("mandate", f"{consent}: no guardian consented in it")
     with _backend(register, token) as http:
         out.write_bytes(bytes.fromhex(_answer(http.post("/mandates", json=body))["mandate"]))
-        if guardian_out is not None:
-            if paper.guardian is None:
-                raise PaymentError("mandate", f"{consent}: no guardian consented in it")
+        if guardian_out is not None and paper.guardian is not None:
             answer = _answer(http.post("/guardian-mandates", json=common | paper.guardian))
             guardian_out.write_bytes(bytes.fromhex(answer["mandate"]))
     Console().print(f"mandate for {payer} in {out}" + (f", guardian's in {guardian_out}" if guardian_out else ""))
@@ -92,9 +91,6 @@ def _read_paper(path: Path) -> _Paper:
         raw = path.read_bytes()
     except OSError as error:
         raise PaymentError("mandate", f"{path}: {error.strerror}; without consent there is no enrolment") from error
-    if not raw.startswith(bytes([cose.SIGN1])):
-        old = read_consent(path)
-        return _Paper(old.sha256.hex(), old.purpose, None)
     record = schema.decode(cose.peek(raw), ConsentRecord)
     guardian = {"verifier": record.guardian_verifier, "method": record.guardian_method} if record.guardian else None
     return _Paper(consent_hash(raw).hex(), record.bound_purpose, guardian)

@@ -17,15 +17,13 @@ import numpy as np
 
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
-from firmware.gallery.consent import Consent
 from firmware.payment.messages import Assurance
-from firmware.runtime.messages import Enrol, Event, Subscribe, Tap
+from firmware.runtime.messages import Enrol, Event, Purpose, Subscribe, Tap
 from hil.people.actor import MOVEMENTS
 from hil.people.living import PROMPT_KINDS, Prompt, Timeline
-from hil.rig.site import Site, SiteError
+from hil.rig.site import NOTICE, NOTICE_VERSION, Site, SiteError
 from hil.sensor.stage import Asked, Stage, Subject
 
-NOTICE = b"Your face is stored on this terminal only, to let you pay here, for 365 days or until you withdraw.\n"
 # Longer than a pose may take.
 PATIENCE_S = 50.0
 # A refusal still has to travel to the backend.
@@ -91,22 +89,36 @@ def hear(site: Site, event: Event) -> None:
             site.show(msgspec.structs.replace(stage, prompts=heard))
 
 
-def consent_of(name: str, now: int) -> Consent:
-    """An adult's consent to pay with the face at this terminal, given now."""
-    return Consent(
-        who=name,
-        purpose="payment",
-        notice_sha256=hashlib.sha256(NOTICE).hexdigest(),
-        retention_days=365,
-        date_of_birth=datetime.date(1990, 5, 17),
-        given_at=now,
+ADULT = datetime.date(1990, 5, 17)
+
+
+def form_of(
+    name: str,
+    now: int,
+    purposes: tuple[Purpose, ...] = ("payment",),
+    born: datetime.date = ADULT,
+    notice: bytes = NOTICE,
+    version: str = NOTICE_VERSION,
+    guardian: str = "",
+) -> bytes:
+    """What an operator types in: who agreed to what, told what, now. `guardian`: who agreed in a child's place."""
+    asked = (
+        ""
+        if not guardian
+        else (f'[guardian]\nname = "{guardian}"\nverifier = "desk-1"\nmethod = "identity_card"\ngiven_at = {now}\n')
     )
+    return (
+        f'who = "{name}"\npurposes = {list(purposes)}\n'
+        f'notice_version = "{version}"\nnotice_sha256 = "{hashlib.sha256(notice).hexdigest()}"\nlanguage = "en"\n'
+        f"retention_days = 365\ndate_of_birth = {born.isoformat()}\n"
+        f'age_source = "{"guardian" if guardian else "document"}"\ngiven_at = {now}\n{asked}'
+    ).encode()
 
 
-def papers_for(site: Site, payer: str) -> tuple[Consent, bytes]:
-    """A consent given now, and the backend's mandate under it."""
-    consent = consent_of(payer, int(time.time()))
-    return consent, site.mandate(payer, consent)
+def papers_for(site: Site, payer: str, purposes: tuple[Purpose, ...] = ("payment",)) -> tuple[bytes, bytes]:
+    """A consent record given now, and the backend's mandate under it."""
+    consent = site.consent(form_of(payer, int(time.time()), purposes))
+    return consent, site.mandate(payer, consent, "payment" if "payment" in purposes else purposes[0])
 
 
 def enrol(
@@ -114,7 +126,7 @@ def enrol(
     subject: Subject,
     payer: str,
     on_event: OnEvent = _ignore,
-    papers: tuple[Consent, bytes] | None = None,
+    papers: tuple[bytes, bytes] | None = None,
 ) -> str:
     """Enrol `subject` as `payer`: consent, mandate, five poses. Returns the person's id.
 
@@ -132,7 +144,7 @@ def enrol(
         hear(site, event)
         on_event(event)
 
-    papers_shown = Enrol(consent=consent.encoded, mandate=mandate)
+    papers_shown = Enrol(consent=consent, mandate=mandate)
     with site.control() as core:
         try:
             done = ask(core, papers_shown, PATIENCE_S, follow)

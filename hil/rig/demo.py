@@ -24,7 +24,6 @@ import typer
 from rich.console import Console
 from rich.status import Status as Spinner
 
-from drivers.secure_element.software import open_secure_element
 from firmware.core.client import ask
 from firmware.core.reasons import FALLBACK, INSTEAD, REST, SENTENCES, THANKS
 from firmware.payment.mandate import verify_erasure
@@ -33,8 +32,8 @@ from firmware.runtime.ipc import IpcError
 from firmware.runtime.messages import Erase, Event, Subscribe
 from hil.people.living import PROMPT_KINDS
 from hil.rig.contact_sheet import Panel, draw
-from hil.rig.customer import TURNS, Visit, enrol, fingerprint, hear, obliging, pay
-from hil.rig.site import Site, SiteError
+from hil.rig.customer import TURNS, Visit, enrol, fingerprint, form_of, hear, obliging, pay
+from hil.rig.site import STAFF, Site, SiteError
 from hil.sensor.stage import Alive, Stage
 
 PAYER = "payer-ada"
@@ -147,9 +146,13 @@ class _Story:
 
     def enrol(self, subject: Alive) -> str:
         """The customer enrols; returns the person's id."""
-        self.console.print("[bold]1. A customer enrols[/bold], having signed the consent and got a payer mandate")
+        self.console.print(
+            "[bold]1. A customer enrols[/bold]: consent put on record, payer mandate got for it, then the face"
+        )
         person = enrol(self.site, subject, PAYER, self._watch)
-        self.console.print(f"  enrolled as {person}: five poses, sealed templates, consent on record\n")
+        self.console.print(
+            f"  enrolled as {person}: five poses of one person, sealed templates, nobody else's account\n"
+        )
         self._note("enrolment", "enrolled", "enrolled", True, {"person": person})
         return person
 
@@ -177,8 +180,7 @@ class _Story:
         self.console.print(f"[bold]{len(self.results) + 1}. The customer withdraws consent[/bold]")
         with self.site.control() as core:
             erased = ask(core, Erase(person=person), timeout_s=10)
-        element = open_secure_element(self.site.config.secure_element.options)
-        receipt = verify_erasure(erased.receipt, element.public_key)
+        receipt = verify_erasure(erased.receipt, self.site.public_key)
         good = receipt.person == person
         self.console.print(f"  erased; the receipt for {receipt.person} carries the terminal's valid signature\n")
         self._note(
@@ -255,13 +257,16 @@ def _write(
 
 def _keep(console: Console, site: Site) -> None:
     options = f"--config {site.config_path}"
+    staff = f"{options} --as {STAFF['operator']} --passphrase-file {site.passphrase_file('operator')}"
+    (site.folder / "consent.toml").write_bytes(form_of("ada", int(time.time())))
     register = f"--register {site.register_url} --token {site.folder / 'token'}"
     console.print(
         "\nstill running, the customer enrolled again and in front; Ctrl-C ends it. In another terminal:\n"
         f"  tessera doctor {options}\n"
-        f"  tessera people list {options}\n"
-        f"  tessera mandate --payer {PAYER} --consent consent.toml {register} --out mandate.cose\n"
-        f"  tessera enrol {options} --consent consent.toml --mandate mandate.cose\n"
+        f"  tessera people list {staff}\n"
+        f"  tessera consent {site.folder / 'consent.toml'} --out consent.cose {staff}\n"
+        f"  tessera mandate --payer payer-2 --consent consent.cose {register} --out mandate.cose\n"
+        f"  tessera enrol --consent consent.cose --mandate mandate.cose {staff}\n"
         f"  tessera pay 3.20 EUR --payer {PAYER} {register}     (--dynamic: the customer is asked to move)\n"
         f"  tessera tap {options}\n"
         f"and change who stands there by editing {site.folder / 'stage.json'}"

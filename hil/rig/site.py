@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import msgspec
 
 from drivers.camera import open_camera
 from drivers.secure_element.software import create as create_element
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
-from firmware.core.roles import Roles
-from firmware.gallery.consent import Consent
+from firmware.core.roles import Roles, Sealed
+from firmware.gallery.consent import consent_hash
 from firmware.payment.messages import Assurance
 from firmware.runtime.config import Config, load_config
 from firmware.runtime.ipc import Connection
-from firmware.runtime.messages import Login, Role, Status, StatusReply
+from firmware.runtime.messages import Login, Purpose, RecordConsent, Role, Status, StatusReply
 from hil.backend.keys import create_backend_key, registration, save_registrations
 from hil.emitter.demo import DemoCalibration
 from hil.rig.brokers import Broker, embedded, free_port, mosquitto
@@ -37,6 +38,20 @@ from models.manifest import BUILT_DIR
 TERMINAL, MERCHANT = "till-1", "CORNER-SHOP"
 PROCESSES = ("core", "camera", "link")
 STAFF: dict[Role, str] = {"operator": "op", "technician": "tech", "auditor": "audit"}
+# what people are told before they agree; a new text is a new version
+NOTICE = b"Your face is stored on this terminal only, to let you pay here, for 365 days or until you withdraw.\n"
+NOTICE_VERSION = "2026-1"
+_PRIVACY = f"""
+[privacy]
+controller = "Corner Shop, 1 High Street"
+contact = "privacy@example.com"
+notice = "notice.txt"
+notice_version = "{NOTICE_VERSION}"
+languages = ["en"]
+time_zone = "Europe/Berlin"
+retention_days = 365
+other_way = "with a card or cash"
+"""
 # their passphrases are 128 random bits, which need no stretching
 COST = 1024
 # as short as a configuration may have it
@@ -128,6 +143,7 @@ class Site:
         _private(folder / "token", token)
         element = create_element(folder / "element", passphrase.encode())
         _hire(folder)
+        (folder / "notice.txt").write_bytes(NOTICE)
         create_backend_key(folder / "backend.key", folder / "backend-keys.json")
         known = registration(TERMINAL, MERCHANT, profile, element.public_key)
         save_registrations(folder / "terminals.json", [known])
@@ -142,7 +158,7 @@ class Site:
             f"options = {_inline(options)}\n"
             f'[secure_element]\nbackend = "software"\n'
             f"options = {_inline({'path': str(folder / 'element'), 'passphrase_file': str(folder / 'passphrase')})}\n"
-            f'[backend]\nkeys = "backend-keys.json"\n'
+            f'[backend]\nkeys = "backend-keys.json"\n{_PRIVACY}'
             f'[link]\nhost = "{broker.host}"\nport = {broker.port}\n{_tls("link", authority, TERMINAL)}'
         )
         (folder / "backend.toml").write_text(
@@ -196,6 +212,19 @@ class Site:
         if self.backend is not None:
             self.backend.kill()
         self.stop_backend()
+
+    @property
+    def public_key(self) -> bytes:
+        """The terminal's device identity in force, DER. Raises SiteError before its first start."""
+        return self.public_keys[-1]
+
+    @property
+    def public_keys(self) -> tuple[bytes, ...]:
+        """All it ever had, the one in force last. Raises SiteError before its first start."""
+        path = Path(self.config.state_dir) / "identities.json"
+        if not path.exists():
+            raise SiteError(f"{path}: the terminal has never run")
+        return tuple(bytes.fromhex(key) for key in msgspec.json.decode(path.read_bytes(), type=list[str]))
 
     @property
     def config_path(self) -> Path:
@@ -287,15 +316,20 @@ class Site:
         answer = self._get(f"/intents/{intent}")
         return str(answer["state"]), str(answer["code"])
 
-    def mandate(self, payer: str, consent: Consent) -> bytes:
-        """The backend's signed mandate to enrol `payer` under `consent`."""
-        body = {
-            "terminal": TERMINAL,
-            "payer": payer,
-            "purpose": consent.purpose,
-            "consent_hash": consent.sha256.hex(),
-        }
+    def consent(self, form: bytes) -> bytes:
+        """The terminal's signed record of a consent form (TOML). Raises TerminalError."""
+        with self.control() as core:
+            return bytes(ask(core, RecordConsent(form=form), timeout_s=10).envelope)
+
+    def mandate(self, payer: str, consent: bytes, purpose: Purpose = "payment") -> bytes:
+        """The backend's signed mandate to enrol `payer` under a consent record."""
+        body = {"payer": payer, "purpose": purpose, **_bound(consent)}
         return bytes.fromhex(str(self._post("/mandates", body)["mandate"]))
+
+    def guardian_mandate(self, consent: bytes, verifier: str, method: str) -> bytes:
+        """The mandate of the guardian who consented in a record."""
+        body = {"verifier": verifier, "method": method, **_bound(consent)}
+        return bytes.fromhex(str(self._post("/guardian-mandates", body)["mandate"]))
 
     def _get(self, path: str) -> dict[str, Any]:
         return self._answer(self._http.get(self.register_url + path, headers=self._headers))
@@ -313,6 +347,10 @@ class Site:
             raise SiteError(f"the backend refused: {response.status_code} {response.text}")
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _bound(consent: bytes) -> dict[str, str]:
+    return {"terminal": TERMINAL, "consent_hash": consent_hash(consent).hex()}
 
 
 def _tls(table: str, authority: Authority | None, name: str) -> str:
@@ -336,7 +374,7 @@ def _hire(folder: Path) -> None:
     with contextlib.closing(Roles(folder / "state" / "roles.db")) as roles:
         for role, name in STAFF.items():
             chosen = secrets.token_hex(16)
-            roles.add(name, role, chosen, COST)
+            roles.add(name, role, Sealed.of(chosen, COST))
             _private(folder / f"{name}.passphrase", chosen)
 
 

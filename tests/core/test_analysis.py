@@ -1,5 +1,6 @@
 """The order of a look: the first doubt ends it, identity comes last, and nobody is named who was not claimed."""
 
+import math
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from drivers.camera import FrameSet
 from firmware.core.analysis import IDENTIFIED, Analyst, Finding
 from firmware.core.reasons import SENTENCES
+from firmware.core.watch import DECADE
 from firmware.liveness.evidence import PENDING, Gate
 from firmware.liveness.look import Basis, Look
 from firmware.liveness.verdict import Verdict
@@ -130,3 +132,15 @@ def test_a_finding_says_whether_motion_was_shown(passed: bool) -> None:
 def test_an_enrolled_person_is_nobody_but_who_they_claim_to_be() -> None:
     assert Rig(shows=BOB).found(templates(ADA)).reason == "not_recognised"
     assert Rig(shows=BOB).found(templates(BOB)).reason == ""
+
+
+def test_each_dispute_asks_for_ten_times_the_evidence() -> None:
+    """By the units' calibration 6 nats are a match, and these two are worth 6 + ln 50."""
+    llr = 6.0 + math.log(50)
+    probe = Embedded(towards(unit(1), (llr / 2 + 8) / 20), towards(unit(2), (llr / 2 + 8) / 20))
+    analyst = Analyst(cast("Detector", None), cast("FaceEmbedder", None), cast("Basis", None), JUDGE)
+    found = [
+        analyst.recognise(Finding("", face=FACE, embedded=probe), templates(ADA), disputes * DECADE).reason
+        for disputes in range(4)
+    ]
+    assert found == ["", "", "not_recognised", "not_recognised"]

@@ -1,9 +1,10 @@
-"""Who may ask what on the control socket."""
+"""Who may ask what on the control socket, and what the audit log is told of it."""
 
 import asyncio
 import typing
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,8 +12,10 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from firmware.audit.errors import AuditError
+from firmware.audit.events import Event, LoginFailed, RoleChange
 from firmware.core.control import ALLOWED, OPEN, Desk
-from firmware.core.roles import Roles
+from firmware.core.roles import Roles, Sealed
 from firmware.core.terminal import Terminal
 from firmware.runtime.messages import (
     AddStaff,
@@ -25,6 +28,7 @@ from firmware.runtime.messages import (
     Login,
     RemoveStaff,
     Role,
+    Rotate,
     Staff,
     ToCore,
 )
@@ -33,14 +37,39 @@ PASSPHRASE = "correct horse battery"
 NAMES: dict[Role, str] = {"operator": "op", "technician": "tech", "auditor": "audit"}
 
 
+@dataclass
+class Book:
+    """In place of the audit log."""
+
+    full: bool = False
+    told: list[Event] = field(default_factory=list)
+    signed: int = 0
+
+    def must(self, event: Event) -> None:
+        if self.full:
+            raise AuditError("audit_write", "no space left")
+        self.told.append(event)
+
+    note = must
+
+    def rest(self) -> None:
+        self.signed = len(self.told)
+
+
 @pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     """Of which only the staff is real: whatever else is asked of it fails as a defect."""
     monkeypatch.setattr("firmware.core.roles.COST", 1024)
     with closing(Roles(tmp_path / "roles.db")) as roles:
         for role, name in NAMES.items():
-            roles.add(name, role, PASSPHRASE, 1024)
-        yield cast("Terminal", SimpleNamespace(parts=SimpleNamespace(roles=roles)))
+            roles.add(name, role, Sealed.of(PASSPHRASE, 1024))
+        parts, stand = SimpleNamespace(roles=roles, journal=book), SimpleNamespace(busy=False)
+        yield cast("Terminal", SimpleNamespace(parts=parts, stand=stand))
 
 
 def answered(desk: Desk, request: Any) -> Any:
@@ -56,12 +85,7 @@ def desk_of(terminal: Terminal, role: Role | None) -> Desk:
 
 def an_empty(kind: type[msgspec.Struct]) -> Any:
     """Any message of a kind: who may not ask is refused before it is looked at."""
-    values = {str: "x", bytes: b"x", int: 0}
-    given = {}
-    for field in msgspec.structs.fields(kind):
-        kinds = typing.get_args(field.type)
-        given[field.name] = values.get(typing.get_origin(field.type) or field.type, kinds[0] if kinds else None)
-    return kind(**given)
+    return kind(**{one.name: cast("Any", "") for one in msgspec.structs.fields(kind)})
 
 
 def test_every_request_is_either_open_or_for_some_role() -> None:
@@ -72,23 +96,31 @@ def test_every_request_is_either_open_or_for_some_role() -> None:
 
 
 @pytest.mark.parametrize("role", [None, "operator", "technician", "auditor"])
-def test_nobody_is_answered_what_their_role_may_not_ask(terminal: Terminal, role: Role | None) -> None:
+def test_nobody_is_answered_what_their_role_may_not_ask(terminal: Terminal, role: Role | None, book: Book) -> None:
     desk = desk_of(terminal, role)
     for kind, roles in ALLOWED.items():
         if role not in roles:
             answer = answered(desk, an_empty(kind))
             assert isinstance(answer, Failed), kind
             assert answer.reason == "not_allowed", kind
+    assert book.told == []
 
 
-def test_no_role_can_both_enrol_and_make_staff() -> None:
-    assert not ALLOWED[Enrol] & ALLOWED[AddStaff]
+def test_no_role_can_both_enrol_and_make_staff_or_exchange_keys() -> None:
+    assert not ALLOWED[Enrol] & (ALLOWED[AddStaff] | ALLOWED[Rotate])
 
 
-def test_wrong_passphrase_takes_away_the_role_the_connection_had(terminal: Terminal) -> None:
+def test_wrong_passphrase_takes_away_the_role_the_connection_had(terminal: Terminal, book: Book) -> None:
     desk = desk_of(terminal, "technician")
     assert answered(desk, Login(name="tech", passphrase="wrong wrong wrong")).reason == "login"
     assert answered(desk, ListStaff()).reason == "not_allowed"
+    assert book.told == [LoginFailed(name="tech", failed=1)]
+
+
+def test_what_was_typed_as_a_name_that_nobody_has_is_written_nowhere(terminal: Terminal, book: Book) -> None:
+    """It may be a passphrase."""
+    assert answered(Desk(terminal), Login(name="correct-horse", passphrase="ann")).reason == "login"
+    assert book.told == [LoginFailed(name="", failed=1)]
 
 
 def test_who_is_removed_can_ask_nothing_more_on_a_connection_that_stands(terminal: Terminal) -> None:
@@ -99,8 +131,17 @@ def test_who_is_removed_can_ask_nothing_more_on_a_connection_that_stands(termina
     assert answered(removed, Erase(person="0" * 16)).reason == "not_allowed"
 
 
-def test_technician_adds_staff_and_nobody_makes_a_second_first(terminal: Terminal) -> None:
+def test_technician_adds_staff_and_nobody_makes_a_second_first(terminal: Terminal, book: Book) -> None:
     technician = desk_of(terminal, "technician")
     assert isinstance(answered(technician, AddStaff(name="eve", role="operator", passphrase=PASSPHRASE)), Done)
     assert answered(Desk(terminal), Login(name="eve", passphrase=PASSPHRASE)) == Done(detail="operator")
     assert answered(Desk(terminal), FirstTechnician(name="mallory", passphrase=PASSPHRASE)).reason == "roles_exist"
+    assert book.told == [RoleChange(name="eve", role="operator", change="added", by="tech")]
+    assert book.signed == 1, "before it was answered"
+
+
+def test_what_cannot_be_recorded_is_not_done(terminal: Terminal, book: Book) -> None:
+    technician, book.full = desk_of(terminal, "technician"), True
+    assert answered(technician, AddStaff(name="eve", role="operator", passphrase=PASSPHRASE)).reason == "audit_write"
+    assert answered(technician, RemoveStaff(name="op")).reason == "audit_write"
+    assert [member.name for member in answered(technician, ListStaff()).members] == ["audit", "op", "tech"]

@@ -103,7 +103,7 @@ class Scene:
         embedded = Embedded(unit(1), None if self.who == "hidden" else unit(2))
         return Finding(self.against or gate.reason, (gate,), dynamic=gate.passed, face=FACE, embedded=embedded)
 
-    def _recognise(self, finding: Finding, _: object) -> Finding:
+    def _recognise(self, finding: Finding, _: object, stricter: float) -> Finding:
         if finding.reason not in IDENTIFIED:
             return finding
         match = Match(REASON[self.who], RATIO[self.who], 1.5, {}, {})

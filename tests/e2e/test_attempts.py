@@ -72,7 +72,7 @@ def spoofed(site: Site, stage: Stage) -> str:
     consent, mandate = papers_for(site, "payer-new")
     site.show(stage)
     with site.control() as core, pytest.raises(TerminalError) as error:
-        ask(core, Enrol(consent=consent.encoded, mandate=mandate), timeout_s=20)
+        ask(core, Enrol(consent=consent, mandate=mandate), timeout_s=20)
     return str(error.value)
 
 

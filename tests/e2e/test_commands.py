@@ -7,25 +7,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from drivers.secure_element.software import open_secure_element
+from firmware.audit.export import records
+from firmware.audit.verify import verify
 from firmware.core.client import ask
+from firmware.gallery.consent import read_consent
 from firmware.payment.mandate import verify_erasure
 from firmware.runtime.messages import Event, Role, Subscribe
-from hil.rig.customer import TURNS
+from hil.rig.customer import TURNS, form_of
 from hil.rig.site import STAFF, Site
 from hil.sensor.stage import Person, Stage
 
 CUSTOMER, PAYER = Person(94_000), "payer-cli"
-CONSENT = """
-who = "Ada"
-purpose = "payment"
-notice_sha256 = "{notice}"
-retention_days = 30
-date_of_birth = 1990-01-01
-given_at = {now}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -74,33 +69,75 @@ def customer(site: Site) -> Iterator[None]:
     thread.join()
 
 
-def test_enrol_pay_erase_from_the_command_line(site: Site, customer: None, tmp_path: Path) -> None:
-    consent, mandate = tmp_path / "consent.toml", tmp_path / "mandate.cose"
-    consent.write_text(CONSENT.format(notice="ab" * 32, now=int(time.time())))
-    asked = tessera("mandate", "--payer", PAYER, "--consent", consent, *register(site), "--out", mandate)
-    assert asked.returncode == 0, asked.stderr
+@pytest.fixture(scope="module")
+def person(site: Site, customer: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Somebody enrolled from the command line, for both purposes; their id."""
+    folder = tmp_path_factory.mktemp("papers")
+    form, record, mandate = folder / "consent.toml", folder / "consent.cose", folder / "mandate.cose"
+    form.write_bytes(form_of("Ada", int(time.time()), ("payment", "door")))
+    good("consent", form, "--out", record, *staff(site))
+    good("mandate", "--payer", PAYER, "--consent", record, *register(site), "--out", mandate)
+    enrolled = good("enrol", *staff(site), "--consent", record, "--mandate", mandate)
+    return enrolled.split()[-1]
 
-    enrolled = tessera("enrol", *staff(site), "--consent", consent, "--mandate", mandate)
-    assert enrolled.returncode == 0, enrolled.stderr
-    person = enrolled.stdout.split()[-1]
 
-    listed = tessera("people", "list", *staff(site))
-    assert person in listed.stdout
-    assert "Ada" not in listed.stdout
+def good(*arguments: object) -> str:
+    """What a command says that must not fail."""
+    ran = tessera(*arguments)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
 
-    paid = tessera("pay", "3.20", "EUR", "--payer", PAYER, *register(site))
-    assert paid.returncode == 0, paid.stdout + paid.stderr
-    assert "approved" in paid.stdout
 
-    receipt = tmp_path / "receipt.cose"
-    erased = tessera("people", "erase", person, *staff(site), "--receipt", receipt)
-    assert erased.returncode == 0, erased.stderr
-    element = open_secure_element(site.config.secure_element.options)
-    assert verify_erasure(receipt.read_bytes(), element.public_key).person == person
+def test_list_shows_no_name(site: Site, person: str) -> None:
+    listed = good("people", "list", *staff(site))
+    assert person in listed
+    assert "Ada" not in listed
+
+
+def test_export_holds_everything_but_the_template(site: Site, person: str, tmp_path: Path) -> None:
+    good("people", "export", person, "--out", tmp_path / "ada.json", *staff(site))
+    kept = msgspec.json.decode((tmp_path / "ada.json").read_bytes())
+    assert (kept["person"], kept["consent"]["who"], kept["enrolled"]["payer_token"]) == (person, "Ada", PAYER)
+    assert kept["enrolled"]["purposes"] == ["payment", "door"]
+    assert {"enrolment", "exported"} == {act["event"] for act in kept["audit_log"]}
+    envelope = bytes.fromhex(kept["consent"]["signed_record"])
+    assert read_consent(envelope, site.public_keys).recorded_by == STAFF["operator"]
+    page = (tmp_path / "ada.html").read_text()
+    assert all(word in page for word in (person, "Ada", PAYER, "Corner Shop"))
+    assert max(len(str(value)) for value in kept["enrolled"].values()) < 100, "no template hides in it"
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_pay_after_keys_were_exchanged_and_a_match_was_disputed(site: Site, person: str) -> None:
+    assert "epoch 2" in good("upkeep", "rotate", "sealing", *staff(site, "technician"))
+    assert "1 templates" in good("upkeep", "rotate", "payment", *staff(site, "technician"))
+    assert "1 so far" in good("people", "dispute", person, *staff(site))
+    assert "approved" in good("pay", "3.20", "EUR", "--payer", PAYER, *register(site))
+
+
+def test_withdrawal_of_one_purpose_then_of_all(site: Site, person: str, tmp_path: Path) -> None:
+    copy = good("upkeep", "backup", *staff(site, "technician")).split()[-1]
+    left, receipt = tmp_path / "left.cose", tmp_path / "receipt.cose"
+    good("people", "withdraw", person, "door", "--receipt", left, *staff(site))
+    assert read_consent(left.read_bytes(), site.public_keys).purposes == ("payment",)
+    good("people", "erase", person, *staff(site), "--receipt", receipt)
+    assert verify_erasure(receipt.read_bytes(), site.public_key).person == person
+    assert Path(copy).exists()
 
     refused = tessera("pay", "3.20", "EUR", "--payer", PAYER, *register(site))
     assert refused.returncode == 1
     assert "not_enrolled" in refused.stdout
+
+
+def test_log_of_all_that_holds(site: Site, person: str) -> None:
+    report = verify(Path(site.config.state_dir) / "audit", site.public_keys)
+    assert report.good, report.faults
+    told = [record["event"] for record in records(Path(site.config.state_dir) / "audit")]
+    assert report.signed == report.last
+    for event in ("consent_recorded", "mandate_used", "enrolment", "exported", "key_rotated", "dispute", "erasure"):
+        assert event in told
+    by = {record.get("by") for record in records(Path(site.config.state_dir) / "audit")}
+    assert by <= {None, "", *STAFF.values()}
 
 
 def test_doctor_finds_nothing_wrong(site: Site) -> None:
@@ -112,6 +149,8 @@ def test_doctor_finds_nothing_wrong(site: Site) -> None:
     ("wrong", "told"),
     [
         (("people", "erase", "0" * 16, "--receipt", "/dev/null"), "Nobody is enrolled"),
+        (("people", "export", "0" * 16, "--out", "/nowhere/x.json"), "Nobody is enrolled"),
+        (("upkeep", "backup"), "for the role technician"),
         (("enrol", "--consent", "none.toml", "--mandate", "none.cose"), "without consent"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
 from firmware.runtime.messages import Cancel, Enrol, Erase, Event, ListPeople, Tap
-from hil.rig.customer import consent_of, enrol, papers_for, pay
+from hil.rig.customer import enrol, papers_for, pay
 from hil.rig.site import Site
 from hil.sensor.stage import Person, Stage
 
@@ -69,16 +68,16 @@ def test_second_face_beside_ada_is_a_reason_not_a_guess(site: Site) -> None:
 
 
 def test_enrolment_without_consent_is_impossible(site: Site) -> None:
-    mandate = site.mandate("payer-x", consent_of("payer-x", int(time.time())))
+    _, mandate = papers_for(site, "payer-x")
     with site.control() as core, pytest.raises(TerminalError, match="consent_malformed"):
         ask(core, Enrol(consent=b"", mandate=mandate), timeout_s=5)
 
 
 def test_enrolment_under_a_mandate_for_another_consent_is_refused(site: Site) -> None:
-    now = int(time.time())
-    mandate = site.mandate("payer-x", consent_of("payer-x", now))
+    _, mandate = papers_for(site, "payer-x")
+    other, _ = papers_for(site, "somebody-else")
     with site.control() as core, pytest.raises(TerminalError, match="mandate"):
-        ask(core, Enrol(consent=consent_of("somebody else", now).encoded, mandate=mandate), timeout_s=5)
+        ask(core, Enrol(consent=other, mandate=mandate), timeout_s=5)
 
 
 def test_mandate_enrols_only_once_even_after_erasure(site: Site) -> None:
@@ -123,7 +122,7 @@ def test_enrolment_ends_when_the_one_who_asked_for_it_hangs_up(site: Site) -> No
     consent, mandate = papers_for(site, "payer-gone")
     site.show(Stage())
     with site.control() as core:
-        core.send(Enrol(consent=consent.encoded, mandate=mandate))
+        core.send(Enrol(consent=consent, mandate=mandate))
         while not (isinstance(event := core.receive(10), Event) and event.stage == "prompt"):
             assert event is not None
     site.wait_for("the enrolment's end", lambda: site.status().session == "idle", 5)
@@ -145,11 +144,11 @@ def test_cancel_after_the_authorization_is_told_to_be_too_late(site: Site) -> No
 
 
 def test_connection_that_enrolled_can_go_on_asking(site: Site) -> None:
-    _, mandate = papers_for(site, "payer-again")
+    (_, mandate), (other, _) = papers_for(site, "payer-again"), papers_for(site, "other")
     with site.control() as core:
         for _ in range(2):
             with pytest.raises(TerminalError, match="another consent"):
-                ask(core, Enrol(consent=consent_of("other", int(time.time())).encoded, mandate=mandate), timeout_s=5)
+                ask(core, Enrol(consent=other, mandate=mandate), timeout_s=5)
         assert ask(core, ListPeople(), timeout_s=5).total == 1
 
 

@@ -1,0 +1,58 @@
+"""Every device identity this terminal ever had: what it signed stays readable after its key was exchanged.
+
+    <state_dir>/identities.json    public keys, DER SubjectPublicKeyInfo in hex, oldest first, the current one last
+
+Public keys are no secrets. Whoever can write the file could add one of their own; what is read by it (consent records)
+lies in the gallery, sealed, and what auditors read they check against keys they were given.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from firmware.core.errors import TerminalError
+
+MAX_BYTES = 64 * 1024
+
+
+class Identities:
+    """The list, in `core`'s hands. `keys`: all public keys so far, the current one last."""
+
+    def __init__(self, path: Path, current: bytes) -> None:
+        """Read the file and add the `current` key where it is new. Raises TerminalError."""
+        self._path = path
+        try:
+            raw = path.read_bytes() if path.exists() else b"[]"
+            if len(raw) > MAX_BYTES:
+                raise TerminalError(f"{path}: larger than {MAX_BYTES} bytes; restore a backup of this terminal")
+            self.keys = tuple(bytes.fromhex(key) for key in msgspec.json.decode(raw, type=list[str]))
+        except (OSError, ValueError, msgspec.DecodeError) as error:
+            raise TerminalError(f"{path}: {error}; restore a backup of this terminal") from error
+        self.adopted(current)
+
+    def adopted(self, current: bytes) -> None:
+        """Another key is in force. Raises TerminalError: the file cannot be written."""
+        if self.keys and self.keys[-1] == current:
+            return
+        keys = (*(key for key in self.keys if key != current), current)
+        try:
+            _replace(self._path, msgspec.json.encode([key.hex() for key in keys]))
+        except OSError as error:
+            raise TerminalError(f"{self._path}: cannot be written: {error.strerror}") from error
+        self.keys = keys
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """The whole new file or the whole old one, whatever happens. Raises OSError."""
+    beside = path.with_name(path.name + ".new")
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
