@@ -39,8 +39,6 @@ AgeSource = Literal["document", "declared", "guardian"]
 Pseudonym = Annotated[str, Meta(min_length=1, max_length=64)]
 Purposes = Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=2)]
 
-PlainName = Annotated[str, Meta(min_length=1, max_length=120)]
-
 
 class ConsentError(Exception):
     """There is no valid consent; `code` is short and stable, the message a plain sentence."""
@@ -298,7 +296,7 @@ def check_renewal(old: ConsentRecord, new: ConsentRecord) -> None:
         raise ConsentError("consent_other", "A purpose cannot be added to an enrolment: erase, and enrol anew.")
 
 
-def age_at(born: datetime.date, at: int, zone: datetime.tzinfo = datetime.timezone.utc) -> int:
+def age_at(born: datetime.date, at: int, zone: datetime.tzinfo) -> int:
     """Whole years at `at`, Unix seconds, by the calendar of `zone`; negative before birth."""
     today = datetime.datetime.fromtimestamp(at, zone).date()
     return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
@@ -349,79 +347,3 @@ def _seconds(at: datetime.datetime) -> int:
 
 def _malformed(text: str) -> ConsentError:
     return ConsentError("consent_malformed", text)
-
-
-# -- the consent before it was signed: until every caller has the record --------------------------------------------
-
-
-class Guardian(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who agreed on a minor's behalf."""
-
-    name: PlainName
-
-
-class Consent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One person's agreement.
-
-    Attributes:
-        who: the person, as they named themselves. Stays sealed in the terminal.
-        purpose: the one thing the template may be used for.
-        notice_sha256: hex digest of the notice they were shown.
-        retention_days: after which the template is erased by itself.
-        date_of_birth: ISO date.
-        given_at: Unix seconds when they agreed.
-        guardian: for minors.
-    """
-
-    who: PlainName
-    purpose: Literal["payment", "door"]
-    notice_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    retention_days: Annotated[int, Meta(ge=1, le=1095)]
-    date_of_birth: datetime.date
-    given_at: Annotated[int, Meta(ge=0)]
-    guardian: Guardian | None = None
-
-    @property
-    def encoded(self) -> bytes:
-        """The one encoding of this consent: JSON, fields in order."""
-        return msgspec.json.encode(self)
-
-    @property
-    def sha256(self) -> bytes:
-        """What a mandate binds."""
-        return hashlib.sha256(self.encoded).digest()
-
-    @property
-    def retain_until(self) -> int:
-        """Unix seconds after which the template must be gone."""
-        return self.given_at + self.retention_days * 86400
-
-
-def parse_consent(encoded: bytes) -> Consent:
-    """Decode strictly. Raises ConsentError("malformed")."""
-    try:
-        consent = msgspec.json.decode(encoded, type=Consent, strict=True)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConsentError("consent_malformed", f"The consent record cannot be read: {error}.") from error
-    if consent.encoded != encoded:
-        raise ConsentError("consent_malformed", "The consent record is not in its one encoding.")
-    return consent
-
-
-def check_consent(consent: Consent, purpose: str, now: int) -> None:
-    """Refuse consent that does not cover this enrolment. `now` is Unix seconds.
-
-    Raises:
-        ConsentError: with the code of the first thing that is missing.
-    """
-    if consent.purpose != purpose:
-        raise ConsentError("consent_purpose", f"Consent was given for {consent.purpose}, not for {purpose}.")
-    if not now - MAX_CONSENT_AGE_S <= consent.given_at <= now:
-        raise ConsentError("consent_date", "Consent must have been given within the last day.")
-    age = age_at(consent.date_of_birth, now)
-    if age < 0:
-        raise ConsentError("consent_date", "The date of birth lies in the future.")
-    if age < GUARDIAN_BELOW and consent.guardian is None:
-        raise ConsentError("guardian_missing", "A person under 14 needs a guardian's consent.")
-    if age < ADULT_FROM and purpose == "payment":
-        raise ConsentError("minor_payment", "Nobody under 18 can pay with a face.")
