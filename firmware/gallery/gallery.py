@@ -18,83 +18,30 @@ Within an epoch an older copy of the whole file opens: it lacks who was enrolled
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
 
-from drivers.secure_element.interface import (
-    EpochEndedError,
-    SecureElement,
-    SecureElementError,
-    SecureElementGoneError,
-)
-from firmware.gallery.epochs import Wrapping, first_epoch
+from drivers.secure_element.interface import SecureElement, SecureElementError
+from firmware.gallery import opening
+from firmware.gallery.epochs import Wrapping
 from firmware.gallery.errors import GalleryError
+from firmware.gallery.held import DAY_S, Enrolled, Held
 from firmware.gallery.memory import MemoryLockError, SecretRows
-from firmware.gallery.migrations import migrate
 from firmware.gallery.people import Seeds, insert, write_templates
-from firmware.gallery.sealed import DTYPE, KEY_BYTES, Cell, DamagedError, Record, Vault
-from firmware.gallery.store import SCHEMA, SCHEMA_VERSION, Store
+from firmware.gallery.sealed import DTYPE, KEY_BYTES, DamagedError, Record, Vault
+from firmware.gallery.store import Store
 from firmware.vision.templates import Templates, checked
 
 __all__ = ["DAY_S", "MAX_PEOPLE", "Enrolled", "Gallery", "GalleryError"]
 
 MAX_PEOPLE = 100_000  # from there on China's 2025 Measures, Art. 15, ask for a filing; one terminal stays below
-DAY_S = 86400
-LONGEST_UNSEEN_S = 1095 * DAY_S  # BIPA, 740 ILCS 14/15(a): three years after the last contact
 
 Change = Callable[[sqlite3.Connection, Wrapping, Seeds], None]
-Announce = Callable[["Enrolled"], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Enrolled:
-    """An enrolled person. Times are Unix seconds.
-
-    Attributes:
-        person: their random id.
-        purposes: what they may be matched for.
-        payer: the payer token.
-        mandate: id of the mandate they were enrolled under.
-        enrolled_at, last_seen: when.
-        retain_until: the end of what they agreed to.
-        templates: layout of `vision.templates`, in the clear, read-only; zeros once they are erased. Not to be copied.
-        consent: as it was handed in.
-        disputes: wrong matches reported.
-        ends_at: when they are erased by themselves, as things stand.
-        audit_key: 32 bytes of this person alone, gone with them.
-    """
-
-    person: str
-    purposes: tuple[str, ...]
-    payer: str
-    mandate: bytes
-    enrolled_at: int
-    last_seen: int
-    retain_until: int
-    templates: Templates
-    consent: bytes
-    disputes: int
-    ends_at: int
-    audit_key: bytes
-
-
-@dataclass(slots=True)
-class _Held:
-    """A person as held in memory: number in the store, row of the locked memory, and what is known of them."""
-
-    number: int
-    person: str
-    row: int
-    record: Record
-
-    @property
-    def ends_at(self) -> int:
-        return min(self.record.retain_until, self.record.last_seen + LONGEST_UNSEEN_S)
+Announce = Callable[[Enrolled], None]
 
 
 class Gallery:
@@ -110,16 +57,16 @@ class Gallery:
             SecureElementGoneError: nothing was opened.
         """
         self._path, self._element, self._networks = path, element, networks
-        self._by_payer: dict[str, _Held] = {}
-        self._by_person: dict[str, _Held] = {}
+        self._by_payer: dict[str, Held] = {}
+        self._by_person: dict[str, Held] = {}
         self._owed = True  # a process before this one may have owed it
-        with self._reading():
+        with opening.reading(self._path):
             self._cells, self._scratch = SecretRows(MAX_PEOPLE, DTYPE), SecretRows(2, DTYPE)
             self._scratch.take(), self._scratch.take()
         self._store = Store(path)
         try:
-            with self._reading():
-                self._prepare()
+            with opening.reading(self._path):
+                self._epoch = opening.prepare(self._store, element, networks, self._scratch)
                 self._load()
         except (GalleryError, SecureElementError):
             self.close()
@@ -172,13 +119,13 @@ class Gallery:
         if len(self) >= MAX_PEOPLE:
             raise GalleryError("gallery_full", f"{MAX_PEOPLE} people are enrolled, and more are not allowed here.")
         record = Record(purposes, payer, mandate, self._networks, now, now, retain_until, 0)
-        held = _Held(0, secrets.token_hex(8), self._take(), record)
+        held = Held(0, secrets.token_hex(8), self._take(), record)
         try:
-            cell = self._cell(held)
+            cell = held.cell(self._cells)
             cell["key"][0] = np.frombuffer(secrets.token_bytes(KEY_BYTES), np.uint8)
             cell["templates"][0] = templates
             if announce is not None:
-                announce(self._as_told(held, consent))
+                announce(held.told(self._cells, consent))
             held.number = self._insert(held, consent, {mandate, *used})
         except BaseException:
             self._cells.give_back(held.row)
@@ -209,7 +156,7 @@ class Gallery:
 
     def templates(self) -> Iterator[tuple[str, Templates]]:
         """Payer and templates of everybody, as in `Enrolled`."""
-        return ((payer, self._view(held)) for payer, held in self._by_payer.items())
+        return ((payer, held.templates(self._cells)) for payer, held in self._by_payer.items())
 
     def mandates(self) -> Iterator[bytes]:
         """The mandates of everybody enrolled."""
@@ -245,12 +192,17 @@ class Gallery:
         self._write(held, replace(record, last_seen=max(record.last_seen, now)))
         return held.record.disputes
 
-    def renew(self, person: str, *, consent: bytes, purposes: tuple[str, ...], retain_until: int, now: int) -> None:
+    def renew(
+        self, person: str, *, consent: bytes, purposes: tuple[str, ...], retain_until: int, now: int,
+        used: tuple[bytes, ...] = (),
+    ) -> None:  # fmt: skip
         """Put a new consent in the place of the old; purposes that are not in it any more are withdrawn.
 
+        `used` are ids that may enrol nobody and renew nothing again.
+
         Raises:
-            GalleryError: `unknown_person`; `new_purpose` for one that was not agreed to at the enrolment;
-                `gallery_write`, `gallery_epoch` and `gallery_log` as `erase`.
+            GalleryError: `unknown_person`; `mandate` where one of `used` was used before; `new_purpose` for one that
+                was not agreed to at the enrolment; `gallery_write`, `gallery_epoch` and `gallery_log` as `erase`.
             SecureElementError: nothing was changed.
         """
         held = self._of(person)
@@ -259,9 +211,9 @@ class Gallery:
         seen = max(held.record.last_seen, now)
         record = replace(held.record, purposes=purposes, retain_until=retain_until, last_seen=seen)
         if set(purposes) == set(held.record.purposes):
-            self._write(held, record, consent)
+            self._write(held, record, consent, used)
         else:
-            self._narrow(held, record, consent)
+            self._narrow(held, record, consent, used)
 
     def withdraw(self, person: str, purpose: str, consent: bytes, now: int) -> None:
         """Drop one purpose for good; `consent` is what is left of theirs.
@@ -291,7 +243,7 @@ class Gallery:
 
     def erase_all(self, people: Iterable[str], make_receipt: Callable[[Enrolled], bytes]) -> list[bytes]:
         """Erase several in one epoch. Returns and raises as `erase`."""
-        receipts, leaving = dict[str, bytes](), dict[str, _Held]()
+        receipts, leaving = dict[str, bytes](), dict[str, Held]()
         for person in people:
             if (receipt := self.erased(person)) is not None:
                 receipts[person] = receipt
@@ -326,7 +278,7 @@ class Gallery:
             if purpose in seeds:
                 seeds.renew(purpose)
             for held in held_for:
-                vault = Vault(held.person, self._cell(held))
+                vault = held.vault(self._cells)
                 write_templates(db, vault, held.number, held.record.payer, (purpose,), seeds, self._scratch)
 
         self._next_epoch(change)
@@ -359,81 +311,17 @@ class Gallery:
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
-        """Lay out a new file, or bring an old one to this layout; then end epochs that a dead process left."""
-        if self._store.version == 0:
-            epoch = first_epoch(self._element)
-            self._element.prepare_epoch(epoch)
-            wrapping = Wrapping.new(self._element, epoch)
-            with self._store.transaction("there is no gallery") as db:
-                for statement in SCHEMA:
-                    db.execute(statement)
-                db.execute("INSERT INTO epochs VALUES (?, ?)", (epoch, wrapping.sealed))
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif self._store.version != SCHEMA_VERSION:
-            migrate(self._store, self._element, self._networks, self._scratch)
-        self._epoch = self._wrapping().epoch
-        self._element.end_epochs_before(self._epoch)
-
     def _load(self) -> None:
-        people = self._store.rows("SELECT id, person, record, wrapped FROM people JOIN keys USING (id) ORDER BY id")
-        sealed = self._store.rows("SELECT id, purpose, sealed FROM templates ORDER BY id, purpose")
-        wrapping = self._wrapping()
-        with closing(people), closing(sealed), Seeds.opened(self._store, wrapping) as seeds:
-            ahead = next(sealed, None)
-            for number, person, record, wrapped in people:
-                held = _Held(number, person, self._cells.take(), _UNKNOWN)
-                self._cell(held)["key"][0] = np.frombuffer(wrapping.unwrap(wrapped, "key", person), np.uint8)
-                vault = Vault(person, self._cell(held))
-                held.record = self._readable(vault.open_record(record), person)
-                purposes = []
-                while ahead is not None and ahead[0] == number:
-                    if ahead[1] not in seeds:
-                        raise DamagedError(f"no rotation for {ahead[1]}")
-                    vault.open_templates(ahead[2], held.record.payer, ahead[1], seeds.of(ahead[1]), self._scratch)
-                    purposes.append(ahead[1])
-                    ahead = next(sealed, None)
-                if sorted(purposes) != sorted(held.record.purposes) or held.record.payer in self._by_payer:
-                    raise DamagedError(f"the templates of {person} are not those of their record")
-                self._hold(held)
-
-    def _readable(self, record: Record, person: str) -> Record:
-        if record.networks != self._networks:
-            raise GalleryError(
-                "gallery_version",
-                f"{self._path}: the templates of {person} were made by other networks than this version's and cannot "
-                "be compared: put the file aside and enrol again.",
-            )
-        return record
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Say what it means that something does not open."""
-        try:
-            yield
-        except SecureElementGoneError:
-            raise
-        except EpochEndedError as error:
-            raise GalleryError(
-                "gallery_erased",
-                f"{self._path}: is from before an erasure, whose key was destroyed for good ({error}); "
-                "put the file aside and enrol again.",
-            ) from error
-        except SecureElementError as error:
-            raise GalleryError(
-                "gallery_locked_out", f"{self._path}: sealed by another secure element: {error}"
-            ) from error
-        except DamagedError as error:
-            raise GalleryError("gallery_damaged", f"{self._path}: a record was altered: {error}.") from error
-        except MemoryLockError as error:
-            raise GalleryError("gallery_memory", f"{self._path}: {error}.") from error
+        wrapping = opening.wrapping(self._store, self._element)
+        held = opening.load(self._store, wrapping, self._networks, self._cells, self._scratch)
+        with closing(held):
+            for one in held:
+                if one.record.payer in self._by_payer:
+                    raise DamagedError(f"{one.person} and another have one payer")
+                self._hold(one)
 
     def _wrapping(self) -> Wrapping:
-        """The wrapping key in force. Raises SecureElementError."""
-        row = self._store.one("SELECT number, sealed FROM epochs ORDER BY number DESC LIMIT 1")
-        if row is None:
-            raise GalleryError("gallery_damaged", f"{self._path}: it names no epoch.")
-        return Wrapping.open(self._element, *row)
+        return opening.wrapping(self._store, self._element)
 
     # -- one person ------------------------------------------------------------------------------------------------
 
@@ -443,75 +331,50 @@ class Gallery:
         except MemoryLockError as error:
             raise GalleryError("gallery_memory", f"{error}.") from error
 
-    def _hold(self, held: _Held) -> None:
+    def _hold(self, held: Held) -> None:
         self._by_payer[held.record.payer] = self._by_person[held.person] = held
 
-    def _of(self, person: str) -> _Held:
+    def _of(self, person: str) -> Held:
         if (held := self._by_person.get(person)) is None:
             raise GalleryError("unknown_person", f"Nobody is enrolled as {person}; see `tessera people list`.")
         return held
 
-    def _cell(self, held: _Held) -> Cell:
-        return self._cells.rows[held.row : held.row + 1]
-
-    def _enrolled(self, held: _Held) -> Enrolled:
+    def _enrolled(self, held: Held) -> Enrolled:
         row = self._store.one("SELECT consent FROM people WHERE id = ?", held.number)
-        vault = Vault(held.person, self._cell(held))
+        vault = held.vault(self._cells)
         try:
             consent = vault.open_consent(b"" if row is None else row[0], held.record.payer)
         except DamagedError as error:
             raise GalleryError("gallery_damaged", f"{self._path}: the consent of {held.person} was altered.") from error
-        return self._as_told(held, consent)
+        return held.told(self._cells, consent)
 
-    def _view(self, held: _Held) -> Templates:
-        templates: Templates = self._cell(held)["templates"][0]
-        templates.flags.writeable = False
-        return templates
-
-    def _as_told(self, held: _Held, consent: bytes) -> Enrolled:
-        record, vault = held.record, Vault(held.person, self._cell(held))
-        return Enrolled(
-            held.person, record.purposes, record.payer, record.mandate, record.enrolled_at, record.last_seen,
-            record.retain_until, self._view(held), consent, record.disputes, held.ends_at, vault.audit_key,
-        )  # fmt: skip
-
-    def _insert(self, held: _Held, consent: bytes, used: set[bytes]) -> int:
+    def _insert(self, held: Held, consent: bytes, used: Iterable[bytes]) -> int:
         wrapping = self._wrapping()
-        with Seeds.opened(self._store, wrapping) as seeds:
-            try:
-                with self._store.transaction("nobody was enrolled") as db:
-                    db.executemany("INSERT INTO used VALUES (?)", [(one,) for one in used])
-                    number = insert(
-                        db, wrapping, seeds, held.person, self._cell(held), held.record, consent, self._scratch
-                    )
-                    seeds.write(db, wrapping, every=False)
-            except sqlite3.IntegrityError as error:
-                raise GalleryError("mandate", "This mandate was used before; ask for a new one.") from error
+        with Seeds.opened(self._store, wrapping) as seeds, self._store.transaction("nobody was enrolled") as db:
+            _use_up(db, used)
+            number = insert(
+                db, wrapping, seeds, held.person, held.cell(self._cells), held.record, consent, self._scratch
+            )
+            seeds.write(db, wrapping, every=False)
         return number
 
-    def _write(self, held: _Held, record: Record, consent: bytes | None = None) -> None:
+    def _write(self, held: Held, record: Record, consent: bytes | None = None, used: Iterable[bytes] = ()) -> None:
         """Replace a person's record, and their consent if there is a new one."""
-        vault = Vault(held.person, self._cell(held))
         with self._store.transaction("nothing was changed") as db:
-            self._update(db, held, vault, record, consent)
+            _use_up(db, used)
+            _update(db, held.number, held.vault(self._cells), record, consent)
         held.record = record
-
-    @staticmethod
-    def _update(db: sqlite3.Connection, held: _Held, vault: Vault, record: Record, consent: bytes | None) -> None:
-        db.execute("UPDATE people SET record = ? WHERE id = ?", (vault.record(record), held.number))
-        if consent is not None:
-            sealed = vault.consent(consent, record.payer)
-            db.execute("UPDATE people SET consent = ? WHERE id = ?", (sealed, held.number))
 
     # -- everybody -------------------------------------------------------------------------------------------------
 
-    def _narrow(self, held: _Held, record: Record, consent: bytes) -> None:
+    def _narrow(self, held: Held, record: Record, consent: bytes, used: Iterable[bytes] = ()) -> None:
         """Drop the purposes that are not in `record`, in a new epoch."""
         gone = [(held.number, purpose) for purpose in held.record.purposes if purpose not in record.purposes]
 
         def change(db: sqlite3.Connection, _: Wrapping, __: Seeds) -> None:
+            _use_up(db, used)
             db.executemany("DELETE FROM templates WHERE id = ? AND purpose = ?", gone)
-            self._update(db, held, Vault(held.person, self._cell(held)), record, consent)
+            _update(db, held.number, held.vault(self._cells), record, consent)
 
         self._next_epoch(change)
         held.record = record
@@ -530,7 +393,7 @@ class Gallery:
         leaving = set(without)
         staying = [held for held in self._by_person.values() if held.person not in leaving]
         with (
-            self._reading(),
+            opening.reading(self._path),
             Seeds.opened(self._store, old) as seeds,
             self._store.transaction("nothing was changed") as db,
         ):
@@ -541,10 +404,21 @@ class Gallery:
             db.execute("INSERT INTO epochs VALUES (?, ?)", (epoch, new.sealed))
         self._epoch, self._owed = epoch, True
 
-    def _wrapped(self, people: Iterable[_Held], wrapping: Wrapping) -> Iterator[tuple[bytes, int]]:
+    def _wrapped(self, people: Iterable[Held], wrapping: Wrapping) -> Iterator[tuple[bytes, int]]:
         keys = self._cells.rows["key"]
         for held in people:
             yield wrapping.wrap(keys[held.row].data, "key", held.person), held.number
 
 
-_UNKNOWN = Record((), "", b"", b"", 0, 0, 0, 0)
+def _use_up(db: sqlite3.Connection, used: Iterable[bytes]) -> None:
+    """Remember what may be used once. Raises GalleryError `mandate`, which ends the transaction."""
+    try:
+        db.executemany("INSERT INTO used VALUES (?)", [(one,) for one in set(used)])
+    except sqlite3.IntegrityError as error:
+        raise GalleryError("mandate", "This mandate was used before; ask for a new one.") from error
+
+
+def _update(db: sqlite3.Connection, number: int, vault: Vault, record: Record, consent: bytes | None) -> None:
+    db.execute("UPDATE people SET record = ? WHERE id = ?", (vault.record(record), number))
+    if consent is not None:
+        db.execute("UPDATE people SET consent = ? WHERE id = ?", (vault.consent(consent, record.payer), number))

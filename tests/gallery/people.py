@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from drivers.secure_element.interface import SecureElement
-from firmware.gallery.gallery import DAY_S, Gallery
+from firmware.gallery.gallery import Gallery
+from firmware.gallery.held import DAY_S
 from firmware.vision.templates import TEMPLATE_SHAPE, Templates
 
 NOW = 1_790_000_000

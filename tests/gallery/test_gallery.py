@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from drivers.secure_element.interface import SecureElement, SecureElementGoneError
 from drivers.secure_element.software import SoftwareSecureElement, in_memory
-from firmware.gallery.gallery import DAY_S, LONGEST_UNSEEN_S, Enrolled, Gallery, GalleryError
+from firmware.gallery.gallery import Enrolled, Gallery, GalleryError
+from firmware.gallery.held import DAY_S, LONGEST_UNSEEN_S
 from firmware.gallery.sealed import seal
 from firmware.vision.templates import TEMPLATE_SHAPE, TemplateError
 from tests.gallery.people import CONSENT, NETWORKS, NOW, UNTIL, enrol, is_whole, opened, templates
@@ -129,7 +130,8 @@ def test_stolen_gallery_does_not_open_with_another_element(gallery: Gallery, pat
         "UPDATE people SET person = person || '0' WHERE id = 1",
         "DELETE FROM templates WHERE id = 1 AND purpose = 'door'",
         "DELETE FROM transforms WHERE purpose = 'door'",
-        "UPDATE transforms SET purpose = CASE purpose WHEN 'door' THEN 'payment2' ELSE 'door' END",
+        "UPDATE transforms SET wrapped = (SELECT wrapped FROM transforms WHERE purpose = 'payment')"
+        " WHERE purpose = 'door'",
         "UPDATE epochs SET sealed = CAST(substr(sealed, 1, length(sealed) - 1) || x'00' AS BLOB)",
     ],
 )
@@ -522,3 +524,59 @@ def test_what_is_no_template_is_not_enrolled(gallery: Gallery, bad: NDArray[np.f
             consent=b"", purposes=("door",), payer="p", mandate=b"m", templates=bad, retain_until=UNTIL, now=NOW
         )
     assert len(gallery) == 0
+
+
+def test_who_hears_of_an_enrolment_first_can_forbid_it(gallery: Gallery) -> None:
+    """As the audit log does where it cannot write."""
+    heard: list[tuple[str, tuple[str, ...], bytes, bytes]] = []
+
+    def announce(one: Enrolled) -> None:
+        heard.append((one.person, one.purposes, one.consent, one.audit_key))
+        assert len(gallery) == 0
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        gallery.enrol(
+            consent=b"c", purposes=BOTH, payer="p", mandate=b"m", templates=templates(1), retain_until=UNTIL, now=NOW,
+            announce=announce,
+        )  # fmt: skip
+    assert [(purposes, consent) for _, purposes, consent, _ in heard] == [(BOTH, b"c")]
+    assert len(gallery) == 0
+    assert not gallery.mandate_used(b"m")
+    assert not gallery._cells.rows.view(np.uint8).any()
+
+
+def test_announced_person_is_the_one_enrolled(gallery: Gallery) -> None:
+    heard: list[Enrolled] = []
+    person = gallery.enrol(
+        consent=b"c", purposes=BOTH, payer="p", mandate=b"m", templates=templates(1), retain_until=UNTIL, now=NOW,
+        announce=heard.append,
+    )  # fmt: skip
+    enrolled = gallery.people()[0]
+    assert (heard[0].person, heard[0].audit_key) == (person, enrolled.audit_key)
+    assert enrolled.audit_key != gallery._cells.rows["key"][0].tobytes()
+
+
+def test_paper_of_a_renewal_is_used_once(gallery: Gallery) -> None:
+    person = enrol(gallery, 1, BOTH)
+
+    def renew(purposes: tuple[str, ...], consent: bytes) -> None:
+        gallery.renew(person, consent=consent, purposes=purposes, retain_until=UNTIL, now=NOW, used=(b"paper",))
+
+    renew(BOTH, b"again")
+    for purposes in (BOTH, ("door",)):
+        with refused("mandate"):
+            renew(purposes, b"once more")
+    with refused("mandate"):
+        enrol(gallery, 2, used=(b"paper",))
+    found = gallery.people()[0]
+    assert (found.consent, found.purposes) == (b"again", BOTH)
+
+
+def test_templates_of_everybody_are_those_of_each(gallery: Gallery) -> None:
+    for seed in (1, 2):
+        enrol(gallery, seed)
+    assert [payer for payer, _ in gallery.templates()] == ["payer-1", "payer-2"]
+    for seed, (_, one) in enumerate(gallery.templates(), start=1):
+        np.testing.assert_allclose(one, templates(seed), atol=1e-6)
+        assert not one.flags.writeable
