@@ -40,6 +40,8 @@ WAITS_S = (0.01, 0.02, 0.05, 0.1, 0.3)
 BUSY = frozenset({TPM2_RC.RETRY, TPM2_RC.YIELDED, TPM2_RC.TESTING, TPM2_RC.NV_RATE, TPM2_RC.LOCKOUT, TPM2_RC.CANCELED})
 # It failed its self-test, or was reset under us: the sessions are lost, and what was measured since may differ.
 DEAD = frozenset({TPM2_RC.FAILURE, TPM2_RC.INITIALIZE})
+UNAUTHORIZED = frozenset({TPM2_RC.AUTH_FAIL, TPM2_RC.BAD_AUTH})
+_OWNERS = frozenset({"create_primary", "evict_control", "nv_define_space", "nv_undefine_space"})
 _LAYER, _TCTI_LAYER, _NO_LAYER = 0xFF0000, 0x0A0000, 0x00FFFF
 _MOST_HANDLES = 64
 _FLUSH_CONTEXT, _NO_SESSIONS = 0x00000165, 0x8001
@@ -173,6 +175,8 @@ class Tpm:
             return TpmError(
                 code, "the TPM is locked after wrong authorizations; wait, or reset it: tpm2_dictionarylockout -c"
             )
+        if command in _OWNERS and code in UNAUTHORIZED:
+            return TpmError(code, "the TPM has an owner's password; take it away: tpm2_changeauth -c owner -p PASSWORD")
         if code in BUSY:
             return TpmError(code, f"the TPM is busy ({error}); try again")
         return TpmError(code, f"the TPM refused {command}: {error}")

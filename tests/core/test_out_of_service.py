@@ -151,7 +151,7 @@ def test_capture_ends_at_once_where_somebody_is_looked_at() -> None:
         attempt = SimpleNamespace(saw=lambda reason: None)
         looking = asyncio.create_task(terminal.payments._look(session, cast("Any", watch), cast("Any", attempt)))
         await gone(terminal, element)
-        ended, finding = await looking
+        ended, finding = await asyncio.wait_for(looking, 10.0)
         assert (ended.outcome, ended.reason, finding) == ("refused", "out_of_service", None)
         assert not watch.on
 

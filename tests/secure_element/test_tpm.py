@@ -183,6 +183,42 @@ def test_another_program_at_the_tpm_neither_signs_nor_counts(bench: Device) -> N
     element.close()
 
 
+def test_the_identity_before_is_gone_from_the_tpm_and_no_disk_brings_it_back(bench: Device) -> None:
+    image = bench.copy()
+    element = bench.open()
+    first, second = element.public_key, element.prepare_identity()
+    element.adopt_identity()
+    assert [element._tpm.holds(place) for place in IDENTITIES] == [False, True]
+    element.close()
+    bench.put_back(image)
+    element = bench.open()
+    assert element.public_key == second != first
+    element.close()
+
+
+@pytest.mark.parametrize("command", ["nv_write", "read_public", "evict_control"])
+def test_an_identity_that_could_not_be_prepared_can_be_asked_for_again(
+    bench: Device, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    element = bench.open()
+    ask, refusals = element._tpm.ask, [True]
+
+    def refuse_once(asked: str, *arguments: Any, **keywords: Any) -> Any:
+        if asked == command and refusals:
+            refusals.pop()
+            raise SecureElementError("busy")
+        return ask(asked, *arguments, **keywords)
+
+    monkeypatch.setattr(element._tpm, "ask", refuse_once)
+    with pytest.raises(SecureElementError, match="busy"):
+        element.prepare_identity()
+    waiting = element.prepare_identity()
+    assert verifies(waiting, element.prove_identity(b"x"), b"x")
+    element.adopt_identity()
+    assert element.public_key == waiting
+    element.close()
+
+
 def test_one_process_owns_it(bench: Device) -> None:
     element = bench.open()
     with pytest.raises(SecureElementError, match="another process owns"):
@@ -290,6 +326,14 @@ def test_an_element_is_never_made_over_another(bench: Device, shelf: Shelf, tmp_
     with pytest.raises(SecureElementError, match="another TPM"):
         provision(options_of(shelf.take().tcti, bench.folder))
     bench.open().close()
+
+
+def test_a_tpm_whose_owner_has_a_password_says_so(shelf: Shelf, tmp_path: Path) -> None:
+    tpm = shelf.take()
+    with tpm.talk() as esapi:
+        esapi.hierarchy_change_auth(ESYS_TR.OWNER, TPM2B_AUTH(b"secret"))
+    with pytest.raises(SecureElementError, match="tpm2_changeauth -c owner"):
+        provision(options_of(tpm.tcti, tmp_path / "element"))
 
 
 def test_a_folder_with_another_tpm_or_a_cleared_one_is_refused(bench: Device, shelf: Shelf, tmp_path: Path) -> None:

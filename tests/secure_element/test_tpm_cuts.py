@@ -18,7 +18,7 @@ from drivers.secure_element.interface import EpochEndedError
 from drivers.secure_element.tpm import TpmSecureElement, provision
 from drivers.secure_element.tpm_folder import Folder, State
 from drivers.secure_element.tpm_link import Tpm
-from drivers.secure_element.tpm_objects import is_complete
+from drivers.secure_element.tpm_objects import IDENTITIES, is_complete
 from tests.secure_element.contract import verifies
 from tests.secure_element.swtpm import Shelf, Swtpm
 from tests.secure_element.tpm_device import Device, bench, options_of, provisioned, shelf
@@ -101,6 +101,8 @@ def test_a_new_identity_cut_short_anywhere_leaves_the_old_or_the_new(bench: Devi
         element.prepare_identity()
 
     for after in cut_everywhere(bench, change):
+        held = [place for place in IDENTITIES if after._tpm.holds(place)]
+        assert len(held) == (1 if after._identity._waiting is None else 2), "a key that nobody knows is left"
         if after.public_key != in_force:
             assert after.public_key == waits, "no third key"
             adopted += 1
