@@ -247,11 +247,11 @@ def _inhabited(data: bytes | mmap.mmap, block: int = BLOCK_BYTES, overlap: int =
 def _values(piece: bytes, form: Format, phase: int) -> NDArray[Any]:
     """The numbers of a piece, its first `phase` bytes left out; native, none that is no number."""
     dtype = np.dtype(form.dtype)
-    count = (len(piece) - phase) // form.stride
+    count = max(0, len(piece) - phase) // form.stride
     at_end = np.dtype(
         {"names": ["v"], "formats": [dtype], "offsets": [form.stride - dtype.itemsize], "itemsize": form.stride}
     )
-    values = np.frombuffer(piece, at_end, count, phase)["v"]
+    values = np.frombuffer(piece, at_end, count, min(phase, len(piece)))["v"]
     if dtype.kind != "f":
         return np.ascontiguousarray(values)
     return _finite(values)

@@ -160,6 +160,7 @@ def test_a_single_vector_at_the_end_of_a_file_is_found_with_its_place(detector: 
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "dump").write_bytes(bytes(1 << 20) + random.bytes(5) + TEMPLATE[1, 2].tobytes())
     (tmp_path / "empty").touch()
+    (tmp_path / "short").write_bytes(b"1640\n")
     (leak,) = detector.search_folder(tmp_path)
     assert (leak.marker, leak.form, leak.offset) == ("template depth right", "float32", (1 << 20) + 5)
     assert leak.where.endswith("sub/dump")

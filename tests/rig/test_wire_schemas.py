@@ -1,0 +1,104 @@
+"""What may pass `link`, field by field: an allow-list. Whoever adds a field stops here and says why it may leave."""
+
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from firmware.link.topics import INBOUND, Inbound, Outbound
+from firmware.payment import messages
+from firmware.runtime.messages import FromLink, ToLink
+
+LINK = {
+    "Publish": {"kind", "envelope"},
+    "Delivered": {"kind", "envelope"},
+    "LinkState": {"connected", "detail"},
+}
+ENVELOPES: dict[str, tuple[type[Any], dict[str, str]]] = {
+    "intent": (
+        messages.Intent,
+        {
+            "id": "bytes <= 16", "issued_at": "int", "expires_at": "int", "terminal": "str <= 64",
+            "merchant": "str <= 64", "amount_minor": "int", "currency": "str ^[A-Z]{3}\\Z", "exponent": "int",
+            "challenge": "bytes <= 32", "assurance": "one of 2", "payer": "str <= 64", "counter": "int",
+        },
+    ),
+    "authorization": (
+        messages.Authorization,
+        {
+            "id": "bytes <= 16", "intent": "bytes <= 16", "intent_hash": "bytes <= 32", "challenge": "bytes <= 32",
+            "terminal": "str <= 64", "merchant": "str <= 64", "amount_minor": "int",
+            "currency": "str ^[A-Z]{3}\\Z", "exponent": "int", "counter": "int", "issued_at": "int",
+            "expires_at": "int", "evidence.assurance": "one of 2", "evidence.gates": "at most 16 of str <= 32",
+            "evidence.match_band": "int", "evidence.record": "bytes <= 32", "payer": "str <= 64",
+            "mandate": "bytes <= 16", "profile": "str <= 64", "policy": "bytes <= 32", "thresholds": "bytes <= 32",
+            "models": "bytes <= 32", "firmware": "str <= 14", "camera": "str <= 64", "display_hash": "bytes <= 32",
+        },
+    ),
+    "decline": (
+        messages.Decline,
+        {
+            "intent": "bytes <= 16", "intent_hash": "bytes <= 32", "terminal": "str <= 64", "counter": "int",
+            "issued_at": "int", "reason": "str <= 32",
+        },
+    ),
+    "receipt": (
+        messages.Receipt,
+        {
+            "digest": "bytes <= 32", "intent": "bytes <= 16", "terminal": "str <= 64", "outcome": "one of 3",
+            "code": "str <= 32", "issued_at": "int",
+        },
+    ),
+}  # fmt: skip
+
+
+def told(of: msgspec.inspect.Type) -> str:
+    """A type in words, with its bound."""
+    if isinstance(of, msgspec.inspect.BytesType):
+        return f"bytes <= {of.max_length}"
+    if isinstance(of, msgspec.inspect.StrType):
+        return f"str <= {of.max_length}" if of.max_length else f"str {of.pattern}"
+    if isinstance(of, msgspec.inspect.LiteralType):
+        return f"one of {len(of.values)}"
+    if isinstance(of, msgspec.inspect.VarTupleType):
+        return f"at most {of.max_length} of {told(of.item_type)}"
+    assert isinstance(of, msgspec.inspect.IntType), f"{of}: no number with a fraction, no array, nothing else passes"
+    return "int"
+
+
+def fields(kind: type[Any], within: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    struct = msgspec.inspect.type_info(kind)
+    assert isinstance(struct, msgspec.inspect.StructType)
+    for field in struct.fields:
+        if isinstance(field.type, msgspec.inspect.StructType):
+            found |= fields(field.type.cls, f"{within}{field.name}.")
+        else:
+            found[within + field.name] = told(field.type)
+    return found
+
+
+def test_link_is_handed_nothing_but_envelopes_and_its_own_state() -> None:
+    kinds = [ToLink, *get_args(FromLink)]
+    assert {kind.__name__: set(kind.__struct_fields__) for kind in kinds} == LINK
+
+
+def test_nothing_but_these_four_kinds_has_a_topic() -> None:
+    assert {*get_args(Inbound), *get_args(Outbound), *INBOUND} == ENVELOPES.keys()
+
+
+@pytest.mark.parametrize("topic", ENVELOPES)
+def test_envelope_holds_these_fields_in_these_bounds_and_no_others(topic: str) -> None:
+    kind, allowed = ENVELOPES[topic]
+    assert fields(kind) == allowed
+
+
+def test_no_field_could_hold_a_template_even_as_int8() -> None:
+    """The smallest form of one is 768 bytes; the widest text or byte string of all is 64."""
+    widest = [
+        int(words.split()[2])
+        for _, of in ENVELOPES.values()
+        for words in of.values()
+        if words[:2] in ("by", "st") and "<=" in words
+    ]
+    assert max(widest) == 64
