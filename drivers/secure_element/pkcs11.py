@@ -115,8 +115,8 @@ class Pkcs11SecureElement(SecureElement):
     def prepare_identity(self) -> bytes:
         """Make the next identity, or find the one that waits. Returns its public key, DER."""
         if len(self._identities) == 1:
-            keys.destroy_identities(self._token, keep={self._identities[0].number})
-            self._identities.append(keys.new_identity(self._token, self._identities[0].number + 1))
+            in_force = self._identities[0].number
+            self._identities.append(keys.new_identity(self._token, in_force + 1, in_force))
         return self._waiting.public_key
 
     def prove_identity(self, message: bytes) -> bytes:
@@ -163,13 +163,12 @@ def provision(options: dict[str, str | int | float | bool]) -> Pkcs11SecureEleme
     where = _options(options)
     token = OwnedToken(Path(where.module), where.token, Path(where.pin_file))
     try:
-        epochs = keys.epochs(token)
-        if keys.identities(token) or epochs.keys() - {1}:
+        epochs = keys.epochs(token, unfinished=True)
+        if keys.identities(token, unfinished=True) or epochs.keys() - {1}:
             raise SecureElementError(f"{token}: has keys already, and an old key is not replaced")
-        keys.destroy_identities(token, keep=set())
         if not epochs:
             keys.new_epoch(token, 1)
-        keys.new_identity(token, 1)
+        keys.new_identity(token, 1, in_force=None)
         return Pkcs11SecureElement(token, where.keeps_objects_inside)
     except SecureElementError:
         token.close()

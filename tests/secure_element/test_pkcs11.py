@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pkcs11
 import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pkcs11 import Attribute, KeyType, ObjectClass, Session, TokenFlag
 
 from drivers.plugins import SECURE_ELEMENTS, load
@@ -106,9 +108,8 @@ def test_no_private_or_sealing_key_can_be_taken_out(token: SoftToken, element: P
     session.close()
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_sealing_key_planted_from_outside_is_refused(token: SoftToken, number: int) -> None:
-    provision(token.options).close()
+def _plant(token: SoftToken, number: int) -> None:
+    """A sealing key whose bytes are known outside, in the place of what was there."""
     session = _session(token)
     for key in session.get_objects({Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.LABEL: _label(number)}):
         key.destroy()
@@ -122,17 +123,53 @@ def test_a_sealing_key_planted_from_outside_is_refused(token: SoftToken, number:
         }
     )
     session.close()
+
+
+def test_a_sealing_key_planted_in_the_place_of_the_one_in_force_is_refused(token: SoftToken) -> None:
+    provision(token.options).close()
+    _plant(token, 1)
     with pytest.raises(SecureElementError, match="can be taken out"):
         open_secure_element(token.options)
 
 
-def test_a_key_that_may_leave_the_token_is_refused(token: SoftToken) -> None:
+def test_a_sealing_key_planted_for_the_next_epoch_is_never_used(token: SoftToken) -> None:
+    provision(token.options).close()
+    _plant(token, 2)
+    element = open_secure_element(token.options)
+    with pytest.raises(SecureElementError, match="never prepared"):
+        element.seal(b"template", b"", 2)
+    element.prepare_epoch(2)
+    sealed = element.seal(b"template", b"", 2)
+    with pytest.raises(InvalidTag):
+        AESGCM(bytes(32)).decrypt(sealed[:12], sealed[12:], b"")
+    element.close()
+    again = open_secure_element(token.options)
+    assert again.unseal(sealed, b"", 2) == b"template"
+    again.close()
+
+
+def test_a_key_that_may_leave_the_token_is_never_used(token: SoftToken) -> None:
     provision(token.options).close()
     session = _session(token)
     template = {Attribute.EXTRACTABLE: True, Attribute.SENSITIVE: False}
     session.generate_key(KeyType.AES, 256, label=_label(2), store=True, template=template)
     session.close()
-    with pytest.raises(SecureElementError, match="can be taken out"):
+    element = open_secure_element(token.options)
+    with pytest.raises(SecureElementError, match="never prepared"):
+        element.seal(b"template", b"", 2)
+    element.close()
+
+
+def test_an_identity_whose_halves_do_not_belong_together_is_refused(token: SoftToken) -> None:
+    element = provision(token.options)
+    element.prepare_identity()
+    element.close()
+    session = _session(token)
+    public = {str(key[Attribute.LABEL]): key for key in session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY})}
+    (first, second) = (public[f"tessera-identity-{number:08d}"] for number in (1, 2))
+    first[Attribute.LABEL], second[Attribute.LABEL] = second[Attribute.LABEL], first[Attribute.LABEL]
+    session.close()
+    with pytest.raises(SecureElementError, match="do not belong together"):
         open_secure_element(token.options)
 
 
@@ -318,7 +355,7 @@ def test_a_library_or_token_that_is_not_there_is_named(token: SoftToken, tmp_pat
 
 
 @pytest.mark.parametrize("wrong", [{"pin": "1234"}, {"token": 1}, {"keeps_objects_inside": "yes"}])
-def test_wrong_options_name_the_key(token: SoftToken, wrong: dict[str, str | int]) -> None:
+def test_wrong_options_name_the_key(token: SoftToken, wrong: dict[str, str | int | float | bool]) -> None:
     with pytest.raises(SecureElementError, match=r"secure_element\.options"):
         open_secure_element(token.options | wrong)
 
