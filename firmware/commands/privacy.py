@@ -76,7 +76,7 @@ def _facts(config: Config, profile: Profile, privacy: PrivacyConfig) -> dict[str
         "delay_s": f"{DELAY_S:g}",
         "stop_tries": str(STOP),
         "element": config.secure_element.backend,
-        "key_destruction": key_destruction(config.secure_element.backend),
+        "key_destruction": key_destruction(config.secure_element),
         "kept": "\n".join(kept.row(privacy.retention_days) for kept in KEPT),
         "figures": figures(config, profile),
         "motion": _motion(profile),

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware.runtime.config import Config, Profile
+from firmware.runtime.config import Config, Profile, SecureElementConfig
 from firmware.vision.calibration import load_calibration
 from firmware.vision.calibration.evidence import Kind
 from firmware.vision.embed import Modality
@@ -134,20 +134,25 @@ KEPT = (
 )
 
 
-def key_destruction(backend: str) -> str:
+def key_destruction(element: SecureElementConfig) -> str:
     """What erasure means for copies of the disk made before it, with this secure element."""
-    if backend == "software":
+    destroyed = (
+        "The key that opened the erased record is destroyed inside the secure element: a copy of the disk made before "
+        "the erasure opens nothing any more, on this terminal or elsewhere."
+    )
+    if element.backend == "tpm":
+        return destroyed
+    if element.backend == "pkcs11" and element.options.get("keeps_objects_inside") is True:
+        return f"{destroyed} That this token keeps its keys inside is its maker's word."
+    if element.backend == "software":
         return (
             "**This terminal keeps its keys in an encrypted file, for demonstration and test: whoever copied its disk "
-            "and its passphrase before an erasure can still open that copy.** A secure element in hardware does not "
-            "allow that."
+            "and its passphrase before an erasure can still open that copy.** A TPM would not allow that."
         )
-    if backend in ("pkcs11", "tpm"):
-        return (
-            "The key that opened the erased record is destroyed inside the secure element: a copy of the disk made "
-            "before the erasure opens nothing any more, on this terminal or elsewhere."
-        )
-    return f"Whether a copy of the disk made before an erasure stays closed, the maker of `{backend}` must say."
+    return (
+        f"**Nobody has said that the secure element here (`{element.backend}`) keeps its keys inside: a copy of the "
+        "disk made before an erasure may hold the key as well, and open on this terminal.**"
+    )
 
 
 def figures(config: Config, profile: Profile) -> str:

@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from firmware.commands.privacy import filled, privacy
-from firmware.commands.privacy_facts import KEPT
+from firmware.commands.privacy_facts import KEPT, key_destruction
 from firmware.gallery.consent import ConsentError
-from firmware.runtime.config import Config, Profile, load_config
+from firmware.runtime.config import Config, Profile, SecureElementConfig, load_config
 
 TEXTS = ("report", "notice", "retention")
 SOURCE = Path(__file__).parents[2] / "firmware"
@@ -102,6 +102,19 @@ def test_figures_say_what_they_were_measured_on(tmp_path: Path, text: str, produ
 def test_what_a_copy_made_before_an_erasure_is_worth_depends_on_the_element(tmp_path: Path, text: str) -> None:
     assert "can still open that copy" in filled(text, *terminal(tmp_path))
     assert "opens nothing any more" in filled(text, *terminal(tmp_path, production=True))
+
+
+@pytest.mark.parametrize(
+    ("element", "said"),
+    [
+        (SecureElementConfig(backend="tpm"), "opens nothing any more"),
+        (SecureElementConfig(backend="pkcs11", options={"keeps_objects_inside": True}), "its maker's word"),
+        (SecureElementConfig(backend="pkcs11"), "may hold the key as well"),
+        (SecureElementConfig(backend="of-somebody-else"), "may hold the key as well"),
+    ],
+)
+def test_no_element_is_said_to_destroy_keys_that_does_not_declare_it(element: SecureElementConfig, said: str) -> None:
+    assert said in key_destruction(element)
 
 
 def test_only_a_profile_for_demonstration_is_said_to_do_without_movement(tmp_path: Path) -> None:
