@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 
@@ -12,7 +13,7 @@ from drivers.npu.interface import NetworkError
 from firmware.vision.calibration import decode_calibration
 from firmware.vision.embed import MODALITIES, Modality
 from firmware.vision.networks import DETECTOR, load_network
-from hil.evaluate import report, site
+from hil.evaluate import linkability, report, site
 from hil.evaluate.errors import EvaluateError
 from hil.evaluate.fit import to_toml
 from hil.evaluate.lens import read_intrinsics
@@ -95,6 +96,19 @@ def calibration(
             highlight=False,
         )
     console.print(f"written: {out}; {left} pairs had no score and took no part")
+
+
+@evaluate.command("linkability")
+def linkability_(
+    people: Annotated[int, typer.Option(min=50, max=10_000, help="Drawn people in each gallery.")] = linkability.PEOPLE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Attack the secret rotations of two galleries of the same people, and print what they do not hide."""
+    measured = linkability.measure(people)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(measured)).decode())
+    else:
+        linkability.show(Console(), measured)
 
 
 def _modality(word: str) -> Modality:

@@ -57,6 +57,7 @@ from hil.rig import (
     bench_drift,
     bench_emitter,
     bench_faults,
+    bench_gallery,
     bench_ring,
     bench_search,
     bench_structured_light,
@@ -87,6 +88,7 @@ class Part(str, Enum):
     EMITTER = "emitter"
     DRIFT = "drift"
     CODE = "code"
+    GALLERY = "gallery"
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -146,7 +148,7 @@ def _part(only: Part, console: Console, as_json: bool) -> None:
     of = {
         Part.STRUCTURED_LIGHT: bench_structured_light, Part.RING: bench_ring, Part.FAULTS: bench_faults,
         Part.EMITTER: bench_emitter, Part.DRIFT: bench_drift, Part.SEARCH: bench_search,
-        Part.CODE: bench_code,
+        Part.CODE: bench_code, Part.GALLERY: bench_gallery,
     }[only]  # fmt: skip
     with console.status(f"measuring {only.value}"):
         rows = of.measure()
