@@ -35,6 +35,7 @@ Code = Literal[
     "profile",
     "version_floor",
     "mandate",
+    "velocity",
     # the terminal's own
     "clock",
     "receipt",

@@ -3,6 +3,7 @@
 Rules kept here:
 - `handle` always answers with a signed receipt over the exact bytes it was given, and the answer is final.
 - Judgement, effect and answer are one transaction. A receipt exists only after it is on disk.
+- It keeps nothing between two calls: any number run beside each other on one database, and each gives the same answer.
 - What is refused before its sender is known leaves no trace: strangers cannot fill the store, use up a counter or
   close an intent. Such an answer is signed anew each time and always says the same.
 """
@@ -33,7 +34,7 @@ from firmware.payment.trust import key_id, load_pem
 from hil.backend import verify
 from hil.backend.keys import signer
 from hil.backend.policy import Policy, Registration
-from hil.backend.store import Payment, Store
+from hil.backend.store import Payment, Store, Transaction
 
 INTENT_TTL_S = 120
 MANDATE_TTL_S = 600
@@ -88,7 +89,8 @@ class Backend:
             PaymentError: `topic_identity`, `currency` or `schema`.
         """
         registration, now = self._registered(terminal), self._now()
-        with self._store.transaction():
+
+        def ask(ledger: Transaction) -> tuple[bytes, bytes]:
             intent = Intent(
                 id=secrets.token_bytes(16),
                 issued_at=now,
@@ -101,11 +103,13 @@ class Backend:
                 challenge=secrets.token_bytes(32),
                 assurance=max(assurance, self._policy.assurance, key=ASSURANCE_RANK.__getitem__),
                 payer=payer,
-                counter=self._store.last_counter(terminal),
+                counter=ledger.last_counter(terminal),
             )
             envelope = self._seal(intent)
-            self._store.keep_intent(intent, hashlib.sha256(envelope).digest(), envelope)
-        return intent.id, envelope
+            ledger.keep_intent(intent, hashlib.sha256(envelope).digest(), envelope)
+            return intent.id, envelope
+
+        return self._store.transact(ask)
 
     def issue_mandate(
         self, terminal: str, payer: str, purpose: str, consent_hash: bytes, method: str = "simulated"
@@ -130,8 +134,7 @@ class Backend:
             method=method,
         )
         envelope = self._seal(mandate)
-        with self._store.transaction():
-            self._store.keep_mandate(mandate, envelope)
+        self._store.transact(lambda ledger: ledger.keep_mandate(mandate, envelope))
         return envelope
 
     def issue_guardian_mandate(self, terminal: str, consent_hash: bytes, verifier: str, method: str) -> bytes:
@@ -155,17 +158,20 @@ class Backend:
 
     def state(self, intent: bytes) -> RegisterView:
         """Return how an intent stands: the truth about a payment."""
-        with self._store.transaction():
-            state, code = self._store.intent_state(intent)
-            issued = self._store.issued(intent)
+        (state, code), issued = self._store.transact(
+            lambda ledger: (ledger.intent_state(intent), ledger.issued(intent))
+        )
         if state == "open" and issued is not None and self._now() >= issued.intent.expires_at:
             state = "expired"
         return msgspec.convert({"intent": intent.hex(), "state": state, "code": code}, RegisterView)
 
     def payments(self) -> list[Payment]:
         """Return every effect so far: the ledger."""
-        with self._store.transaction():
-            return self._store.payments()
+        return self._store.transact(lambda ledger: ledger.payments())
+
+    def ready(self) -> bool:
+        """Whether the database is there now."""
+        return self._store.answers()
 
     def handle(self, topic: str, envelope: bytes) -> bytes:
         """Answer what came on a topic of terminal `topic`.
@@ -175,19 +181,29 @@ class Backend:
 
         Returns:
             The signed receipt, already on disk.
+
+        Raises:
+            StoreError: the database is away; nothing was done.
+            PaymentError: `schema`, no terminal can have this name.
         """
         digest = hashlib.sha256(envelope).digest()
-        with self._store.transaction():
-            known = self._store.answer(topic, digest)
-            if known is not None:
-                return known
-            try:
-                message = self._open(topic, envelope)
-            except PaymentError as refusal:
-                return self._receipt(topic, digest, NO_ID, "rejected", refusal.code)
-            outcome, code = self._judge(message, digest)
-            receipt = self._receipt(topic, digest, message.intent, outcome, code)
-            self._store.keep_answer(topic, digest, receipt)
+        try:
+            message = self._open(topic, envelope)
+        except PaymentError as refusal:
+            # it may have been good once: before a key was revoked, say
+            said = self._store.transact(lambda ledger: ledger.answer(topic, digest))
+            return said or self._receipt(topic, digest, NO_ID, "rejected", refusal.code)
+        return self._store.transact(lambda ledger: self._answer(ledger, topic, message, digest))
+
+    def _answer(self, ledger: Transaction, topic: str, message: Authorization | Decline, digest: bytes) -> bytes:
+        ledger.hold_terminal(message.terminal)
+        # only now: another worker may have these bytes too
+        said = ledger.answer(topic, digest)
+        if said is not None:
+            return said
+        outcome, code = self._judge(ledger, message, digest)
+        receipt = self._receipt(topic, digest, message.intent, outcome, code)
+        ledger.keep_answer(topic, digest, receipt)
         return receipt
 
     def _open(self, topic: str, envelope: bytes) -> Authorization | Decline:
@@ -212,33 +228,45 @@ class Backend:
             raise PaymentError("revoked", f"the key of {registration.terminal} is revoked")
         return public
 
-    def _judge(self, message: Authorization | Decline, digest: bytes) -> tuple[Outcome, Code | Literal[""]]:
+    def _judge(
+        self, ledger: Transaction, message: Authorization | Decline, digest: bytes
+    ) -> tuple[Outcome, Code | Literal[""]]:
         """Judge a message whose sender is known, and have its effect."""
-        store, terminal = self._store, message.terminal
+        terminal, now = message.terminal, self._now()
         number = message.id if isinstance(message, Authorization) else None
-        code = verify.replay(message.counter, store.standing(terminal, message.counter, number))
+        code = verify.replay(message.counter, ledger.standing(terminal, message.counter, number))
         if code == "clone_suspected":
-            store.suspend(terminal)
+            ledger.suspend(terminal)
         if code in ("suspended", "clone_suspected", "counter_rollback"):
             return "rejected", code
-        store.advance(terminal, message.counter, digest)
+        ledger.advance(terminal, message.counter, digest)
         if code is not None:
             return "rejected", code
-        issued = store.issued(message.intent)
+        issued = ledger.issued(message.intent, hold=True)
         if isinstance(message, Decline):
             code, outcome, reason = verify.decline(message, issued), "declined", message.reason
         else:
-            store.keep_authorization(message, digest)
-            mandate, terms = store.mandate(message.mandate), (self._terminals[terminal], self._policy, self._now())
-            code, outcome, reason = verify.authorization(message, issued, mandate, *terms), "approved", ""
+            ledger.keep_authorization(message, digest)
+            mandate, terms = ledger.mandate(message.mandate), (self._terminals[terminal], self._policy, now)
+            code = verify.authorization(message, issued, mandate, *terms) or self._velocity(ledger, message, now)
+            outcome, reason = "approved", ""
         if issued is not None and issued.open and issued.intent.terminal == terminal:
-            store.close_intent(message.intent, "rejected" if code else outcome, code or reason)
+            ledger.close_intent(message.intent, "rejected" if code else outcome, code or reason)
         if code is not None:
             return "rejected", code
         if isinstance(message, Authorization):
-            store.pay(message)
+            ledger.pay(message, now)
             return "approved", ""
         return "declined", ""
+
+    def _velocity(self, ledger: Transaction, message: Authorization, now: int) -> Code | None:
+        """Judge the payer's allowance: last, for it holds up everybody else who pays from that account."""
+        for limit in self._policy.velocity:
+            spent = ledger.spent(message.payer, message.currency, now - limit.window_s)
+            code = verify.velocity(message, limit, spent)
+            if code is not None:
+                return code
+        return None
 
     def _registered(self, terminal: str) -> Registration:
         if terminal not in self._terminals:

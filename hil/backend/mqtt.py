@@ -1,15 +1,18 @@
-"""The backend's end of the broker (MQTT 5).
+"""A worker's end of the broker (MQTT 5).
 
 Rules kept here:
+- Workers share one subscription: the broker hands each message to one of them. Which one does not matter.
 - The session lives on at the broker (`clean_start=False` with an expiry), so what came while we were away is kept.
 - A message is acknowledged after its answer is committed and its receipt handed to the socket, in that order. If we
   die in between, the broker or the terminal's outbox sends it again, and the same receipt goes out again.
+- What could not be committed is not acknowledged: the worker leaves the broker, comes back when the database
+  answers, and is given it again.
 - The broker is trusted with delivery only: who speaks is a matter of signatures.
 """
 
 import logging
 import socket
-import sqlite3
+import threading
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5
@@ -20,48 +23,70 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES
 from hil.backend.backend import INTENT_TTL_S, Backend
+from hil.backend.database import StoreError
 
 log = logging.getLogger(__name__)
 
 CLIENT_ID = "tessera-backend"
+SHARED = "$share/tessera-backend"
 SESSION_EXPIRY_S = 7 * 24 * 3600
 KEEPALIVE_S = 15
+# more would only wait here while another worker is idle
+RECEIVE_MAXIMUM = 20
+# an envelope and room for topic and properties
+MAX_PACKET_BYTES = MAX_ENVELOPE_BYTES + 1024
+# between two looks whether the database is back
+RETURN_S = 1.0
 
 
 class BackendLink:
-    """Connects `backend` to the broker in a thread of its own, and again whenever the connection is lost."""
+    """Connects `backend` to the broker in a thread of its own, and again whenever the connection is lost.
 
-    def __init__(self, backend: Backend, broker: LinkConfig) -> None:
-        self._backend, self._broker = backend, broker
-        client = Client(CallbackAPIVersion.VERSION2, CLIENT_ID, protocol=MQTTv5, manual_ack=True)
+    Args:
+        backend: who answers.
+        broker: where the broker is; paths in it absolute.
+        name: the client id; no two workers have the same.
+        judges: take part in the shared subscription; without it intents are sent and nothing is taken.
+    """
+
+    def __init__(self, backend: Backend, broker: LinkConfig, name: str = CLIENT_ID, *, judges: bool = True) -> None:
+        self._backend, self._broker, self._judges = backend, broker, judges
+        self._stopping, self._ready, self._leaving = threading.Event(), threading.Event(), False
+        client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTv5, manual_ack=True)
         if broker.tls is not None:
             client.tls_set(broker.tls.ca, broker.tls.certificate, broker.tls.key)
         client.reconnect_delay_set(1, 2)
         client.on_socket_open = _no_delay
         client.on_connect = self._connected
+        client.on_subscribe = self._subscribed
         client.on_disconnect = self._disconnected
         client.on_message = self._received
         self._client = client
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def connected(self) -> bool:
-        """Whether the broker is there now."""
-        return self._client.is_connected()
+        """Whether the broker is there now, and where it judges, whether its subscription stands."""
+        return self._ready.is_set() and self._thread.is_alive()
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
-        session = _properties(PacketTypes.CONNECT)
-        session.SessionExpiryInterval = SESSION_EXPIRY_S
-        self._client.connect_async(
-            self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=False, properties=session
-        )
-        self._client.loop_start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Disconnect; the session stays at the broker."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._stopping.set()
+        while self._thread.is_alive():
+            # again and again: it may just have begun to connect
+            self._client.disconnect()
+            self._thread.join(0.2)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until its thread has ended, at most so long; returns whether it has."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def send_intent(self, terminal: str, envelope: bytes) -> None:
         """Publish an intent; the broker drops it once it has expired."""
@@ -69,24 +94,56 @@ class BackendLink:
         expiry.MessageExpiryInterval = INTENT_TTL_S
         self._client.publish(f"tessera/v1/{terminal}/intent", envelope, qos=1, properties=expiry)
 
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if self._leaving and not self._backend.ready():
+                self._stopping.wait(RETURN_S)
+                continue
+            self._leaving = False
+            self._connect()
+            self._client.loop_forever(retry_first_connection=True)
+
+    def _connect(self) -> None:
+        session = _properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = SESSION_EXPIRY_S
+        session.ReceiveMaximum = RECEIVE_MAXIMUM
+        session.MaximumPacketSize = MAX_PACKET_BYTES
+        self._client.connect_async(
+            self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=False, properties=session
+        )
+
     def _connected(self, client: Client, _data: None, _flags: ConnectFlags, reason: ReasonCode, *_: object) -> None:
         if reason.is_failure:
             log.warning("broker refused the connection: %s", reason)
             return
         log.info("connected to %s:%d", self._broker.host, self._broker.port)
-        client.subscribe([(f"tessera/v1/+/{kind}", 1) for kind in ("authorization", "decline")])
+        if self._judges:
+            client.subscribe([(f"{SHARED}/tessera/v1/+/{kind}", 1) for kind in ("authorization", "decline")])
+        else:
+            self._ready.set()
+
+    def _subscribed(self, _client: Client, _data: None, _mid: int, reasons: list[ReasonCode], *_: object) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            log.warning("broker refused the subscription: %s", refused[0])
+        else:
+            self._ready.set()
 
     def _disconnected(self, _client: Client, _data: None, _flags: object, reason: ReasonCode, *_: object) -> None:
+        self._ready.clear()
         log.info("disconnected: %s", reason)
 
     def _received(self, client: Client, _data: None, message: MQTTMessage) -> None:
+        if self._leaving:
+            return
         terminal = message.topic.split("/")[2]
         try:
             receipt = self._backend.handle(terminal, bytes(message.payload))
-        except sqlite3.Error as error:
-            # Acknowledged all the same: the terminal sends it again until it is answered, and what is not acknowledged
-            # would fill the broker's window for good.
-            log.error("not answered, the terminal will send it again: %s", error)
+        except StoreError as error:
+            log.error("not answered and not acknowledged, away until the database is back: %s", error)
+            self._leaving = True
+            client.disconnect()
+            return
         except PaymentError as error:
             log.warning("no terminal can be named %r: %s", terminal, error.code)
         else:

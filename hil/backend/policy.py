@@ -11,9 +11,22 @@ import msgspec
 from msgspec import Meta
 
 from firmware.liveness.verdict import GATES
-from firmware.payment.messages import Assurance, Name, Reason, Version
+from firmware.payment.messages import Assurance, Currency, Minor, Name, Reason, Version
 
 HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class Velocity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much one payer may have approved within any `window_s` seconds, at all terminals together.
+
+    Attributes:
+        payments: how many, in whatever currency.
+        amount_minor: by currency, the most in its minor units; a currency that is not named has no such limit.
+    """
+
+    window_s: Annotated[int, Meta(ge=1, le=31 * 24 * 3600)]
+    payments: Annotated[int, Meta(ge=1)]
+    amount_minor: dict[Currency, Minor] = {}
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -25,6 +38,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         gates: names of gates that must have passed.
         match_band: least n of a match threshold at a false match rate of 10^-n.
         firmware: lowest version taken.
+        velocity: limits of one payer, all of which hold; none where none is given.
         policies, thresholds, models: SHA-256 in hex of the files known; empty takes any, in `demo` only.
     """
 
@@ -34,6 +48,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     gates: tuple[Reason, ...] = ()
     match_band: Annotated[int, Meta(ge=1, le=9)]
     firmware: Version
+    velocity: tuple[Velocity, ...] = ()
     policies: tuple[HexDigest, ...] = ()
     thresholds: tuple[HexDigest, ...] = ()
     models: tuple[HexDigest, ...] = ()

@@ -80,7 +80,8 @@ def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
 
     @app.exception_handler(PaymentError)
     def refused(_: Request, error: PaymentError) -> JSONResponse:
-        return JSONResponse({"code": error.code, "detail": error.text}, 400)
+        # `storage`: the database is away, which is no fault of who asked; nothing was done
+        return JSONResponse({"code": error.code, "detail": error.text}, 503 if error.code == "storage" else 400)
 
     @app.get("/health")
     def health() -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""A backend and the terminals it knows, on real SQLite, in one process and on one scripted clock."""
+"""A backend and the terminals it knows, on a real database, in one process and on one scripted clock."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import schema
 from firmware.payment.intent import AcceptedIntent
-from firmware.payment.messages import Mandate, Receipt
+from firmware.payment.messages import Decline, Mandate, Receipt
 from firmware.payment.money import Amount
 from firmware.payment.trust import Trust, key_id
 from hil.backend.backend import Backend
@@ -23,9 +23,13 @@ CONSENT = hashlib.sha256(b"consent").digest()
 
 
 class Shop:
-    """One backend, terminals `till-1` and `till-2`. `time` is the clock of all three, whole seconds since 1970."""
+    """One backend, terminals `till-1` and `till-2`. `time` is the clock of all three, whole seconds since 1970.
 
-    def __init__(self, folder: Path, policy: Policy = DEMO, profile: str = "demo") -> None:
+    `database` is the backend's, by URL; a SQLite file in `folder` where none is given.
+    """
+
+    def __init__(self, folder: Path, policy: Policy = DEMO, profile: str = "demo", database: str | None = None) -> None:
+        self.database = database or str(folder / "backend.db")
         self.time, self.folder, self.policy = START, folder, policy
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.kid = key_id(self.key.public_key())
@@ -44,8 +48,12 @@ class Shop:
 
     def start_backend(self) -> None:
         """Open the backend on its store."""
-        self.store = Store(self.folder / "backend.db")
-        self.backend = Backend(self.store, self.key, self.registrations, self.policy, lambda: self.time)
+        self.store = Store(self.database)
+        self.backend = self.worker(self.store)
+
+    def worker(self, store: Store) -> Backend:
+        """One more backend with the same key, terminals and policy."""
+        return Backend(store, self.key, self.registrations, self.policy, lambda: self.time)
 
     def close(self) -> None:
         """Close every store."""
@@ -89,8 +97,25 @@ class Shop:
 
     def answer(self, envelope: bytes, topic: str = "till-1") -> Receipt:
         """Hand an envelope to the backend; return its verified receipt."""
-        receipt = self.backend.handle(topic, envelope)
+        return self.read(self.backend.handle(topic, envelope))
+
+    def read(self, receipt: bytes) -> Receipt:
+        """Read a receipt, verified."""
         return schema.verify(receipt, Receipt, self.trust.resolve)[1]
+
+    def rivals(self, accepted: AcceptedIntent) -> tuple[bytes, bytes]:
+        """An authorization and a decline of one intent, as only a broken terminal signs both."""
+        authorization = self.till.authorize(accepted, self.mandate, self.time)
+        counter = self.till.read(authorization).counter + 1
+        decline = Decline(
+            intent=accepted.intent.id,
+            intent_hash=accepted.digest,
+            terminal=self.till.name,
+            counter=counter,
+            issued_at=self.time,
+            reason="flat",
+        )
+        return authorization, self.till.sign(decline)
 
     def code(self, envelope: bytes, topic: str = "till-1") -> str:
         """The reject code, or the outcome where there is none."""

@@ -1,48 +1,35 @@
-"""What the backend remembers: SQLite, every answer in one transaction.
+"""What the backend remembers, as statements inside one transaction; the rules of the tables are in `tables`.
 
 Rules kept here:
-- Exactly once is a constraint of the tables: one effect per intent, one body per counter and per authorization id.
 - The answer to a message is stored in the transaction that has its effect, so a resend gets the same bytes.
-- One connection behind one lock: the MQTT thread and the register's threads take turns.
+- Whoever judges a message of a terminal holds that terminal's row, then the intent's: two workers take turns.
+- No state but the database's: a store may die, and as many run beside each other as like.
 """
 
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from firmware.payment import cose, schema
 from firmware.payment.messages import Authorization, Intent, Mandate
-from hil.backend.verify import Issued, Standing
+from hil.backend.database import Database
+from hil.backend.tables import (
+    ANSWERS,
+    AUTHORIZATIONS,
+    COUNTERS,
+    INTENTS,
+    MANDATES,
+    PAYERS,
+    PAYMENTS,
+    TERMINALS,
+)
+from hil.backend.verify import Issued, Spent, Standing
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS terminals (
-    id TEXT PRIMARY KEY, counter INTEGER NOT NULL DEFAULT 0, suspended INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE IF NOT EXISTS intents (
-    id BLOB PRIMARY KEY, digest BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL,
-    state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'approved', 'declined', 'rejected')),
-    code TEXT NOT NULL DEFAULT ''
-) STRICT;
-CREATE TRIGGER IF NOT EXISTS closed_once BEFORE UPDATE ON intents WHEN OLD.state <> 'open'
-    BEGIN SELECT RAISE(ABORT, 'an intent is closed once'); END;
-CREATE TABLE IF NOT EXISTS mandates (id BLOB PRIMARY KEY, envelope BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS counters (
-    terminal TEXT NOT NULL, counter INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (terminal, counter)
-) STRICT;
-CREATE TABLE IF NOT EXISTS authorizations (id BLOB PRIMARY KEY, digest BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS payments (
-    intent BLOB PRIMARY KEY REFERENCES intents (id), authorization BLOB NOT NULL UNIQUE,
-    payer TEXT NOT NULL, amount_minor INTEGER NOT NULL, currency TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS answers (
-    terminal TEXT NOT NULL, digest BLOB NOT NULL, receipt BLOB NOT NULL, PRIMARY KEY (terminal, digest)
-) STRICT;
-"""
+T = TypeVar("T")
 
 
 class Payment(msgspec.Struct, frozen=True):
@@ -56,110 +43,135 @@ class Payment(msgspec.Struct, frozen=True):
 
 
 class Store:
-    """Read and write only inside `transaction`."""
+    """A database with the backend's tables. Raises StoreError where it cannot be opened."""
 
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(SCHEMA)
+    def __init__(self, database: str | Path) -> None:
+        self._database = Database(str(database))
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        """Close it."""
+        self._database.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing, on disk when it returns."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+    def transact(self, work: "Callable[[Transaction], T]") -> T:
+        """Do `work` all or nothing, on disk when it returns; it may be called again. Raises StoreError."""
+        return self._database.transact(lambda connection: work(Transaction(connection)))
+
+    def answers(self) -> bool:
+        """Whether the database is there now."""
+        return self._database.answers()
+
+
+class Transaction:
+    """What may be read and written in one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
 
     def answer(self, terminal: str, digest: bytes) -> bytes | None:
         """Return the receipt these bytes were given before."""
-        found = self._one("SELECT receipt FROM answers WHERE terminal = ? AND digest = ?", terminal, digest)
-        return None if found is None else bytes(found[0])
+        row = self._one(select(ANSWERS.c.receipt).where(ANSWERS.c.terminal == terminal, ANSWERS.c.digest == digest))
+        return None if row is None else bytes(row[0])
 
     def keep_answer(self, terminal: str, digest: bytes, receipt: bytes) -> None:
         """Remember the receipt of these bytes."""
-        self._db.execute("INSERT INTO answers VALUES (?, ?, ?)", (terminal, digest, receipt))
+        self._db.execute(insert(ANSWERS).values(terminal=terminal, digest=digest, receipt=receipt))
+
+    def hold_terminal(self, terminal: str) -> None:
+        """Wait until no other worker judges a message of this terminal; from then on none does but this one."""
+        self._hold(TERMINALS, terminal)
 
     def standing(self, terminal: str, counter: int, authorization: bytes | None) -> Standing:
         """Return what is known of a terminal, a counter and an authorization's id."""
-        row = self._one("SELECT suspended, counter FROM terminals WHERE id = ?", terminal) or (0, 0)
-        seen = self._one("SELECT 1 FROM counters WHERE terminal = ? AND counter = ?", terminal, counter)
-        used = self._one("SELECT 1 FROM authorizations WHERE id = ?", authorization)
-        return Standing(bool(row[0]), row[1], seen is not None, used is not None)
+        row = self._one(select(TERMINALS.c.suspended, TERMINALS.c.counter).where(TERMINALS.c.id == terminal)) or (0, 0)
+        of_counter = select(COUNTERS.c.counter).where(COUNTERS.c.terminal == terminal, COUNTERS.c.counter == counter)
+        of_id = select(AUTHORIZATIONS.c.id).where(AUTHORIZATIONS.c.id == authorization)
+        return Standing(bool(row[0]), row[1], self._one(of_counter) is not None, self._one(of_id) is not None)
 
     def advance(self, terminal: str, counter: int, digest: bytes) -> None:
         """Note a counter above all before it."""
-        self._db.execute("INSERT INTO counters VALUES (?, ?, ?)", (terminal, counter, digest))
-        self._db.execute(
-            "INSERT INTO terminals (id, counter) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET counter = ?2",
-            (terminal, counter),
-        )
+        self._db.execute(insert(COUNTERS).values(terminal=terminal, counter=counter, digest=digest))
+        self._db.execute(update(TERMINALS).where(TERMINALS.c.id == terminal).values(counter=counter))
 
     def suspend(self, terminal: str) -> None:
         """Take nothing more from this terminal."""
-        self._db.execute("UPDATE terminals SET suspended = 1 WHERE id = ?", (terminal,))
+        self._db.execute(update(TERMINALS).where(TERMINALS.c.id == terminal).values(suspended=1))
 
     def last_counter(self, terminal: str) -> int:
         """Return the highest counter seen, 0 for none."""
-        found = self._one("SELECT counter FROM terminals WHERE id = ?", terminal)
-        return 0 if found is None else int(found[0])
+        row = self._one(select(TERMINALS.c.counter).where(TERMINALS.c.id == terminal))
+        return 0 if row is None else int(row[0])
 
     def keep_intent(self, intent: Intent, digest: bytes, envelope: bytes) -> None:
         """Remember an intent as open."""
-        self._db.execute("INSERT INTO intents (id, digest, envelope) VALUES (?, ?, ?)", (intent.id, digest, envelope))
+        self._db.execute(insert(INTENTS).values(id=intent.id, digest=digest, envelope=envelope))
 
-    def issued(self, intent: bytes) -> Issued | None:
-        """Return an intent of ours."""
-        found = self._one("SELECT envelope, digest, state FROM intents WHERE id = ?", intent)
-        return None if found is None else Issued(_payload(found[0], Intent), found[1], found[2] == "open")
+    def issued(self, intent: bytes, *, hold: bool = False) -> Issued | None:
+        """Return an intent of ours; with `hold` nobody else closes it before this transaction ends."""
+        query = select(INTENTS.c.envelope, INTENTS.c.digest, INTENTS.c.state).where(INTENTS.c.id == intent)
+        row = self._one(query.with_for_update() if hold else query)
+        return None if row is None else Issued(_payload(row[0], Intent), bytes(row[1]), row[2] == "open")
 
     def intent_state(self, intent: bytes) -> tuple[str, str]:
         """Return (state, code) of an intent of ours: code is why it was rejected or declined."""
-        found = self._one("SELECT state, code FROM intents WHERE id = ?", intent)
-        return ("unknown", "") if found is None else (str(found[0]), str(found[1]))
+        row = self._one(select(INTENTS.c.state, INTENTS.c.code).where(INTENTS.c.id == intent))
+        return ("unknown", "") if row is None else (str(row[0]), str(row[1]))
 
     def close_intent(self, intent: bytes, state: str, code: str) -> None:
         """Close an open intent, once."""
-        self._db.execute("UPDATE intents SET state = ?, code = ? WHERE id = ?", (state, code, intent))
+        self._db.execute(update(INTENTS).where(INTENTS.c.id == intent).values(state=state, code=code))
 
     def keep_authorization(self, message: Authorization, digest: bytes) -> None:
         """Note the id of an authorization that is no replay."""
-        self._db.execute("INSERT INTO authorizations VALUES (?, ?)", (message.id, digest))
+        self._db.execute(insert(AUTHORIZATIONS).values(id=message.id, digest=digest))
 
-    def pay(self, message: Authorization) -> None:
-        """Have the effect. The table refuses a second one for the same intent."""
-        row = (message.intent, message.id, message.payer, message.amount_minor, message.currency)
-        self._db.execute("INSERT INTO payments VALUES (?, ?, ?, ?, ?)", row)
+    def pay(self, message: Authorization, now: int) -> None:
+        """Have the effect at `now`, in seconds. The table refuses a second one for the same intent."""
+        self._db.execute(
+            insert(PAYMENTS).values(
+                intent=message.intent,
+                authorization=message.id,
+                payer=message.payer,
+                amount_minor=message.amount_minor,
+                currency=message.currency,
+                approved_at=now,
+            )
+        )
+
+    def spent(self, payer: str, currency: str, since: int) -> Spent:
+        """What this payer paid after `since`, in seconds; nobody else adds to it before this transaction ends."""
+        self._hold(PAYERS, payer)
+        recent = [PAYMENTS.c.payer == payer, PAYMENTS.c.approved_at > since]
+        times = self._one(select(func.count()).where(*recent))
+        minor = self._one(select(func.sum(PAYMENTS.c.amount_minor)).where(*recent, PAYMENTS.c.currency == currency))
+        assert times is not None
+        assert minor is not None
+        return Spent(int(times[0]), int(minor[0] or 0))
 
     def payments(self) -> list[Payment]:
-        """Return every effect."""
-        return [Payment(*row) for row in self._db.execute("SELECT * FROM payments ORDER BY rowid")]
+        """Return every effect, oldest first."""
+        columns = [PAYMENTS.c[name] for name in Payment.__struct_fields__]
+        rows = self._db.execute(select(*columns).order_by(PAYMENTS.c.approved_at, PAYMENTS.c.intent))
+        return [Payment(bytes(row[0]), bytes(row[1]), *row[2:]) for row in rows]
 
     def keep_mandate(self, mandate: Mandate, envelope: bytes) -> None:
         """Remember a mandate."""
-        self._db.execute("INSERT INTO mandates VALUES (?, ?)", (mandate.id, envelope))
+        self._db.execute(insert(MANDATES).values(id=mandate.id, envelope=envelope))
 
     def mandate(self, mandate: bytes) -> Mandate | None:
         """Return a mandate of ours."""
-        found = self._one("SELECT envelope FROM mandates WHERE id = ?", mandate)
-        return None if found is None else _payload(found[0], Mandate)
+        row = self._one(select(MANDATES.c.envelope).where(MANDATES.c.id == mandate))
+        return None if row is None else _payload(row[0], Mandate)
 
-    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
-        return found
+    def _one(self, query: Select[Any]) -> Any:
+        return self._db.execute(query).first()
+
+    def _hold(self, table: Any, name: str) -> None:
+        """Lock the row of `name` in `table`, made where there is none."""
+        upsert = postgresql.insert if self._db.dialect.name == "postgresql" else sqlite.insert
+        self._db.execute(upsert(table).values(id=name).on_conflict_do_nothing())
+        self._db.execute(select(table.c.id).where(table.c.id == name).with_for_update())
 
 
 def _payload(envelope: bytes, kind: type[schema.M]) -> schema.M:
     """Read an envelope of our own making, which the store kept."""
-    return schema.decode(cose.peek(envelope), kind)
+    return schema.decode(cose.peek(bytes(envelope)), kind)

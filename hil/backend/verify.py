@@ -15,7 +15,7 @@ from firmware.payment.authorize import AUTHORIZATION_TTL_S, display_hash, displa
 from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import Code
 from firmware.payment.messages import ASSURANCE_RANK, Authorization, Decline, Intent, Mandate
-from hil.backend.policy import Policy, Registration
+from hil.backend.policy import Policy, Registration, Velocity
 
 Checks = Iterable[tuple[Code, bool]]
 
@@ -42,6 +42,13 @@ class Issued(msgspec.Struct, frozen=True):
     intent: Intent
     digest: bytes
     open: bool
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What a payer paid within a window: how often, and how much in minor units of one currency."""
+
+    payments: int
+    amount_minor: int
 
 
 def sender(message: Authorization | Decline, topic: str, signer: Registration) -> Code | None:
@@ -87,6 +94,17 @@ def authorization(
         or _first(_times(message, issued.intent, now))
         or _first(_evidence(message, issued.intent, mandate, policy))
         or _first(_software(message, registration, policy))
+    )
+
+
+def velocity(message: Authorization, limit: Velocity, spent: Spent) -> Code | None:
+    """Judge whether the payer may pay this too; `spent` is of the limit's window."""
+    most_minor = limit.amount_minor.get(message.currency)
+    return _first(
+        [
+            ("velocity", spent.payments >= limit.payments),
+            ("velocity", most_minor is not None and spent.amount_minor + message.amount_minor > most_minor),
+        ]
     )
 
 

@@ -1,0 +1,133 @@
+"""A database by URL: SQLite on one machine, PostgreSQL for many workers. The same statements run on both.
+
+Rules kept here:
+- What a transaction wrote is on disk when it returns (`synchronous=FULL`; PostgreSQL's default).
+- One writer at a time on SQLite; on PostgreSQL each statement sees what is committed, and rows are locked in one
+  order everywhere: terminal, intent, payer.
+- A transaction that another worker's got in the way of is run again from its start. So is one whose commit was
+  cut off: whatever it did, its first statement then finds the answer.
+- The tables are brought up to date by whoever comes first, under a lock; a database of a newer version is refused.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+
+from firmware.payment.errors import PaymentError
+
+T = TypeVar("T")
+ATTEMPTS = 5
+BUSY_S = 5.0
+HEAD = "0002"
+FIRST = "0001"
+_MIGRATING = 0x7E55E7A  # the name of PostgreSQL's lock: any number, the same for all workers
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+class StoreError(PaymentError):
+    """The database cannot be used now; nothing was half-done. Its code is `storage`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("storage", text)
+
+
+class Database:
+    """An open database, its tables up to date.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://...`; a path is a SQLite file.
+
+    Raises:
+        StoreError: no such kind of database, it does not answer, or it is of a newer version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self.kind = self._engine.dialect.name
+        self.transact(_migrate)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def answers(self) -> bool:
+        """Whether it is there now."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(text("SELECT 1"))
+        except OperationalError:
+            return False
+        return True
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in one transaction, all or nothing; it may be called again from its start.
+
+        Raises:
+            StoreError: the database is away, or `ATTEMPTS` transactions in a row were in its way.
+        """
+        failed: DBAPIError | None = None
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, 0.02) * 2**attempt)  # noqa: S311, only to step aside
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except (IntegrityError, OperationalError) as error:
+                failed = error
+        raise StoreError(f"{self._engine.url!r}: {failed}") from failed
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url) if "://" in url else URL.create("sqlite", database=url)
+    except ArgumentError as error:
+        raise StoreError("the database's URL cannot be read; sqlite:///FILE or postgresql://...") from error
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if kind == "postgresql":
+        # asked before use: a connection may have died with the server
+        driver = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(driver, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    raise StoreError(f"{kind}: not a kind of database that is known; sqlite or postgresql")
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # None: the driver begins no transaction by itself
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _MIGRATING})
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision == HEAD:
+        return
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    if revision is None and inspect(connection).has_table("payments"):
+        # made before tables had a version
+        command.stamp(config, FIRST)
+    try:
+        command.upgrade(config, HEAD)
+    except CommandError as error:
+        raise StoreError(f"the tables are of version {revision}, newer than this program's {HEAD}") from error

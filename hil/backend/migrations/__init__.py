@@ -1,0 +1,1 @@
+"""What the backend's tables went through, oldest first. A revision that was released is never changed."""

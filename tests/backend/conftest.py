@@ -1,0 +1,30 @@
+"""The databases the backend's tests run on: SQLite always, and PostgreSQL for real in a cluster of its own."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hil.backend.cluster import Cluster, cluster, programs
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A running cluster, shared by the tests of this session: ask it for a database."""
+    if programs() is None:
+        reason = "PostgreSQL is not installed: apt-get install postgresql"
+        if os.environ.get("TESSERA_STRICT") == "1":
+            pytest.fail(f"{reason} (TESSERA_STRICT=1: nothing is skipped)", pytrace=False)
+        pytest.skip(reason)
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, on each kind."""
+    if request.param == "sqlite":
+        return str(tmp_path / "backend.db")
+    create: Callable[[], str] = request.getfixturevalue("postgresql").create
+    return create()
