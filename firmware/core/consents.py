@@ -89,13 +89,14 @@ def check_papers(parts: Parts, consent: bytes, mandate: bytes, guardian: bytes) 
     return papers
 
 
-def check_renewed(parts: Parts, consent: bytes, guardian: bytes) -> ConsentRecord:
-    """Check a consent record that is to take the place of another. Raises as `check_papers`."""
+def check_renewed(parts: Parts, consent: bytes, guardian: bytes) -> tuple[ConsentRecord, tuple[bytes, ...]]:
+    """Check a consent record that is to take the place of another; returns it, and what it uses up.
+
+    Raises ConsentError, PaymentError.
+    """
     record = _recorded(parts, consent)
-    used = check_guardian(parts, consent, record, guardian)
-    if used is not None and parts.gallery.mandate_used(used):
-        raise GalleryError("mandate", "This guardian's mandate was used before; ask for a new one.")
-    return record
+    mandate = check_guardian(parts, consent, record, guardian)
+    return record, (consent_hash(consent),) if mandate is None else (consent_hash(consent), mandate)
 
 
 def check_guardian(parts: Parts, consent: bytes, record: ConsentRecord, envelope: bytes) -> bytes | None:

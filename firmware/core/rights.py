@@ -82,7 +82,7 @@ class Rights:
         """Put a new consent record in the place of somebody's. Raises as `withdraw`, and PaymentError."""
         self._at_rest()
         enrolled, parts = self._enrolled(person), self._parts
-        record = check_renewed(parts, consent, guardian)
+        record, used = check_renewed(parts, consent, guardian)
         check_renewal(read_consent(enrolled.consent, parts.identities.keys), record)
         them = enrolled.audit_key
         parts.journal.must(
@@ -91,7 +91,12 @@ class Rights:
             )
         )
         parts.gallery.renew(
-            person, consent=consent, purposes=record.purposes, retain_until=record.retain_until, now=parts.clock.now()
+            person,
+            consent=consent,
+            purposes=record.purposes,
+            retain_until=record.retain_until,
+            now=parts.clock.now(),
+            used=used,
         )
 
     def dispute(self, person: str, by: str) -> int:

@@ -203,6 +203,26 @@ def pay(
     return Visit(intent, last.why or last.reason, last.reason, last.text, register, events)
 
 
+def pay_moving(
+    site: Site,
+    stage: Stage,
+    payer: str,
+    amount: str,
+    currency: str = "EUR",
+    on_event: OnEvent = _ignore,
+    once_more: Callable[[], None] = lambda: None,
+) -> Visit:
+    """Pay where the register asks for motion; who was not seen to move tries `once_more`, as people do.
+
+    On a busy machine frames come so slowly that a movement falls between them. Raises as `pay`.
+    """
+    first = pay(site, stage, payer, amount, currency, on_event, "dynamic")
+    if first.reason != "no_answer":
+        return first
+    once_more()
+    return pay(site, stage, payer, amount, currency, on_event, "dynamic")
+
+
 def fingerprint(visit: Visit) -> dict[str, object]:
     """The visit as it stands in a summary: the terminal's and the register's words, and the last values seen."""
     values = next((event.values for event in reversed(visit.events) if event.values), {})

@@ -32,7 +32,7 @@ from firmware.runtime.ipc import IpcError
 from firmware.runtime.messages import Erase, Event, Subscribe
 from hil.people.living import PROMPT_KINDS
 from hil.rig.contact_sheet import Panel, draw
-from hil.rig.customer import TURNS, Visit, enrol, fingerprint, form_of, hear, obliging, pay
+from hil.rig.customer import TURNS, Visit, enrol, fingerprint, form_of, hear, obliging, pay, pay_moving
 from hil.rig.site import STAFF, Site, SiteError
 from hil.sensor.stage import Alive, Stage
 
@@ -163,7 +163,10 @@ class _Story:
         )
         if scene.assurance == "dynamic":
             self.console.print("  the register asks for assurance dynamic: evidence of motion that nothing rigid gives")
-        visit = pay(self.site, scene.stage, PAYER, AMOUNT, CURRENCY, self._watch, scene.assurance)
+        if scene.assurance == "dynamic" and scene.stage.artefact is None:
+            visit = pay_moving(self.site, scene.stage, PAYER, AMOUNT, CURRENCY, self._watch, self._once_more)
+        else:
+            visit = pay(self.site, scene.stage, PAYER, AMOUNT, CURRENCY, self._watch, scene.assurance)
         good = (visit.reason, visit.register) in scene.ends
         expected = " or ".join(reason for reason, _ in scene.ends)
         mark = "[green]as it must[/green]" if good else f"[red]expected {expected}[/red]"
@@ -186,6 +189,9 @@ class _Story:
         self._note(
             "withdrawal", "erased", "erased" if good else "wrong receipt", good, {"receipt": erased.receipt.hex()}
         )
+
+    def _once_more(self) -> None:
+        self.console.print("  no movement was seen, frames come slowly here; the customer tries once more")
 
     def _watch(self, event: Event) -> None:
         if event.stage == "evidence":

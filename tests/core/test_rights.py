@@ -258,3 +258,14 @@ def test_export_of_a_long_life_fits_and_holds_the_newest(office: Office) -> None
 
 def export(office: Office, person: str) -> bytes:
     return asyncio.run(office.rights.export(person, "op"))
+
+
+def test_paper_of_a_renewal_is_used_once(office: Office) -> None:
+    """Attack: after a withdrawal, put the consent that was withdrawn in the place of what is left."""
+    person = office.enrol(office.papers(("payment", "door")))
+    office.now += 60
+    anew = office.consent(purposes=("payment", "door"))
+    office.rights.renew(person, anew, b"", "op")
+    assert refusal(lambda: office.rights.renew(person, anew, b"", "op")) in ("mandate", "consent_other")
+    mandate = office.mandate(anew, "payer-bob")
+    assert refusal(lambda: check_papers(office.parts, anew, mandate, b"")) == "mandate"

@@ -82,11 +82,11 @@ def test_enrolment_under_a_mandate_for_another_consent_is_refused(site: Site) ->
 
 def test_mandate_enrols_only_once_even_after_erasure(site: Site) -> None:
     papers = papers_for(site, "payer-twice")
-    person = enrol(site, Person(90_005), "payer-twice", papers=papers)
+    person = enrol(site, Person(90_006), "payer-twice", papers=papers)
     with site.control() as core:
         ask(core, Erase(person=person), timeout_s=5)
     with pytest.raises(TerminalError, match="mandate"):
-        enrol(site, Person(90_005), "payer-twice", papers=papers)
+        enrol(site, Person(90_006), "payer-twice", papers=papers)
 
 
 def test_erasing_nobody_is_refused(site: Site) -> None:
@@ -189,7 +189,7 @@ def test_list_of_people_is_metadata_only(site: Site) -> None:
         page = ask(core, ListPeople(), timeout_s=5)
     assert page.total == 1
     assert msgspec.to_builtins(page.people[0]).keys() == {
-        "type", "person", "purpose", "enrolled_at", "retain_until", "payer", "tries",
+        "type", "person", "purposes", "enrolled_at", "retain_until", "payer", "tries", "asked", "disputes",
     }  # fmt: skip
 
 
