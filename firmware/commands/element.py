@@ -2,7 +2,7 @@
 
 These open the element themselves, so the terminal must not be running: an element has one owner.
 The exchange of keys in force goes through the running terminal instead, which writes it into its audit log:
-`tessera rotate`.
+`tessera upkeep rotate identity`.
 """
 
 from contextlib import closing
