@@ -1,14 +1,10 @@
 """A TPM as secure element, against a real software TPM: what it keeps, what it ends for ever, what it says."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("tpm2_pytss")
-
 from tpm2_pytss import (
     ESYS_TR,
     TPM2_ALG,
@@ -36,7 +32,6 @@ from tests.secure_element.swtpm import Shelf
 from tests.secure_element.tpm_device import Device, bench, options_of, provisioned, shelf
 
 __all__ = ["bench", "provisioned", "shelf"]
-pytestmark = pytest.mark.skipif(shutil.which("swtpm") is None, reason="needs swtpm (Debian package swtpm)")
 
 
 class TestContract(SecureElementContract):

@@ -1,7 +1,6 @@
 """A TPM's owner that dies at any instant: `kill -9`, a power cut. The element is whole, the old or the new."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("tpm2_pytss")
 
 from drivers.secure_element.interface import EpochEndedError
 from drivers.secure_element.tpm import TpmSecureElement, provision
@@ -24,7 +21,6 @@ from tests.secure_element.swtpm import Shelf, Swtpm
 from tests.secure_element.tpm_device import Device, bench, options_of, provisioned, shelf
 
 __all__ = ["bench", "provisioned", "shelf"]
-pytestmark = pytest.mark.skipif(shutil.which("swtpm") is None, reason="needs swtpm (Debian package swtpm)")
 
 
 LASTING = frozenset({"evict_control", "nv_define_space", "nv_increment", "nv_write"})

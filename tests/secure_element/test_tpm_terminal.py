@@ -9,8 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-pytest.importorskip("tpm2_pytss")
-
 from firmware.core.stand import Stand
 from firmware.core.terminal import Terminal
 from firmware.payment.outbox import BATCH, Outbox
@@ -18,7 +16,6 @@ from hil.backend.shop import Shop
 from tests.secure_element.tpm_device import Device, bench, provisioned, shelf
 
 __all__ = ["bench", "provisioned", "shelf"]
-pytestmark = pytest.mark.skipif(shutil.which("swtpm") is None, reason="needs swtpm (Debian package swtpm)")
 
 
 @pytest.fixture

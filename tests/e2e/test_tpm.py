@@ -1,0 +1,68 @@
+"""A whole terminal on a TPM in software: Ada enrols and pays; the TPM is pulled out, and put back."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from drivers.secure_element.tpm import provision
+from firmware.core.client import ask
+from firmware.core.errors import TerminalError
+from firmware.runtime.messages import Erase
+from hil.backend.keys import registration, save_registrations
+from hil.rig.customer import enrol, pay
+from hil.rig.site import MERCHANT, TERMINAL, Site
+from hil.sensor.stage import Person, Stage
+from tests.secure_element.swtpm import Swtpm, swtpms
+from tests.secure_element.tpm_device import options_of
+
+pytestmark = pytest.mark.long
+ADA, PAYER = Person(90_010), "payer-tpm"
+OUT = "out of service: "
+
+
+@pytest.fixture
+def tpm() -> Iterator[Swtpm]:
+    with swtpms() as shelf:
+        yield shelf.take()
+
+
+@pytest.fixture
+def site(tmp_path: Path, models_dir: Path, tpm: Swtpm) -> Iterator[Site]:
+    """A site whose terminal was given a TPM in the place of its key file."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Site, "start_terminal", lambda _: None)
+            site = stack.enter_context(Site.make(tmp_path))
+        site.stop_backend()
+        options = options_of(tpm.tcti, tmp_path / "tpm-folder")
+        with closing(provision(options)) as element:
+            known = registration(TERMINAL, MERCHANT, "rig", element.public_key)
+        save_registrations(tmp_path / "terminals.json", [known])
+        table = "".join(f'{name} = "{value}"\n' for name, value in options.items())
+        text = re.sub(r"(?m)^\[secure_element\]\n.*\n.*\n", "", site.config_path.read_text())
+        site.config_path.write_text(f'{text}[secure_element]\nbackend = "tpm"\n[secure_element.options]\n{table}')
+        site.start_backend()
+        site.start_terminal()
+        yield site
+
+
+def test_a_terminal_whose_tpm_is_pulled_out_serves_nobody_until_it_is_back(site: Site, tpm: Swtpm) -> None:
+    person = enrol(site, ADA, PAYER)
+    assert pay(site, Stage(subject=ADA), PAYER, "12.50").reason == "approved"
+    tpm.kill()
+    site.wait_for("the terminal's word", lambda: site.status().session.startswith(OUT), 10)
+    assert "the TPM answers no more" in site.status().session
+    site.wait_for("the camera at rest", lambda: site.status().shown == "", 5)
+    refused = site.request("2.00", "EUR", PAYER)
+    with site.control() as core, pytest.raises(TerminalError):
+        ask(core, Erase(person=person), timeout_s=10)
+    assert site.status().outbox_waiting == 0, "nothing was signed"
+    assert site.state(refused)[0] == "open"
+    assert (site.folder / "terminal.log").read_text().count(OUT) == 1
+    site.stop_terminal()
+    tpm.reset()
+    site.start_terminal()
+    assert site.status().people == 1
