@@ -8,10 +8,12 @@ import pytest
 from drivers.secure_element.interface import Capability, SecureElement
 from drivers.secure_element.software import SoftwareSecureElement, create
 from firmware.audit import frames
-from firmware.audit.log import CHECKPOINT_EVERY
+from firmware.audit.events import KINDS, SegmentsDropped
+from firmware.audit.log import CHECKPOINT_EVERY, Audit
 from firmware.audit.verify import Report, read_checkpoint, verify
+from firmware.payment import schema
 from firmware.payment.errors import PaymentError
-from tests.audit.whole import died, filled, last_segment, mended, pieces, refusal, started
+from tests.audit.whole import clock, died, filled, last_segment, mended, pieces, refusal, started
 
 Attack = Callable[[list[bytes]], list[bytes]]
 VICTIM = 30
@@ -108,6 +110,58 @@ def test_checkpoints_cannot_be_left_out(folder: Path, element: SecureElement) ->
     assert {fault.kind for fault in report.faults} == {"unsigned"}
 
 
+def test_checkpoints_after_the_first_cannot_be_left_out_either(folder: Path, element: SecureElement) -> None:
+    report = attacked(folder, element, lambda records: mended([*records[:2], *no_checkpoints(records[2:])]))
+    assert kinds(report) == {("unsigned", 2 + CHECKPOINT_EVERY + 1)}
+
+
+def test_last_record_that_was_altered_is_no_unfinished_one(folder: Path, element: SecureElement) -> None:
+    filled(folder, element, 3)
+    path = last_segment(folder)
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    assert kinds(check(folder, element)) == {("altered", 7)}
+
+
+def test_dropping_the_oldest_segment_cannot_be_forged(
+    folder: Path, element: SecureElement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "SEGMENT_BYTES", 4096)
+    filled(folder, element)
+    first, second, *_ = (path for _, path in frames.segments(folder))
+    begins = next(frames.scan(second.read_bytes()))[0].sequence
+    first.unlink()
+    ((last, _),) = frames.scan(pieces(last_segment(folder))[-1])
+    told = schema.encode(SegmentsDropped(first=begins))
+    forged, _ = frames.pack(last.sequence + 1, last.digest, last.at, KINDS.index(SegmentsDropped), told)
+    with last_segment(folder).open("ab") as file:
+        file.write(forged)
+    assert kinds(check(folder, element)) == {("removed", 1)}
+
+
+def test_more_taken_away_than_was_said_to_be_dropped_is_found(
+    folder: Path, element: SecureElement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "SEGMENT_BYTES", 4096)
+    filled(folder, element, 150)
+    with started(folder, element) as audit:
+        kept = next(frames.scan(frames.segments(folder)[1][1].read_bytes()))[0]
+        assert audit.drop_before(kept.at) == 1
+    assert check(folder, element).good
+    frames.segments(folder)[0][1].unlink()
+    assert kinds(check(folder, element)) == {("removed", 1)}
+
+
+def test_terminal_that_was_given_another_name_is_noted(folder: Path, element: SecureElement) -> None:
+    filled(folder, element, 1)
+    with Audit(folder, element, "till-2", clock) as audit:
+        audit.started(firmware="0.1.0", configuration=bytes(32), models=bytes(32))
+    report = check(folder, element)
+    assert (report.good, report.terminal) == (True, "till-2")
+    assert "signed as till-2, before as till-1" in report.notes[0]
+
+
 def test_short_log_without_a_checkpoint_is_not_believed(folder: Path, element: SecureElement) -> None:
     report = attacked(folder, element, lambda records: mended(no_checkpoints(records)[:5]))
     assert kinds(report) == {("unsigned", 5)}
@@ -194,6 +248,15 @@ def test_hardware_counter_that_moved_unseen_is_told(folder: Path, counting: Coun
     report = verify(folder, [counting.public_key], counter=9)
     assert report.good
     assert "from 4 to 9" in report.notes[0]
+
+
+def test_checkpoint_is_new_where_only_the_hardware_counter_moved(folder: Path, counting: Counting) -> None:
+    with started(folder, counting) as audit:
+        first = audit.checkpoint()
+        assert audit.checkpoint() == first
+        counting.ticks += 1
+        assert audit.checkpoint() != first
+    assert verify(folder, [counting.public_key], counter=1).good
 
 
 def test_hardware_counter_that_went_back_is_another_element(folder: Path, counting: Counting) -> None:
