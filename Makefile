@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TFLITE_TESTS := tests/npu $(addprefix tests/vision/test_,known_answers.py align.py detect.py match.py)
 
-.PHONY: demo test test-tflite check long soak evidence-recognition evidence-liveness evidence-dynamic setup setup-dev clean
+.PHONY: demo test test-tflite check long soak vectors oracle evidence-recognition evidence-liveness evidence-dynamic setup setup-dev clean
 
 demo: setup
 	$(BIN)/tessera demo $(ARGS)
@@ -28,6 +28,15 @@ long: setup-dev
 soak: setup-dev
 	$(BIN)/pytest -m soak $(ARGS)
 
+# the test vectors of docs/protocol.md, from published test keys: the same bytes each time
+vectors: setup-dev
+	$(BIN)/python -m hil.backend.vectors docs/protocol-vectors.json
+
+# the test vectors, judged by other people's code in an environment of its own, and by node where it is installed
+oracle:
+	tools/oracle-env python tests/oracle/vectors_by_cwt.py
+	@if command -v node >/dev/null; then node tests/oracle/vectors_by_node.mjs; else echo "node is not installed: left out"; fi
+
 # the error rates of docs/recognition-evidence.md; hours from nothing, a minute for a new network; goes on where it stopped
 evidence-recognition: setup-dev
 	nice -n 10 $(BIN)/python -m hil.evaluate.evidence $(ARGS)
@@ -47,4 +56,4 @@ setup-dev:
 	@tools/setup dev
 
 clean:
-	rm -rf $(VENV) .venv-tflite .venv-train run models/weights/built
+	rm -rf $(VENV) .venv-tflite .venv-oracle .venv-train run models/weights/built
