@@ -29,7 +29,7 @@ from drivers.secure_element.interface import SecureElement, SecureElementError
 from firmware.gallery import opening
 from firmware.gallery.epochs import Wrapping
 from firmware.gallery.errors import GalleryError
-from firmware.gallery.held import DAY_S, Enrolled, Held
+from firmware.gallery.held import DAY_S, MAX_PEOPLE, Enrolled, Held
 from firmware.gallery.memory import MemoryLockError, SecretRows
 from firmware.gallery.people import Seeds, insert, write_templates
 from firmware.gallery.sealed import DTYPE, KEY_BYTES, DamagedError, Record, Vault
@@ -37,8 +37,6 @@ from firmware.gallery.store import Store
 from firmware.vision.templates import Templates, checked
 
 __all__ = ["DAY_S", "MAX_PEOPLE", "Enrolled", "Gallery", "GalleryError"]
-
-MAX_PEOPLE = 100_000  # from there on China's 2025 Measures, Art. 15, ask for a filing; one terminal stays below
 
 Change = Callable[[sqlite3.Connection, Wrapping, Seeds], None]
 Announce = Callable[[Enrolled], None]
@@ -243,8 +241,8 @@ class Gallery:
 
     def erase_all(self, people: Iterable[str], make_receipt: Callable[[Enrolled], bytes]) -> list[bytes]:
         """Erase several in one epoch. Returns and raises as `erase`."""
-        receipts, leaving = dict[str, bytes](), dict[str, Held]()
-        for person in people:
+        asked, receipts, leaving = list(people), dict[str, bytes](), dict[str, Held]()
+        for person in asked:
             if (receipt := self.erased(person)) is not None:
                 receipts[person] = receipt
             else:
@@ -262,7 +260,7 @@ class Gallery:
                 del self._by_payer[held.record.payer], self._by_person[held.person]
                 self._cells.give_back(held.row)
         self.finish()
-        return list(receipts.values())
+        return [receipts[person] for person in asked]
 
     def rotate_sealing(self) -> int:
         """Wrap everybody anew under a new sealing key, and end the old one. Returns the epoch. Raises as `erase`."""
@@ -296,7 +294,7 @@ class Gallery:
         try:
             self._element.end_epochs_before(self._epoch)
         except SecureElementError as error:
-            text = f"It is gone from here, but the secure element still holds the old key: {error}; ask again."
+            text = f"The change is made, but the secure element still holds the key before it: {error}; ask again."
             raise GalleryError("gallery_epoch", text) from error
         self._store.empty_log()
         self._owed = False
@@ -392,6 +390,7 @@ class Gallery:
         old, new = self._wrapping(), Wrapping.new(self._element, epoch)
         leaving = set(without)
         staying = [held for held in self._by_person.values() if held.person not in leaving]
+        self._owed = True  # also where the disk fails: what it took of the commit must leave the log before another try
         with (
             opening.reading(self._path),
             Seeds.opened(self._store, old) as seeds,
@@ -402,7 +401,7 @@ class Gallery:
             db.executemany("UPDATE keys SET wrapped = ? WHERE id = ?", self._wrapped(staying, new))
             db.execute("DELETE FROM epochs")
             db.execute("INSERT INTO epochs VALUES (?, ?)", (epoch, new.sealed))
-        self._epoch, self._owed = epoch, True
+        self._epoch = epoch
 
     def _wrapped(self, people: Iterable[Held], wrapping: Wrapping) -> Iterator[tuple[bytes, int]]:
         keys = self._cells.rows["key"]

@@ -6,6 +6,7 @@ from firmware.gallery.memory import SecretRows
 from firmware.gallery.sealed import Cell, Record, Vault
 from firmware.vision.templates import Templates
 
+MAX_PEOPLE = 100_000  # from there on China's 2025 Measures, Art. 15, ask for a filing; one terminal stays below
 DAY_S = 86400
 LONGEST_UNSEEN_S = 1095 * DAY_S  # BIPA, 740 ILCS 14/15(a): three years after the last contact
 

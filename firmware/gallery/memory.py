@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 # linux/mman.h, asm-generic; not among the constants of Python's module before 3.13 or at all
 _MAP_NORESERVE = 0x4000
 _MADV_WIPEONFORK = 18
-STEP_BYTES = 256 * 1024
-"""Locked at a time: few calls for many people, and little of a small allowance for few."""
+STEP_BYTES = 16 * 1024
+"""Locked at a time: a handful of people fit into the smallest allowance there is, 64 KiB in some containers."""
 
 
 class MemoryLockError(Exception):

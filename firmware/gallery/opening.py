@@ -14,7 +14,7 @@ from drivers.secure_element.interface import (
 )
 from firmware.gallery.epochs import Wrapping, first_epoch
 from firmware.gallery.errors import GalleryError
-from firmware.gallery.held import Held
+from firmware.gallery.held import MAX_PEOPLE, Held
 from firmware.gallery.memory import MemoryLockError, SecretRows
 from firmware.gallery.migrations import migrate
 from firmware.gallery.people import Seeds
@@ -38,7 +38,9 @@ def reading(path: Path) -> Iterator[None]:
             "put the file aside and enrol again.",
         ) from error
     except SecureElementError as error:
-        raise GalleryError("gallery_locked_out", f"{path}: sealed by another secure element: {error}") from error
+        raise GalleryError(
+            "gallery_locked_out", f"{path}: does not open, as if sealed by another secure element: {error}"
+        ) from error
     except DamagedError as error:
         raise GalleryError("gallery_damaged", f"{path}: a record was altered: {error}.") from error
     except MemoryLockError as error:
@@ -84,6 +86,8 @@ def load(
     with closing(people), closing(sealed), Seeds.opened(store, key) as seeds:
         ahead = next(sealed, None)
         for number, person, record, wrapped in people:
+            if len(cells.rows) == MAX_PEOPLE:
+                raise DamagedError(f"there are more than {MAX_PEOPLE} people")
             held = Held(number, person, cells.take(), _UNKNOWN)
             held.cell(cells)["key"][0] = np.frombuffer(key.unwrap(wrapped, "key", person), np.uint8)
             vault = held.vault(cells)

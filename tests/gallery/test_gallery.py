@@ -282,7 +282,8 @@ def test_erasure_leaves_nothing_on_disk_or_in_memory(gallery: Gallery, path: Pat
 def test_everybody_else_stays_after_an_erasure(gallery: Gallery, path: Path, element: SecureElement) -> None:
     people = [enrol(gallery, seed, BOTH) for seed in range(1, 8)]
     gallery.erase(people[2], receipt)
-    gallery.erase_all([people[4], people[5], people[2]], receipt)
+    told = gallery.erase_all([people[4], people[2], people[5], people[4]], lambda one: one.payer.encode())
+    assert told == [b"payer-5", b"receipt", b"payer-6", b"payer-5"]
     enrol(gallery, 9)
     for _ in range(2):
         assert [is_whole(gallery, seed, BOTH) for seed in (1, 2, 4, 7)] == [True] * 4
@@ -580,3 +581,36 @@ def test_templates_of_everybody_are_those_of_each(gallery: Gallery) -> None:
     for seed, (_, one) in enumerate(gallery.templates(), start=1):
         np.testing.assert_allclose(one, templates(seed), atol=1e-6)
         assert not one.flags.writeable
+
+
+def test_more_people_than_a_terminal_holds_are_refused(
+    path: Path, element: SecureElement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firmware.gallery.gallery.MAX_PEOPLE", 2)
+    gallery = opened(path, element)
+    people = [enrol(gallery, 1), enrol(gallery, 2)]
+    with refused("gallery_full"):
+        enrol(gallery, 3)
+    gallery.erase(people[0], receipt)
+    enrol(gallery, 3)
+    gallery.close()
+    monkeypatch.setattr("firmware.gallery.opening.MAX_PEOPLE", 1)
+    with refused("gallery_damaged"):
+        opened(path, element)
+
+
+def test_full_disk_erases_nobody_until_there_is_space_again(path: Path, element: SecureElement) -> None:
+    gallery = opened(path, element)
+    people = [enrol(gallery, seed) for seed in range(1, 30)]
+    db = gallery._store._db
+    db.execute(f"PRAGMA max_page_count={db.execute('PRAGMA page_count').fetchone()[0]}")
+    with refused("gallery_write"):
+        gallery.erase(people[0], lambda _: bytes(200_000))
+    assert gallery.erased(people[0]) is None
+    assert all(is_whole(gallery, seed) for seed in range(1, 30))
+    db.execute("PRAGMA max_page_count=1000000")
+    gallery.erase(people[0], receipt)
+    gallery.close()
+    again = opened(path, element)
+    assert [is_whole(again, seed) for seed in range(1, 30)] == [False] + [True] * 28
+    again.close()
