@@ -4,7 +4,8 @@ Rules kept here:
 - One process owns the token: a lock on the PIN's file is held as long as the session.
 - The PIN comes from a file that only its owner may read. It stands in no message. It is given once: tokens lock
   themselves after a few wrong ones, so the last try is left to a person.
-- A token that answers no more is gone, and stays gone for this process, even where it is put back.
+- Errors of tokens mean many things. After any, the token is asked for an object that must be there: without an answer
+  it is gone, and stays gone for this process, even where it is put back.
 """
 
 import fcntl
@@ -23,10 +24,6 @@ from drivers.secure_element.interface import SecureElementError, SecureElementGo
 
 MAX_PIN_BYTES = 256
 DIGITS = 8
-GONE = (
-    refusals.DeviceRemoved, refusals.TokenNotPresent, refusals.SessionHandleInvalid, refusals.SessionClosed,
-    refusals.ObjectHandleInvalid, refusals.KeyHandleInvalid, refusals.UserNotLoggedIn,
-)  # fmt: skip
 
 
 class OwnedToken:
@@ -74,7 +71,7 @@ class OwnedToken:
             yield self._session
         except PKCS11Error as error:
             name = type(error).__name__
-            if isinstance(error, GONE) or not self._answers():
+            if not self._answers():
                 self._gone = True
                 raise self._lost(name) from error
             raise SecureElementError(f"{what}: the token {self._label!r} refused: {name}") from error

@@ -158,6 +158,20 @@ class SecureElementContract:
         with pytest.raises(EpochEndedError):
             element.unseal(one, b"", 1)
 
+    def test_several_epochs_end_at_once(self, bench: Bench, element: SecureElement) -> None:
+        element.prepare_epoch(2)
+        element.prepare_epoch(3)
+        blobs = {epoch: element.seal(b"x", b"", epoch) for epoch in (1, 2, 3)}
+        element.end_epochs_before(3)
+        for _ in range(2):
+            assert element.unseal(blobs[3], b"", 3) == b"x"
+            for epoch in (1, 2):
+                with pytest.raises(EpochEndedError):
+                    element.unseal(blobs[epoch], b"", epoch)
+            element.close()
+            element = bench.open()
+        element.close()
+
     def test_many_epochs_follow_one_another(self, element: SecureElement) -> None:
         for epoch in range(2, 14):
             element.prepare_epoch(epoch)
