@@ -30,7 +30,7 @@ PEOPLE = 2000
 KNOWN = (5, 20, 50, 100)
 F32 = NDArray[np.float32]
 
-SAME, LATER = "the same enrolment", "another enrolment of the same people"
+SAME, LATER = "one enrolment", "two enrolments"
 
 
 @dataclass(frozen=True, slots=True)
