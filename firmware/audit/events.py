@@ -119,7 +119,7 @@ class MandateUsed(Event, frozen=True):
 
 
 class ConsentRecorded(Event, frozen=True):
-    """A consent record was signed; `consent` is SHA-256 of it, keyed."""
+    """A consent record was signed; `consent` is SHA-256 of it: nobody is enrolled yet, so no key to put it under."""
 
     consent: Digest
     by: Staff

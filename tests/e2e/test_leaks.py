@@ -39,7 +39,7 @@ from firmware.vision.networks import DETECTOR, template_networks
 from firmware.vision.templates import Templates
 from hil.rig.customer import enrol, pay
 from hil.rig.leaks import Detector, picture_markers, template_markers
-from hil.rig.site import STAFF, Site
+from hil.rig.site import PROCESSES, STAFF, Site
 from hil.rig.wiretap import broker_tapped, tapped
 from hil.sensor.stage import Person, Stage
 from models.load import load_network
@@ -65,7 +65,7 @@ class Evidence:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> tuple[Evidence, Detector]:
-    """Enrolled, paid, refused as a print, and `core` killed by a fault of memory while it looked at her."""
+    """Enrolled, paid, refused as a print; then every process killed by a fault of memory, two as they looked at her."""
     left = Evidence(tmp_path_factory.mktemp("site"))
     before = set(_core_files(left.folder))
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
@@ -89,7 +89,7 @@ def _session(site: Site, left: Evidence) -> None:
         left.published = taps.enter_context(broker_tapped(site.broker.host, site.broker.port))
         link = taps.enter_context(tapped(run / "link.sock"))
         control = taps.enter_context(tapped(run / "control.sock"))
-        os.kill(site.pid("link"), signal.SIGKILL)
+        os.kill(site.pid("link"), signal.SIGSEGV)
         site.wait_for("the link", lambda: bool(link.answers or link.calls) and all(site.up().values()))
         enrol(site, ADA, PAYER)
         left.outcomes.append(pay(site, HER, PAYER, "12.50").register)
@@ -102,6 +102,7 @@ def _session(site: Site, left: Evidence) -> None:
 
     def fault(event: Event) -> None:
         if event.stage == "evidence" and site.pid("core") == core:
+            os.kill(site.pid("camera"), signal.SIGSEGV)
             os.kill(core, signal.SIGSEGV)
 
     with pytest.raises(IpcClosedError):
@@ -194,9 +195,10 @@ def test_nothing_of_her_face_is_in_any_file(kept: tuple[Evidence, Detector]) -> 
     assert detector.search_folder(left.folder) == []
 
 
-def test_fault_of_memory_with_her_template_in_hand_leaves_no_core_file(kept: tuple[Evidence, Detector]) -> None:
+def test_fault_of_memory_with_her_face_in_hand_leaves_no_core_file(kept: tuple[Evidence, Detector]) -> None:
     left, _ = kept
-    assert b"core: died of SIGSEGV" in (left.folder / "terminal.log").read_bytes()
+    log = (left.folder / "terminal.log").read_text()
+    assert all(f"{process}: died of SIGSEGV" in log for process in PROCESSES)
     assert left.core_files == []
 
 
