@@ -25,7 +25,9 @@ from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
 from firmware.core.parts import open_analyst, open_parts
 from firmware.core.stand import OUT_OF_SERVICE
+from firmware.gallery.consent import ConsentError
 from firmware.gallery.gallery import GalleryError
+from firmware.gallery.notice import load_notice
 from firmware.liveness.cues.network import NETWORK as LIVENESS
 from firmware.liveness.look import load_basis
 from firmware.payment.errors import PaymentError
@@ -38,8 +40,8 @@ from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, IRIS, M
 
 BROKER_TIMEOUT_S = 3.0
 EXPECTED = (
-    AttemptsError, AuditError, CameraError, CalibrationError, GalleryError, NetworkError, OSError, PaymentError,
-    PluginError, SecureElementError, TerminalError,
+    AttemptsError, AuditError, CameraError, CalibrationError, ConsentError, GalleryError, NetworkError, OSError,
+    PaymentError, PluginError, SecureElementError, TerminalError,
 )  # fmt: skip
 
 
@@ -68,6 +70,7 @@ def examine(config: Config, profile: Profile) -> Iterator[Finding]:
     yield _look("liveness", lambda: load_basis(profile.liveness).told)
     yield _look("backend keys", lambda: (load_trust(Path(config.backend.keys)), "pinned keys can be read")[1])
     yield _look("broker", lambda: _broker(config))
+    yield _look("notice", lambda: f"version {load_notice(config.privacy).version}: what people are told")
     # A running terminal holds its secure element, stores, camera and emitter: its own word stands above.
     if status is None:
         yield _look("secure element", lambda: _element(config))

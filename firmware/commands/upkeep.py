@@ -25,7 +25,7 @@ def rotate(
     who: AsOption,
     file: PassphraseOption = None,
 ) -> None:
-    """Exchange a key. The identity: for the one whose certificate was requested (`tessera element request`)."""
+    """Exchange a key. The identity: for the one whose certificate was requested (`tessera element request --next`)."""
     with signed_in(config, who, file) as core:
         done = ask(core, Rotate(what=what), ROTATE_S)
     Console().print(done.detail, highlight=False)

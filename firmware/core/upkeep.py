@@ -2,8 +2,9 @@
 
 Rules kept here:
 - Only while nobody is served.
-- The device identity is exchanged only while no envelope waits for its receipt: the backend could not tell whose it is.
-  The audit log is signed by the old one right before, and by the new one right after.
+- The device identity is exchanged for one that waits, whose certificate was requested, and only while no envelope
+  waits for its receipt: the backend could not tell whose it is. The audit log is signed by the old one right before,
+  and by the new one right after.
 """
 
 import datetime
@@ -56,6 +57,7 @@ def backup(parts: Parts, by: str) -> Path:
 def _adopt(parts: Parts, by: str) -> str:
     if parts.outbox.waiting():
         raise TerminalError("An envelope waits for its receipt: try again once it is settled.", "busy")
+    parts.element.prove_identity(b"")  # only one that was asked for: the backend knows no other
     waiting = key_id(load_public_key(parts.element.prepare_identity())).hex()
     parts.journal.must(events.KeyRotated(kind="identity", key=waiting, by=by))
     parts.journal.checkpoint()

@@ -33,6 +33,19 @@ def test_face_of_another_payer_is_found_among_many() -> None:
     assert enrolled_elsewhere(poses(1), [*others, templates(1)], JUDGE)
 
 
+@pytest.mark.parametrize("at", [0, 255, 256, 699])
+def test_face_is_found_wherever_it_stands_in_a_large_gallery(at: int) -> None:
+    others = [templates(number) for number in range(1000, 1700)]
+    others[at] = templates(1)
+    assert enrolled_elsewhere(poses(1), others, JUDGE)
+
+
+def test_modality_that_speaks_against_it_makes_another_face() -> None:
+    """The picture of one and the shape of another: as at a payment, no match, however alike the picture."""
+    mixed = [Embedded(pose.ir, towards(unit(2), -0.9)) for pose in poses(1, 1.0)]
+    assert not enrolled_elsewhere(mixed, [templates(1)], JUDGE)
+
+
 def test_empty_gallery_holds_nobody() -> None:
     assert not enrolled_elsewhere(poses(1), [], JUDGE)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from drivers.secure_element.interface import SecureElementError
 from firmware.audit.errors import AuditError
 from firmware.audit.verify import verify
 from firmware.core import upkeep
@@ -236,6 +237,14 @@ def test_consent_signed_by_an_exchanged_key_still_holds(office: Office) -> None:
     assert office.identities.keys == (before, office.element.public_key)
     assert matched(office, person) == ""
     assert verify(office.audit_folder, office.identities.keys).good
+
+
+def test_identity_is_not_exchanged_for_one_that_nobody_asked_for(office: Office) -> None:
+    """The backend would know nothing of it."""
+    before = office.element.public_key
+    with pytest.raises(SecureElementError, match=r"none waits|no identity waits"):
+        upkeep.rotate(office.parts, office.rights._stand, "identity", "tech")
+    assert office.element.public_key == before
 
 
 def test_identity_is_not_exchanged_while_an_envelope_waits(office: Office) -> None:
