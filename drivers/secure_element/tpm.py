@@ -24,7 +24,7 @@ from drivers.secure_element.interface import (
     SecureElementError,
 )
 from drivers.secure_element.tpm_epochs import TpmEpochs
-from drivers.secure_element.tpm_folder import VERSION, Folder, State
+from drivers.secure_element.tpm_folder import VERSION, Device, Folder, Sealed
 from drivers.secure_element.tpm_identity import TpmIdentity
 from drivers.secure_element.tpm_link import Tpm
 from drivers.secure_element.tpm_objects import (
@@ -67,19 +67,19 @@ class TpmSecureElement(SecureElement):
         """Raises SecureElementError: the folder is of another TPM, damaged, or the TPM was cleared."""
         self._tpm, self._folder = tpm, folder
         measured = _measured(tpm, pcrs)
-        state = folder.read()
+        device = folder.device()
         if not is_complete(tpm):
             raise SecureElementError(
                 f"{folder.path}: this TPM holds no element of ours: it was cleared, or is another than the folder's; "
                 "make a new one with `tessera element create` in another folder, register it and enrol again"
             )
         root = handle_of(tpm, ROOT)
-        if bytes(tpm.ask("tr_get_name", root)) != state.root:
+        if bytes(tpm.ask("tr_get_name", root)) != device.root:
             raise SecureElementError(f"{folder.path}: is of another TPM; put that one back, or take its own folder")
         tpm.protect(root)
-        self._identity = TpmIdentity(tpm, root, state.auth)
-        self._epochs = TpmEpochs(tpm, root, folder, state, pcrs)
-        self._counter = handle_of(tpm, COUNTER, state.auth)
+        self._identity = TpmIdentity(tpm, root, device.auth)
+        self._epochs = TpmEpochs(tpm, root, folder, folder.sealed(), device.auth, pcrs)
+        self._counter = handle_of(tpm, COUNTER, device.auth)
         can = {Capability.HARDWARE_KEY, Capability.MONOTONIC_COUNTER, Capability.KEY_DESTRUCTION}
         self._capabilities = frozenset(can | ({Capability.PLATFORM_SEALING} if measured else set()))
 
@@ -183,14 +183,14 @@ def provision(options: dict[str, str | int | float | bool]) -> TpmSecureElement:
             remove(tpm, handle)
         root = make_root(tpm)
         name, auth = bytes(tpm.ask("tr_get_name", root)), secrets.token_bytes(32)
-        if owned.written() and owned.read().root != name:
+        if owned.made() and owned.device().root != name:
             raise SecureElementError(f"{folder}: holds an element of another TPM; take another folder")
         tpm.protect(root)
         make_identity(tpm, root, auth, IDENTITIES[0])
         make_counter(tpm, COUNTER, auth)
         make_counter(tpm, EPOCHS, auth)
-        state = State(version=VERSION, root=name, auth=auth, first=1, epochs=())
-        TpmEpochs(tpm, root, owned, state, where.pcrs).prepare(1)
+        owned.write(Device(VERSION, name, auth))
+        TpmEpochs(tpm, root, owned, Sealed(), auth, where.pcrs).prepare(1)
         make_state(tpm, auth)
     return open_secure_element(options)
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tpm2_pytss import TPM2_EO, TPM2_RC, TPM2_SE, TPM2B_PRIVATE, TPM2B_PUBLIC, TSS2_Exception
 
 from drivers.secure_element.interface import MAX_EPOCHS, EpochEndedError, SecureElementError
-from drivers.secure_element.tpm_folder import Epoch, Folder, State
+from drivers.secure_element.tpm_folder import SEALED, Epoch, Folder, Sealed
 from drivers.secure_element.tpm_link import Tpm, TpmError
 from drivers.secure_element.tpm_objects import EPOCHS, handle_of, make_sealed, read_counter
 
@@ -28,13 +28,13 @@ _REFUSED = frozenset({TPM2_RC.POLICY, TPM2_RC.POLICY_FAIL})
 
 
 class TpmEpochs:
-    """The epochs in force. `state` is what the folder holds, less what the counter has ended since."""
+    """The epochs in force."""
 
-    def __init__(self, tpm: Tpm, root: Any, folder: Folder, state: State, pcrs: str) -> None:
-        """Compare the file with the counter. Raises SecureElementError."""
+    def __init__(self, tpm: Tpm, root: Any, folder: Folder, sealed: Sealed, auth: bytes, pcrs: str) -> None:
+        """Compare the file with the counter, which `auth` authorizes to use. Raises SecureElementError."""
         self._tpm, self._root, self._folder, self._pcrs = tpm, root, folder, pcrs
-        self._counter = handle_of(tpm, EPOCHS, state.auth)
-        self._state = self._less_ended(state)
+        self._counter = handle_of(tpm, EPOCHS, auth)
+        self._state = self._less_ended(sealed)
 
     def prepare(self, number: int) -> None:
         """As `SecureElement.prepare_epoch`."""
@@ -80,7 +80,7 @@ class TpmEpochs:
             raise SecureElementError(
                 f"PCR {epoch.pcrs} is not what it was when epoch {number} was prepared: the terminal was started with "
                 "other firmware or other Secure Boot keys. Start it as it was started before; if the change was "
-                "yours, what is sealed is lost: put the gallery aside and enrol again"
+                f"yours, what is sealed is lost: put {self._folder.path / SEALED} and the gallery aside and enrol again"
             ) from error
         yield AESGCM(secret)
 
@@ -129,13 +129,13 @@ class TpmEpochs:
             f"epoch {number} was never prepared here; if {self._folder.path} was put back from a copy, take a later one"
         )
 
-    def _less_ended(self, state: State) -> State:
+    def _less_ended(self, state: Sealed) -> Sealed:
         """Without the epochs that the counter has ended."""
         ended = self._ended()
         standing = tuple(epoch for epoch in state.epochs if epoch.last >= ended)
         gone = [epoch.number for epoch in state.epochs if epoch.last < ended]
         return msgspec.structs.replace(state, first=max([state.first, *(n + 1 for n in gone)]), epochs=standing)
 
-    def _write(self, state: State) -> None:
+    def _write(self, state: Sealed) -> None:
         self._folder.write(state)
         self._state = state

@@ -2,12 +2,15 @@
 
 Rules kept here:
 - One owner: whoever holds the lock. The kernel drops it when the holder dies.
-- The file is replaced whole; nothing in it is secret from this TPM's owner, and nothing in it opens anything elsewhere.
+- A file is replaced whole. Nothing in them opens anything without this TPM.
+- The sealing keys lie in a file of their own: put aside, the element has none, and begins anew; put back, they open
+  what they opened, unless they have ended since.
 """
 
 import fcntl
 import os
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -15,7 +18,7 @@ from drivers.secure_element.files import read_private, write_private
 from drivers.secure_element.interface import SecureElementError
 
 MAX_FILE_BYTES = 64 * 1024
-FILE, LOCK = "tpm.json", "lock"
+DEVICE, SEALED, LOCK = "tpm.json", "epochs.json", "lock"
 VERSION = 1
 
 
@@ -36,22 +39,35 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public: bytes
 
 
-class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All the folder holds.
+class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which TPM it is, and what authorizes its use.
 
     Attributes:
         version: of this format.
-        root: name of the TPM's storage root key: which TPM it is.
+        root: name of the TPM's storage root key.
         auth: authorizes the use of the identity and the counters, 32 bytes.
-        first: the lowest epoch that had not ended when this was written.
-        epochs: by rising number, `last` rises too.
     """
 
     version: int
     root: bytes
     auth: bytes
-    first: int
-    epochs: tuple[Epoch, ...]
+
+
+class Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sealing keys.
+
+    Attributes:
+        version: of this format.
+        first: the lowest epoch that had not ended when this was written.
+        epochs: by rising number, `last` rises too.
+    """
+
+    version: int = VERSION
+    first: int = 1
+    epochs: tuple[Epoch, ...] = ()
+
+
+_File = TypeVar("_File", Device, Sealed)
 
 
 class Folder:
@@ -87,21 +103,29 @@ class Folder:
         """Where it lies."""
         return self._path
 
-    def written(self) -> bool:
-        """Whether an element was made here."""
-        return (self._path / FILE).exists()
+    def made(self) -> bool:
+        """Whether an element was made here, or begun."""
+        return (self._path / DEVICE).exists()
 
-    def read(self) -> State:
-        """Read the file. Raises SecureElementError: it is missing, damaged, or of another version."""
-        raw = read_private(self._path / FILE, MAX_FILE_BYTES)
+    def device(self) -> Device:
+        """Read which TPM it is. Raises SecureElementError: missing, damaged, or of another version."""
+        return self._read(DEVICE, Device)
+
+    def sealed(self) -> Sealed:
+        """Read the sealing keys, none where they were put aside. Raises SecureElementError."""
+        return self._read(SEALED, Sealed) if (self._path / SEALED).exists() else Sealed()
+
+    def write(self, file: Device | Sealed) -> None:
+        """Replace a file, whole. Raises SecureElementError."""
+        name = DEVICE if isinstance(file, Device) else SEALED
+        write_private(self._path / name, msgspec.json.encode(file), replace=True)
+
+    def _read(self, name: str, kind: type[_File]) -> _File:
+        path = self._path / name
         try:
-            state = msgspec.json.decode(raw, type=State)
+            file = msgspec.json.decode(read_private(path, MAX_FILE_BYTES), type=kind)
         except msgspec.DecodeError as error:
-            raise SecureElementError(f"{self._path / FILE}: damaged ({error}); put back its last copy") from error
-        if state.version != VERSION:
-            raise SecureElementError(f"{self._path / FILE}: version {state.version}, this software reads {VERSION}")
-        return state
-
-    def write(self, state: State) -> None:
-        """Replace the file, whole. Raises SecureElementError."""
-        write_private(self._path / FILE, msgspec.json.encode(state), replace=True)
+            raise SecureElementError(f"{path}: damaged ({error}); put back its last copy") from error
+        if file.version != VERSION:
+            raise SecureElementError(f"{path}: version {file.version}, this software reads {VERSION}")
+        return file

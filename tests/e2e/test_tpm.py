@@ -1,6 +1,7 @@
 """A whole terminal on a TPM in software: Ada enrols and pays; the TPM is pulled out, and put back."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from drivers.secure_element.tpm import provision
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
+from firmware.payment.outbox import BATCH
 from firmware.runtime.messages import Erase
 from hil.backend.keys import registration, save_registrations
 from hil.rig.customer import enrol, pay
@@ -49,6 +51,11 @@ def site(tmp_path: Path, models_dir: Path, tpm: Swtpm) -> Iterator[Site]:
         yield site
 
 
+def counter_of(site: Site) -> int:
+    with closing(sqlite3.connect(Path(site.config.state_dir) / "outbox.db")) as database:
+        return int(database.execute("SELECT value FROM meta WHERE name = 'counter'").fetchone()[0])
+
+
 def test_a_terminal_whose_tpm_is_pulled_out_serves_nobody_until_it_is_back(site: Site, tpm: Swtpm) -> None:
     person = enrol(site, ADA, PAYER)
     assert pay(site, Stage(subject=ADA), PAYER, "12.50").reason == "approved"
@@ -63,6 +70,7 @@ def test_a_terminal_whose_tpm_is_pulled_out_serves_nobody_until_it_is_back(site:
     assert site.state(refused)[0] == "open"
     assert (site.folder / "terminal.log").read_text().count(OUT) == 1
     site.stop_terminal()
+    assert counter_of(site) >= BATCH, "granted by the hardware"
     tpm.reset()
     site.start_terminal()
     assert site.status().people == 1

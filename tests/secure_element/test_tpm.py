@@ -72,6 +72,33 @@ def test_another_platform_opens_nothing_and_says_what_to_do(bench: Device) -> No
     element.close()
 
 
+def test_after_another_platform_one_may_begin_anew_and_go_back(bench: Device) -> None:
+    """The way the error names, and no other way, gives sealing keys on the platform as it is now."""
+    element = bench.open()
+    before = element.seal(b"template", b"", 1)
+    element.close()
+    bench.tpm.reset(b"new firmware")
+    element = bench.open()
+    element.prepare_epoch(1)
+    with pytest.raises(SecureElementError, match=r"put .*/epochs\.json and the gallery aside"):
+        element.seal(b"anew", b"", 1)
+    element.close()
+    aside = bench.folder / "epochs.json.aside"
+    (bench.folder / "epochs.json").rename(aside)
+    element = bench.open()
+    element.prepare_epoch(1)
+    anew = element.seal(b"anew", b"", 1)
+    assert element.unseal(anew, b"", 1) == b"anew"
+    with pytest.raises(SecureElementError):
+        element.unseal(before, b"", 1)
+    element.close()
+    aside.rename(bench.folder / "epochs.json")
+    bench.tpm.reset()
+    element = bench.open()
+    assert element.unseal(before, b"", 1) == b"template"
+    element.close()
+
+
 def test_registers_are_chosen_and_each_of_them_counts(bench: Device) -> None:
     element = bench.open(pcrs="7,11")
     element.prepare_epoch(2)
@@ -127,7 +154,7 @@ def test_the_tpm_itself_refuses_an_ended_epoch_whatever_the_software_asks(bench:
 def test_the_owner_of_the_tpm_cannot_turn_the_epochs_back_by_defining_the_counter_anew(bench: Device) -> None:
     element = bench.open()
     element.prepare_epoch(2)
-    auth, old = element._epochs._state.auth, element._epochs._epoch(1)
+    auth, old = element._folder.device().auth, element._epochs._epoch(1)
     element.end_epochs_before(2)
     element.close()
     attributes = TPMA_NV.AUTHREAD | TPMA_NV.AUTHWRITE | TPMA_NV.NO_DA | (TPM2_NT.COUNTER << TPMA_NV.TPM2_NT_SHIFT)
@@ -339,10 +366,11 @@ def test_a_folder_with_another_tpm_or_a_cleared_one_is_refused(bench: Device, sh
             open_secure_element({"tcti": tpm.tcti, "folder": str(bench.folder)})
 
 
-def test_a_missing_or_damaged_folder_says_what_to_do(bench: Device, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tpm.json", "epochs.json"])
+def test_a_missing_or_damaged_folder_says_what_to_do(bench: Device, tmp_path: Path, name: str) -> None:
     with pytest.raises(SecureElementError, match="tessera element create"):
         open_secure_element({"tcti": bench.tpm.tcti, "folder": str(tmp_path / "none")})
-    file = bench.folder / "tpm.json"
+    file = bench.folder / name
     whole = file.read_bytes()
     for damaged, told in ((whole[:-2], "damaged"), (whole.replace(b'"version":1', b'"version":9'), "version 9")):
         file.write_bytes(damaged)

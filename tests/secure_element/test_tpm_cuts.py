@@ -13,7 +13,8 @@ import pytest
 
 from drivers.secure_element.interface import EpochEndedError
 from drivers.secure_element.tpm import TpmSecureElement, provision
-from drivers.secure_element.tpm_folder import Folder, State
+from drivers.secure_element.tpm_folder import Device as DeviceFile
+from drivers.secure_element.tpm_folder import Folder, Sealed
 from drivers.secure_element.tpm_link import Tpm
 from drivers.secure_element.tpm_objects import IDENTITIES, is_complete
 from tests.secure_element.contract import verifies
@@ -49,9 +50,9 @@ def cut_after(number: int, commands: frozenset[str] | None = None) -> Iterator[N
             raise
         return ask(tpm, command, *arguments, **keywords)
 
-    def counted_write(folder: Folder, state: State) -> None:
+    def counted_write(folder: Folder, file: DeviceFile | Sealed) -> None:
         count()
-        write(folder, state)
+        write(folder, file)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Tpm, "ask", counted_ask)
