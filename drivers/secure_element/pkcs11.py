@@ -73,11 +73,13 @@ class Pkcs11SecureElement(SecureElement):
         return self._sign(self._identities[0], message)
 
     def random(self, size: int) -> bytes:
-        """`size` bytes (1 to 1024) of the token's generator."""
+        """`size` bytes (1 to 1024) of the token's generator. Some libraries make them without it: it must be there."""
         if not 1 <= size <= MAX_RANDOM_BYTES:
             raise SecureElementError(f"random: {size} bytes asked, 1 to {MAX_RANDOM_BYTES} allowed")
         with self._token.asked("random") as session:
-            return bytes(session.generate_random(8 * size))
+            drawn = bytes(session.generate_random(8 * size))
+        self._token.must_answer()
+        return drawn
 
     def prepare_epoch(self, number: int) -> None:
         """Make a key; one that is there stays. Raises EpochEndedError, or SecureElementError: too many."""

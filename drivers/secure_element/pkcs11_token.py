@@ -71,9 +71,7 @@ class OwnedToken:
             yield self._session
         except PKCS11Error as error:
             name = type(error).__name__
-            if not self._answers():
-                self._gone = True
-                raise self._lost(name) from error
+            self.must_answer(name)
             raise SecureElementError(f"{what}: the token {self._label!r} refused: {name}") from error
 
     def watch(self, sentinel: Object) -> None:
@@ -99,12 +97,13 @@ class OwnedToken:
             self._session = self._sentinel = None
             os.close(self._lock)
 
-    def _answers(self) -> bool:
-        """Whether the token is there, after an error that may mean anything."""
+    def must_answer(self, why: str = "it was looked for") -> None:
+        """Raise SecureElementGoneError where the token is not there any more."""
         try:
-            return self._sentinel is None or self._sentinel[Attribute.LABEL] is not None
-        except PKCS11Error:
-            return False
+            _ = self._sentinel[Attribute.LABEL] if self._sentinel is not None else None
+        except PKCS11Error as error:
+            self._gone = True
+            raise self._lost(why) from error
 
     def _lost(self, why: str) -> SecureElementGoneError:
         return SecureElementGoneError(

@@ -230,7 +230,7 @@ def test_a_pulled_out_token_is_gone_and_stays_gone(token: SoftToken, element: Pk
     again.close()
 
 
-@pytest.mark.parametrize("asked", ["unseal", "seal", "prepare_epoch", "end_epochs_before", "adopt_identity"])
+@pytest.mark.parametrize("asked", ["random", "unseal", "seal", "prepare_epoch", "end_epochs_before", "adopt_identity"])
 def test_whatever_is_asked_first_a_pulled_out_token_is_gone(
     token: SoftToken, element: Pkcs11SecureElement, asked: str
 ) -> None:
@@ -240,6 +240,7 @@ def test_whatever_is_asked_first_a_pulled_out_token_is_gone(
     away = token.folder.rename(token.folder.parent.parent / token.folder.name)
     with pytest.raises(SecureElementGoneError):
         {
+            "random": lambda: element.random(1),
             "unseal": lambda: element.unseal(sealed, b"", 1),
             "seal": lambda: element.seal(b"", b"", 1),
             "prepare_epoch": lambda: element.prepare_epoch(3),
