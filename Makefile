@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TFLITE_TESTS := tests/npu $(addprefix tests/vision/test_,known_answers.py align.py detect.py match.py)
 
-.PHONY: demo test test-tflite check long soak vectors oracle evidence-recognition evidence-liveness evidence-dynamic setup setup-dev clean
+.PHONY: demo test test-tflite check long soak fuzz vectors oracle evidence-recognition evidence-liveness evidence-dynamic setup setup-dev clean
 
 demo: setup
 	$(BIN)/tessera demo $(ARGS)
@@ -27,6 +27,10 @@ long: setup-dev
 
 soak: setup-dev
 	$(BIN)/pytest -m soak $(ARGS)
+
+# a million hostile inputs and more into every decoder; what crashes one is kept in tests/corpus
+fuzz: setup-dev
+	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/pytest -q -m soak tests/fuzz $(ARGS)
 
 # the test vectors of docs/protocol.md, from published test keys: the same bytes each time
 vectors: setup-dev
