@@ -124,6 +124,20 @@ def test_last_record_that_was_altered_is_no_unfinished_one(folder: Path, element
     assert kinds(check(folder, element)) == {("altered", 7)}
 
 
+def test_no_byte_can_be_turned_unseen(folder: Path, element: SecureElement) -> None:
+    filled(folder, element, 3)
+    path = last_segment(folder)
+    whole = path.read_bytes()
+    last = len(whole) - len(pieces(path)[-1])
+    for at in range(0, len(whole), 3):
+        turned = bytearray(whole)
+        turned[at] ^= 1 << at % 8
+        path.write_bytes(turned)
+        report = check(folder, element)
+        # a length turned in the last record makes it one that was never finished: as good as cut off
+        assert not report.good or (at in range(last, last + 4) and "never finished" in report.notes[0]), at
+
+
 def test_dropping_the_oldest_segment_cannot_be_forged(
     folder: Path, element: SecureElement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
