@@ -87,7 +87,8 @@ ALLOWED: Final[Mapping[type[msgspec.Struct], frozenset[Role]]] = {
     AuditCheckpoint: _AUDITOR,
 }
 # What stands on the screen before everybody, and how one comes to have a role.
-OPEN: Final = (Subscribe, Tap, Cancel, Status, Login, FirstTechnician)
+SCREEN: Final = (Subscribe, Tap, Cancel, Status)
+OPEN: Final = (*SCREEN, Login, FirstTechnician)
 REFUSED: Final = (AuditError, BusyError, ConsentError, EnrolmentError, GalleryError, PaymentError)
 
 OfPeople = ListPeople | Erase | Withdraw | Renew | Export | Dispute
@@ -152,7 +153,7 @@ class Desk:
         except SecureElementError as error:
             return Failed(reason="secure_element", text=str(error))
         finally:
-            if type(request) in ALLOWED and not self.terminal.stand.busy:
+            if not isinstance(request, SCREEN) and not self.terminal.stand.busy:
                 self.terminal.parts.journal.rest()
 
     def _check(self, request: ToCore) -> None:
