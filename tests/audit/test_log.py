@@ -224,7 +224,7 @@ def test_every_kind_can_be_recorded_and_exported(folder: Path, element: SecureEl
         events.Enrolment(who=bytes(16), purposes=("payment", "door"), consent=bytes(32), by="op"),
         events.MandateUsed(mandate=bytes(16), kind="guardian"),
         events.ConsentRecorded(consent=bytes(32), by="op"),
-        events.Withdrawal(who=bytes(16), purpose="door", consent=b"", by="op"),
+        events.Withdrawal(who=b"\x01" * 16, purpose="door", consent=b"", by="op"),
         events.Erasure(who=bytes(16), receipt=bytes(32), by="op"),
         events.Expiry(who=bytes(16), receipt=bytes(32)),
         events.Renewal(who=bytes(16), purposes=("payment",), consent=bytes(32), by="op"),
@@ -249,6 +249,7 @@ def test_every_kind_can_be_recorded_and_exported(folder: Path, element: SecureEl
     assert enrolment["who"] == "00" * 16
     assert [record["sequence"] for record in exported] == list(range(1, len(exported) + 1))
     assert len(list(lines(folder, after=5))) == len(exported) - 5
+    assert [record["event"] for record in records(folder, about=b"\x01" * 16)] == ["withdrawal"]
 
 
 def test_no_field_is_wide_enough_for_a_template() -> None:
