@@ -111,6 +111,20 @@ def test_power_cut_in_the_middle_of_a_record_costs_only_that_record(
     assert told(folder).count("decision") == 2
 
 
+def test_power_cut_at_any_byte_keeps_every_whole_record(folder: Path, element: SecureElement) -> None:
+    filled(folder, element, 3)
+    path = last_segment(folder)
+    whole = path.read_bytes()
+    ends = [end for _, end in frames.scan(whole)]
+    for cut in range(0, len(whole), 7):
+        path.write_bytes(whole[:cut])
+        kept = sum(end <= cut for end in ends)
+        with started(folder, element) as audit:
+            assert audit.sequence == kept + 2, "a start and a checkpoint more"
+        assert path.read_bytes()[: ends[kept - 1] if kept else 0] == whole[: ends[kept - 1] if kept else 0]
+        assert verify(folder, [element.public_key]).good
+
+
 def test_altered_log_is_not_gone_on_with(folder: Path, element: SecureElement) -> None:
     filled(folder, element, 10)
     path = last_segment(folder)
