@@ -42,7 +42,7 @@ class Capability(Enum):
 
 
 class SecureElement(ABC):
-    """One device identity and one sealing key, in epochs. One process owns it."""
+    """One device identity and one sealing key, in epochs. One process owns it; any of its threads may call."""
 
     @property
     @abstractmethod

@@ -78,7 +78,7 @@ class Pkcs11SecureElement(SecureElement):
             raise SecureElementError(f"random: {size} bytes asked, 1 to {MAX_RANDOM_BYTES} allowed")
         with self._token.asked("random") as session:
             drawn = bytes(session.generate_random(8 * size))
-        self._token.must_answer()
+            self._token.must_answer()
         return drawn
 
     def prepare_epoch(self, number: int) -> None:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import pkcs11
@@ -41,6 +42,7 @@ class OwnedToken:
     def __init__(self, module: Path, label: str, pin_file: Path) -> None:
         self._label = label
         self._gone = False
+        self._turn = RLock()  # liveness draws from a thread of its own, and not every library takes two at once
         self._sentinel: Object | None = None
         self._lock = _lock(pin_file)
         try:
@@ -63,16 +65,17 @@ class OwnedToken:
             SecureElementGoneError: the token answers no more.
             SecureElementError: it refused.
         """
-        if self._gone:
-            raise self._lost("lost before")
-        if self._session is None:
-            raise SecureElementError("the secure element is closed")
-        try:
-            yield self._session
-        except PKCS11Error as error:
-            name = type(error).__name__
-            self.must_answer(name)
-            raise SecureElementError(f"{what}: the token {self._label!r} refused: {name}") from error
+        with self._turn:
+            if self._gone:
+                raise self._lost("lost before")
+            if self._session is None:
+                raise SecureElementError("the secure element is closed")
+            try:
+                yield self._session
+            except PKCS11Error as error:
+                name = type(error).__name__
+                self.must_answer(name)
+                raise SecureElementError(f"{what}: the token {self._label!r} refused: {name}") from error
 
     def watch(self, sentinel: Object) -> None:
         """Take `sentinel` for the object whose absence means that the token is gone."""
