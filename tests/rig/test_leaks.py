@@ -130,16 +130,18 @@ def planted(what: bytes, before: int) -> bytes:
 @pytest.mark.parametrize(
     ("form", "held"), [(form, held) for form in FORMS for held in HELD if form in ASKED or held == AS_IT_IS]
 )
-def test_planted_template_is_found(detector: Detector, form: str, held: str) -> None:
-    leaks = detector.search(planted(FORMS[form](HELD[held]()), before=1001), "here")
-    found = {leak.marker.partition(",")[0] for leak in leaks if leak.marker.startswith("template")}
+def test_planted_template_is_found(form: str, held: str) -> None:
+    leaks = Detector(template_markers(TEMPLATE, TURNS)).search(planted(FORMS[form](HELD[held]()), before=1001), "here")
+    found = {leak.marker.partition(",")[0] for leak in leaks}
     assert len(found) == 6, f"every vector of the template, found {leaks}"
     assert all(("turned for" in leak.marker) == (held[:10] == "turned for") for leak in leaks)
 
 
 @pytest.mark.parametrize(("form", "seen"), [(form, seen) for form in ASKED for seen in SEEN])
-def test_planted_picture_is_found(detector: Detector, form: str, seen: str) -> None:
-    leaks = detector.search(planted(FORMS[form](np.ascontiguousarray(SEEN[seen]())), before=1003), "here")
+def test_planted_picture_is_found(form: str, seen: str) -> None:
+    leaks = Detector(picture_markers("picture", PICTURE, every=28)).search(
+        planted(FORMS[form](np.ascontiguousarray(SEEN[seen]())), before=1003), "here"
+    )
     assert len({leak.marker for leak in leaks}) >= 4
 
 
