@@ -13,6 +13,7 @@ Rules kept here:
 import logging
 import socket
 import threading
+import time
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5
@@ -24,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
 from firmware.runtime.messages import MAX_ENVELOPE_BYTES
+from hil.backend import metrics
 from hil.backend.backend import INTENT_TTL_S, Backend
 from hil.backend.database import StoreError
 
@@ -47,12 +49,13 @@ class BackendLink:
     Args:
         backend: who answers.
         broker: where the broker is; paths in it absolute.
-        name: the client id; no two workers have the same.
+        number: of this process: 0, or its place among several; no two have the same.
         judges: take part in the shared subscription; without it intents are sent and nothing is taken.
     """
 
-    def __init__(self, backend: Backend, broker: LinkConfig, name: str = CLIENT_ID, *, judges: bool = True) -> None:
-        self._backend, self._broker, self._judges = backend, broker, judges
+    def __init__(self, backend: Backend, broker: LinkConfig, number: int = 0, *, judges: bool = True) -> None:
+        self._backend, self._broker, self._number, self._judges = backend, broker, number, judges
+        name = f"{CLIENT_ID}{suffix(number)}"
         self._stopping, self._ready, self._leaving = threading.Event(), threading.Event(), False
         client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTv5, manual_ack=True)
         if broker.tls is not None:
@@ -93,6 +96,7 @@ class BackendLink:
         expiry = _properties(PacketTypes.PUBLISH)
         expiry.MessageExpiryInterval = INTENT_TTL_S
         self._client.publish(f"tessera/v1/{terminal}/intent", envelope, qos=1, properties=expiry)
+        metrics.asked()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -136,11 +140,12 @@ class BackendLink:
     def _received(self, client: Client, _data: None, message: MQTTMessage) -> None:
         if self._leaving:
             return
-        terminal = message.topic.split("/")[2]
+        terminal, came = message.topic.split("/")[2], time.monotonic()
         try:
             receipt = self._backend.handle(terminal, bytes(message.payload))
         except StoreError as error:
             log.error("not answered and not acknowledged, away until the database is back: %s", error)
+            metrics.failed(self._number)
             self._leaving = True
             client.disconnect()
             return
@@ -148,7 +153,13 @@ class BackendLink:
             log.warning("no terminal can be named %r: %s", terminal, error.code)
         else:
             client.publish(f"tessera/v1/{terminal}/receipt", receipt, qos=1)
+            metrics.answered(self._number, receipt, time.monotonic() - came)
         client.ack(message.mid, message.qos)
+
+
+def suffix(number: int) -> str:
+    """What the client id of process `number` ends in, and its certificate's name."""
+    return f"-{number}" if number else ""
 
 
 def _properties(packet: int) -> Properties:

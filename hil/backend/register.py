@@ -9,13 +9,14 @@ import hmac
 from typing import Annotated, Protocol
 
 import msgspec
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import Assurance
 from firmware.payment.money import parse_amount
+from hil.backend import metrics
 from hil.backend.backend import Backend
 
 Token = Annotated[str, Field(min_length=1, max_length=64)]
@@ -86,6 +87,10 @@ def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
     @app.get("/health")
     def health() -> dict[str, bool]:
         return {"broker": link.connected}
+
+    @app.get("/metrics")
+    def counted() -> Response:
+        return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.post("/intents", status_code=201)
     def ask(request: IntentRequest) -> dict[str, str]:

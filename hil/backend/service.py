@@ -25,7 +25,7 @@ from firmware.runtime.hardening import harden
 from firmware.runtime.stop import stopped_by
 from hil.backend.backend import Backend
 from hil.backend.keys import load_backend_key, load_registrations
-from hil.backend.mqtt import CLIENT_ID, BackendLink
+from hil.backend.mqtt import BackendLink, suffix
 from hil.backend.policy import DEMO, Policy
 from hil.backend.register import create_app
 from hil.backend.store import Store
@@ -77,11 +77,6 @@ class Part(msgspec.Struct, frozen=True):
     judges: bool = True
     number: int = 0
 
-    @property
-    def suffix(self) -> str:
-        """What its client id and its certificate's file have besides."""
-        return f"-{self.number}" if self.number else ""
-
 
 ALONE = Part()
 
@@ -101,8 +96,7 @@ def serve(path: Path, part: Part = ALONE, database: str | None = None) -> None:
     store = Store(database or (config.store if "://" in config.store else str(base / config.store)))
     try:
         backend = Backend(store, key, registrations, config.policy, lambda: int(time.time()))
-        name = f"{CLIENT_ID}{part.suffix}"
-        link = BackendLink(backend, _broker(config, base, part), name, judges=part.judges)
+        link = BackendLink(backend, _broker(config, base, part.number), part.number, judges=part.judges)
         link.start()
         try:
             if part.register:
@@ -115,11 +109,11 @@ def serve(path: Path, part: Part = ALONE, database: str | None = None) -> None:
         store.close()
 
 
-def _broker(config: ServiceConfig, base: Path, part: Part) -> LinkConfig:
+def _broker(config: ServiceConfig, base: Path, number: int) -> LinkConfig:
     broker = config.broker
     if broker.tls is None:
         return broker
-    names = {name: getattr(broker.tls, name).replace("{worker}", part.suffix) for name in ("certificate", "key")}
+    names = {name: getattr(broker.tls, name).replace("{worker}", suffix(number)) for name in ("certificate", "key")}
     paths = {name: str(base / given) for name, given in ({"ca": broker.tls.ca} | names).items()}
     return msgspec.structs.replace(broker, tls=msgspec.structs.replace(broker.tls, **paths))
 

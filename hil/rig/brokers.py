@@ -50,21 +50,24 @@ user {user}
 log_dest file {directory}/mosquitto.log
 """
 
-# %u is the certificate's name. `backend` serves every terminal, `tap` is the rig's ledger of what passed.
+# %u is the certificate's name. `backend` and its further workers `backend-1` ... serve every terminal, `tap` is the
+# rig's ledger of what passed.
+BACKENDS = ("backend", *(f"backend-{number}" for number in range(1, 9)))
 _MOSQUITTO_ACL = """\
 pattern read tessera/v1/%u/intent
 pattern read tessera/v1/%u/receipt
 pattern write tessera/v1/%u/authorization
 pattern write tessera/v1/%u/decline
 
-user backend
+user tap
+topic read tessera/v1/#
+"""
+_BACKEND_ACL = """
+user {name}
 topic write tessera/v1/+/intent
 topic write tessera/v1/+/receipt
 topic read tessera/v1/+/authorization
 topic read tessera/v1/+/decline
-
-user tap
-topic read tessera/v1/#
 """
 
 _EMBEDDED_TOML = """\
@@ -163,7 +166,7 @@ class Broker:
 def mosquitto(directory: Path, authority: Authority) -> Iterator[Broker]:
     """Run mosquitto with mutual TLS; its files, log and persistence lie in `directory`.
 
-    Users are certificate names: a terminal's id, `backend`, or `tap` (may read everything).
+    Users are certificate names: a terminal's id, one of `BACKENDS`, or `tap` (may read everything).
 
     Raises:
         BrokerError: it is not installed or does not start.
@@ -181,7 +184,7 @@ def mosquitto(directory: Path, authority: Authority) -> Iterator[Broker]:
         max_packet_bytes=MAX_PACKET_BYTES,
         user=getpass.getuser(),
     )
-    (directory / "acl").write_text(_MOSQUITTO_ACL)
+    (directory / "acl").write_text(_MOSQUITTO_ACL + "".join(_BACKEND_ACL.format(name=name) for name in BACKENDS))
     (directory / "acl").chmod(0o600)
     (directory / "mosquitto.conf").write_text(conf)
     command = (program, "-c", str(directory / "mosquitto.conf"))

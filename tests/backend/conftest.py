@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from hil.backend.cluster import Cluster, cluster, programs
+from hil.rig.brokers import Broker, mosquitto
+from hil.rig.certificates import Authority
+from tests.backend.service import Service, Till
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +31,31 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "backend.db")
     create: Callable[[], str] = request.getfixturevalue("postgresql").create
     return create()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ca")
+
+
+@pytest.fixture
+def broker(tmp_path: Path, authority: Authority, mosquitto_installed: None) -> Iterator[Broker]:
+    """mosquitto with mutual TLS."""
+    with mosquitto(tmp_path / "broker", authority) as broker:
+        yield broker
+
+
+@pytest.fixture
+def service(tmp_path: Path, broker: Broker, authority: Authority) -> Iterator[Service]:
+    """The backend, laid out and not yet started."""
+    service = Service(tmp_path, broker, authority)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def till(tmp_path: Path, service: Service, broker: Broker, authority: Authority) -> Iterator[Till]:
+    """A terminal that the backend knows, at the broker."""
+    till = Till(tmp_path, service, broker, authority)
+    yield till
+    till.close()

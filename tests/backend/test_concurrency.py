@@ -3,10 +3,7 @@
 The barrier lets all of them go at once; the rest is up to the database, SQLite's lock or PostgreSQL's rows.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from hil.backend.backend import Backend
 from hil.backend.shop import Shop
 from hil.backend.store import Store
+from tests.backend.at_once import Delivery, at_once
 
 AT_ONCE = 4
 
@@ -32,26 +30,6 @@ def workers(shop: Shop) -> Iterator[list[Backend]]:
     yield [shop.worker(store) for store in stores]
     for store in stores:
         store.close()
-
-
-class Delivery(NamedTuple):
-    """What one worker gets."""
-
-    worker: Backend
-    envelope: bytes
-    topic: str = "till-1"
-
-
-def at_once(deliveries: Sequence[Delivery]) -> list[bytes]:
-    """Let all workers have theirs at one moment; return what each answered."""
-    ready = threading.Barrier(len(deliveries))
-
-    def deliver(one: Delivery) -> bytes:
-        ready.wait(20)
-        return one.worker.handle(one.topic, one.envelope)
-
-    with ThreadPoolExecutor(len(deliveries)) as pool:
-        return list(pool.map(deliver, deliveries))
 
 
 def test_workers_that_get_the_same_authorization_at_once_give_one_answer(shop: Shop, workers: list[Backend]) -> None:
