@@ -17,6 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pkcs11 import Session
+
+from drivers.secure_element import pkcs11_token
 from drivers.secure_element.interface import SecureElement, SecureElementError
 from drivers.secure_element.pkcs11 import open_secure_element, provision
 
@@ -62,8 +65,16 @@ def _prepare(options: dict[str, Any], change: str) -> dict[str, str]:
 
 def _change(options: dict[str, Any], change: str, point: int) -> int:
     """How many changes of files it took."""
-    if change == "provision":
+    log_in = pkcs11_token._log_in
+
+    def logged_in(*who: Any) -> Session:
+        session = log_in(*who)
         SHIM.arm(ctypes.c_long(point))
+        return session
+
+    if change == "provision":
+        # from after its login: SoftHSM rewrites the token's own file then, and killed within that it loses the token
+        pkcs11_token._log_in = logged_in
         provision(options)
     else:
         element = open_secure_element(options)

@@ -35,7 +35,7 @@ def trials(shim: Path, folder: Path, change: str, every: int) -> list[dict[str, 
             env=os.environ | {"LD_PRELOAD": str(shim), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=1800,
         )
     shutil.rmtree(token.folder.parent.parent / "pristine", ignore_errors=True)
     assert ran.returncode == 0, ran.stderr
@@ -83,6 +83,7 @@ def test_killed_before_a_change_of_a_file_the_old_state_is_left_or_the_new(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1900)
 @pytest.mark.parametrize("change", ["provision", "prepare_epoch", "prepare_identity"])
 def test_killed_before_every_change_of_a_file(shim: Path, tmp_path: Path, change: str) -> None:
     _check(trials(shim, tmp_path, change, every=1), change)

@@ -1,6 +1,7 @@
 """The software secure element: what it keeps, what it refuses, what it says."""
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -221,6 +222,27 @@ def test_killed_at_every_step_the_file_holds_the_old_state_or_the_new(
             break
     assert killed_before >= 4
     assert len(ends) == 2
+
+
+def test_a_new_file_is_on_the_disk_before_it_takes_the_name_and_its_name_before_it_counts(
+    files: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    element = open_secure_element(files)
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else f"{os.fstat(descriptor).st_size} bytes")
+        fsync(descriptor)
+
+    def replaced(old: Path, new: Path) -> None:
+        done.append("name")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    element.prepare_epoch(2)
+    assert done == [f"{Path(str(files['path'])).stat().st_size} bytes", "name", "folder"]
 
 
 def _told(element: SecureElement) -> tuple[bytes, bool, tuple[int, ...]]:
