@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pkcs11 import Session
+from pkcs11 import Session, Token
 
 from drivers.secure_element import pkcs11_token
 from drivers.secure_element.interface import SecureElement, SecureElementError
@@ -67,8 +67,8 @@ def _change(options: dict[str, Any], change: str, point: int) -> int:
     """How many changes of files it took."""
     log_in = pkcs11_token._log_in
 
-    def logged_in(*who: Any) -> Session:
-        session = log_in(*who)
+    def logged_in(token: Token, pin: str, pin_file: Path) -> Session:
+        session = log_in(token, pin, pin_file)
         SHIM.arm(ctypes.c_long(point))
         return session
 
