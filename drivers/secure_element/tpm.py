@@ -10,8 +10,12 @@ Rules kept here:
 
 import re
 import secrets
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import wraps
 from pathlib import Path
+from threading import RLock
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -60,12 +64,29 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pcrs: str = PCRS
 
 
+_Given = ParamSpec("_Given")
+_Answer = TypeVar("_Answer")
+
+
+def _in_turn(
+    method: "Callable[Concatenate[TpmSecureElement, _Given], _Answer]",
+) -> "Callable[Concatenate[TpmSecureElement, _Given], _Answer]":
+    """One thread at a time: the TPM answers one command after the other, and has few places for what they load."""
+
+    @wraps(method)
+    def in_turn(element: "TpmSecureElement", /, *given: _Given.args, **named: _Given.kwargs) -> _Answer:
+        with element._turn:
+            return method(element, *given, **named)
+
+    return in_turn
+
+
 class TpmSecureElement(SecureElement):
     """The interface over a TPM and its folder, both owned until `close`."""
 
     def __init__(self, tpm: Tpm, folder: Folder, pcrs: str) -> None:
         """Raises SecureElementError: the folder is of another TPM, damaged, or the TPM was cleared."""
-        self._tpm, self._folder = tpm, folder
+        self._tpm, self._folder, self._turn = tpm, folder, RLock()
         measured = _measured(tpm, pcrs)
         device = folder.device()
         if not is_complete(tpm):
@@ -93,10 +114,12 @@ class TpmSecureElement(SecureElement):
         """DER SubjectPublicKeyInfo, P-256."""
         return self._identity.public_key
 
+    @_in_turn
     def sign(self, message: bytes) -> bytes:
         """ECDSA P-256 with SHA-256 over `message`. Returns 64 bytes, r || s."""
         return self._identity.sign(message)
 
+    @_in_turn
     def random(self, size: int) -> bytes:
         """`size` bytes (1 to 1024) of the TPM's generator."""
         if not 1 <= size <= MAX_RANDOM_BYTES:
@@ -107,14 +130,17 @@ class TpmSecureElement(SecureElement):
             data += bytes(self._tpm.ask("get_random", wanted, session1=self._tpm.session))
         return data
 
+    @_in_turn
     def prepare_epoch(self, number: int) -> None:
         """As the interface says; at most 8 are in force."""
         self._epochs.prepare(number)
 
+    @_in_turn
     def end_epochs_before(self, number: int) -> None:
         """Raise the TPM's counter above every earlier epoch: this TPM opens none of them again."""
         self._epochs.end_before(number)
 
+    @_in_turn
     def seal(self, plaintext: bytes, associated: bytes, epoch: int) -> bytes:
         """AES-256-GCM under a random nonce, which stands in front."""
         if len(plaintext) > MAX_PLAINTEXT_BYTES:
@@ -123,6 +149,7 @@ class TpmSecureElement(SecureElement):
         with self._epochs.key(epoch) as aead:
             return nonce + aead.encrypt(nonce, plaintext, associated)
 
+    @_in_turn
     def unseal(self, sealed: bytes, associated: bytes, epoch: int) -> bytes:
         """Open what `seal` made. Raises EpochEndedError, SecureElementError."""
         with self._epochs.key(epoch) as aead:
@@ -135,27 +162,33 @@ class TpmSecureElement(SecureElement):
                     "the sealed blob is damaged, of another element, or bound to other data"
                 ) from error
 
+    @_in_turn
     def prepare_identity(self) -> bytes:
         """Make the next identity in the TPM, or find the one that waits. DER, as `public_key`."""
         return self._identity.prepare()
 
+    @_in_turn
     def prove_identity(self, message: bytes) -> bytes:
         """Sign as `sign` does, by the identity that waits."""
         return self._identity.prove(message)
 
+    @_in_turn
     def adopt_identity(self) -> None:
         """Put the identity that waits in force; the TPM forgets the one before it."""
         self._identity.adopt()
 
+    @_in_turn
     def counter(self) -> int:
         """The TPM's counter. It begins anywhere, and survives everything but another TPM."""
         return read_counter(self._tpm, self._counter)
 
+    @_in_turn
     def advance(self) -> int:
         """Increment it; its memory wears, so not for every signature."""
         self._tpm.ask("nv_increment", self._counter, session1=self._tpm.session)
         return self.counter()
 
+    @_in_turn
     def close(self) -> None:
         """Flush, disconnect, and let go of the folder. Idempotent."""
         self._tpm.close()
