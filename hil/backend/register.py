@@ -3,6 +3,7 @@
 Rules kept here:
 - Every call carries the bearer token.
 - `GET /intents/{id}` is the truth about a payment, whatever a terminal's screen says.
+- A call that cannot be read is told where and why, and never what it said.
 """
 
 import hmac
@@ -10,6 +11,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -83,6 +85,13 @@ def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
     def refused(_: Request, error: PaymentError) -> JSONResponse:
         # `storage`: the database is away, which is no fault of who asked; nothing was done
         return JSONResponse({"code": error.code, "detail": error.text}, 503 if error.code == "storage" else 400)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
+        # the framework's own answer repeats the input, and fails on text that UTF-8 cannot write (a lone surrogate)
+        places = ".".join(str(part) for part in error.errors()[0]["loc"])
+        detail = f"{places}: {error.errors()[0]['msg']}".encode("ascii", "backslashreplace").decode()
+        return JSONResponse({"code": "schema", "detail": detail[:200]}, 422)
 
     @app.get("/health")
     def health() -> dict[str, bool]:
