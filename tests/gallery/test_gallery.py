@@ -1,5 +1,6 @@
 """The gallery: what is stolen opens nowhere else, what is withdrawn is gone."""
 
+import hmac
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -614,3 +615,51 @@ def test_full_disk_erases_nobody_until_there_is_space_again(path: Path, element:
     again = opened(path, element)
     assert [is_whole(again, seed) for seed in range(1, 30)] == [False] + [True] * 28
     again.close()
+
+
+def test_nothing_more_is_taken_away_while_an_old_epoch_still_stands(path: Path) -> None:
+    """Else keys would pile up in an element that cannot destroy them."""
+    element = in_memory()
+    gallery = opened(path, element)
+    people = [enrol(gallery, seed) for seed in (1, 2)]
+    gallery.finish()
+    gallery._element = Fails(element, "end_epochs_before")  # type: ignore[assignment]
+    with refused("gallery_epoch"):
+        gallery.erase(people[0], receipt)
+    with refused("gallery_epoch"):
+        gallery.erase(people[1], receipt)
+    assert is_whole(gallery, 2)
+    assert gallery.erased(people[1]) is None
+    gallery._element = element
+    gallery.erase(people[1], receipt)
+    assert len(gallery) == 0
+    gallery.close()
+
+
+def test_file_with_one_payer_twice_is_refused(gallery: Gallery, path: Path, element: SecureElement) -> None:
+    enrol(gallery)
+    gallery._by_payer.clear()  # as no gallery does
+    gallery.enrol(
+        consent=b"", purposes=("door",), payer="payer-1", mandate=b"other", templates=templates(2), retain_until=UNTIL,
+        now=NOW,
+    )  # fmt: skip
+    gallery.close()
+    with refused("gallery_damaged"):
+        opened(path, element)
+
+
+def test_turned_templates_do_not_stay_in_memory(gallery: Gallery, path: Path, element: SecureElement) -> None:
+    enrol(gallery, 1, BOTH)
+    gallery.reissue("door")
+    assert not gallery._scratch.rows.view(np.uint8).any()
+    gallery.close()
+    again = opened(path, element)
+    assert not again._scratch.rows.view(np.uint8).any()
+    again.close()
+
+
+def test_audit_key_follows_from_the_data_key_as_ever(gallery: Gallery) -> None:
+    """What the log says of a person before an update must be the same person after it."""
+    enrol(gallery)
+    key = gallery._cells.rows["key"][0].tobytes()
+    assert gallery.people()[0].audit_key == hmac.digest(key, b"tessera-audit-key", "sha256")
