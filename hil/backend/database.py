@@ -99,9 +99,8 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if kind == "postgresql":
-        # asked before use: a connection may have died with the server
-        driver = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(driver, isolation_level="READ COMMITTED", pool_pre_ping=True)
+        # a connection that died with the server is found out by the first attempt, which costs the others nothing
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), isolation_level="READ COMMITTED")
     raise StoreError(f"{kind}: not a kind of database that is known; sqlite or postgresql")
 
 

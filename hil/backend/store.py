@@ -167,9 +167,11 @@ class Transaction:
 
     def _hold(self, table: Any, name: str) -> None:
         """Lock the row of `name` in `table`, made where there is none."""
-        upsert = postgresql.insert if self._db.dialect.name == "postgresql" else sqlite.insert
-        self._db.execute(upsert(table).values(id=name).on_conflict_do_nothing())
-        self._db.execute(select(table.c.id).where(table.c.id == name).with_for_update())
+        held = select(table.c.id).where(table.c.id == name).with_for_update()
+        if self._one(held) is None:
+            upsert = postgresql.insert if self._db.dialect.name == "postgresql" else sqlite.insert
+            self._db.execute(upsert(table).values(id=name).on_conflict_do_nothing())
+            self._db.execute(held)
 
 
 def _payload(envelope: bytes, kind: type[schema.M]) -> schema.M:
