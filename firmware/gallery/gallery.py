@@ -319,7 +319,8 @@ class Gallery:
                 self._hold(one)
 
     def _wrapping(self) -> Wrapping:
-        return opening.wrapping(self._store, self._element)
+        with opening.whole(self._path):
+            return opening.wrapping(self._store, self._element)
 
     # -- one person ------------------------------------------------------------------------------------------------
 
@@ -340,15 +341,17 @@ class Gallery:
     def _enrolled(self, held: Held) -> Enrolled:
         row = self._store.one("SELECT consent FROM people WHERE id = ?", held.number)
         vault = held.vault(self._cells)
-        try:
+        with opening.whole(self._path):
             consent = vault.open_consent(b"" if row is None else row[0], held.record.payer)
-        except DamagedError as error:
-            raise GalleryError("gallery_damaged", f"{self._path}: the consent of {held.person} was altered.") from error
         return held.told(self._cells, consent)
 
     def _insert(self, held: Held, consent: bytes, used: Iterable[bytes]) -> int:
         wrapping = self._wrapping()
-        with Seeds.opened(self._store, wrapping) as seeds, self._store.transaction("nobody was enrolled") as db:
+        with (
+            opening.whole(self._path),
+            Seeds.opened(self._store, wrapping) as seeds,
+            self._store.transaction("nobody was enrolled") as db,
+        ):
             _use_up(db, used)
             number = insert(
                 db, wrapping, seeds, held.person, held.cell(self._cells), held.record, consent, self._scratch
@@ -392,7 +395,7 @@ class Gallery:
         staying = [held for held in self._by_person.values() if held.person not in leaving]
         self._owed = True  # also where the disk fails: what it took of the commit must leave the log before another try
         with (
-            opening.reading(self._path),
+            opening.whole(self._path),
             Seeds.opened(self._store, old) as seeds,
             self._store.transaction("nothing was changed") as db,
         ):

@@ -28,7 +28,8 @@ _UNKNOWN = Record((), "", b"", b"", 0, 0, 0, 0)
 def reading(path: Path) -> Iterator[None]:
     """Say what it means that something does not open. Raises GalleryError, SecureElementGoneError."""
     try:
-        yield
+        with whole(path):
+            yield
     except SecureElementGoneError:
         raise
     except EpochEndedError as error:
@@ -41,10 +42,17 @@ def reading(path: Path) -> Iterator[None]:
         raise GalleryError(
             "gallery_locked_out", f"{path}: does not open, as if sealed by another secure element: {error}"
         ) from error
-    except DamagedError as error:
-        raise GalleryError("gallery_damaged", f"{path}: a record was altered: {error}.") from error
     except MemoryLockError as error:
         raise GalleryError("gallery_memory", f"{path}: {error}.") from error
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """What was altered in the file is its damage. Raises GalleryError `gallery_damaged`."""
+    try:
+        yield
+    except DamagedError as error:
+        raise GalleryError("gallery_damaged", f"{path}: a record was altered: {error}.") from error
 
 
 def wrapping(store: Store, element: SecureElement) -> Wrapping:

@@ -663,3 +663,16 @@ def test_audit_key_follows_from_the_data_key_as_ever(gallery: Gallery) -> None:
     enrol(gallery)
     key = gallery._cells.rows["key"][0].tobytes()
     assert gallery.people()[0].audit_key == hmac.digest(key, b"tessera-audit-key", "sha256")
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM epochs", "UPDATE transforms SET wrapped = x'00'"])
+def test_file_that_is_altered_under_an_open_gallery_is_damage_and_changes_nothing(
+    gallery: Gallery, statement: str
+) -> None:
+    person = enrol(gallery, 1)
+    gallery._store._db.execute(statement)
+    for change in (lambda: enrol(gallery, 2), lambda: gallery.erase(person, receipt), gallery.rotate_sealing):
+        with refused("gallery_damaged"):
+            change()
+    assert len(gallery) == 1
+    assert gallery.erased(person) is None
