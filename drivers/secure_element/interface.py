@@ -10,6 +10,7 @@ Rules kept here:
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from enum import Enum
 
 MAX_PLAINTEXT_BYTES = 4096
@@ -66,8 +67,9 @@ class SecureElement(ABC):
     def prepare_epoch(self, number: int) -> None:
         """Make a sealing key for epoch `number` (1 and up), durable before it returns; those that stand go on standing.
 
-        Asked again for an epoch above all that are in force, it may make another key: what was sealed in between is
-        lost, so nothing that counts is until the caller has committed to the epoch by `end_epochs_before`.
+        Asked again for the newest epoch while an older one is in force, it makes another key: what a change that failed
+        had sealed opens nowhere, whatever copy of a disk is put back. So nothing that counts is sealed in it until the
+        caller has committed to the epoch, and then `end_epochs_before` comes first. Any other epoch in force is kept.
 
         Raises:
             SecureElementError: the epoch has ended, or the key cannot be kept.
@@ -134,3 +136,19 @@ class SecureElement(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of the element: sessions, handles, secrets in memory. Idempotent."""
+
+
+def check_prepared(number: int, in_force: Collection[int]) -> bool:
+    """Whether preparing epoch `number` makes a key, where those `in_force` have one, the lowest being the first.
+
+    Raises:
+        EpochEndedError: `number` has ended.
+        SecureElementError: too many are in force.
+    """
+    if number < min(in_force):
+        raise EpochEndedError(f"epoch {number} has ended; {min(in_force)} is the first in force")
+    if number in in_force:
+        return number == max(in_force) > min(in_force)
+    if len(in_force) >= MAX_EPOCHS:
+        raise SecureElementError(f"{MAX_EPOCHS} epochs are in force; end those before")
+    return True

@@ -15,13 +15,13 @@ import msgspec
 
 from drivers.secure_element import pkcs11_keys as keys
 from drivers.secure_element.interface import (
-    MAX_EPOCHS,
     MAX_PLAINTEXT_BYTES,
     MAX_RANDOM_BYTES,
     Capability,
     EpochEndedError,
     SecureElement,
     SecureElementError,
+    check_prepared,
 )
 from drivers.secure_element.pkcs11_token import OwnedToken
 
@@ -50,8 +50,8 @@ class Pkcs11SecureElement(SecureElement):
         self._token = token
         self._keeps_objects_inside = keeps_objects_inside
         self._identities = keys.identities(token)
-        self._epochs = keys.epochs(token)
-        if not self._identities or not self._epochs:
+        self._epochs = keys.epochs(token) if self._identities else {}
+        if not self._epochs:
             raise SecureElementError(f"{token}: not provisioned, or its keys are gone; see `tessera element create`")
         token.watch(self._identities[0].private)
 
@@ -82,14 +82,10 @@ class Pkcs11SecureElement(SecureElement):
         return drawn
 
     def prepare_epoch(self, number: int) -> None:
-        """Make a key; one that is there stays. Raises EpochEndedError, or SecureElementError: too many."""
-        first = min(self._epochs)
-        if number < first:
-            raise EpochEndedError(f"epoch {number} has ended; {first} is the first in force")
-        if number in self._epochs:
+        """Make a key, or another for the newest epoch. Raises as `check_prepared` does."""
+        if not check_prepared(number, self._epochs.keys()):
             return
-        if len(self._epochs) >= MAX_EPOCHS:
-            raise SecureElementError(f"{MAX_EPOCHS} epochs are in force; end those before")
+        self._epochs.pop(number, None)
         self._epochs[number] = keys.new_epoch(self._token, number)
 
     def end_epochs_before(self, number: int) -> None:

@@ -65,7 +65,7 @@ def epochs(token: OwnedToken, *, unfinished: bool = False) -> dict[int, Key]:
 
 
 def new_epoch(token: OwnedToken, number: int) -> Key:
-    """Make the sealing key of an epoch, in the place of one that is not whole. Raises SecureElementError."""
+    """Make the sealing key of an epoch, in the place of any of its number. Raises SecureElementError."""
     _destroy(token, ObjectClass.SECRET_KEY, EPOCH, lambda other: other == number)
     with token.asked("making a sealing key") as session:
         return session.generate_key(
@@ -126,7 +126,7 @@ def _gcm(nonce: bytes, associated: bytes) -> GCMParams:
 def _destroy(token: OwnedToken, kind: ObjectClass, prefix: str, which: Callable[[int], bool]) -> None:
     for number, left in token.numbered(kind, prefix).items():
         if which(number):
-            with token.asked("removing a key that is not whole"):
+            with token.asked("removing a key"):
                 left.destroy()
 
 

@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 
 from drivers.secure_element.interface import (
-    MAX_EPOCHS,
     MAX_PLAINTEXT_BYTES,
     MAX_RANDOM_BYTES,
     Capability,
     EpochEndedError,
     SecureElement,
     SecureElementError,
-)  # fmt: skip
+    check_prepared,
+)
 from drivers.secure_element.key_file import KEY, NONCE, TAG, KeyFile, State, read_passphrase
 
 
@@ -66,15 +66,10 @@ class SoftwareSecureElement(SecureElement):
         return secrets.token_bytes(size)
 
     def prepare_epoch(self, number: int) -> None:
-        """Make and keep a key; one that is there stays. Raises EpochEndedError, or SecureElementError: too many."""
+        """Make and keep a key, or another for the newest epoch. Raises as `check_prepared` does."""
         state = self._state
-        if number < state.first:
-            raise EpochEndedError(f"epoch {number} has ended; {state.first} is the first in force")
-        if number in state.epochs:
-            return
-        if len(state.epochs) >= MAX_EPOCHS:
-            raise SecureElementError(f"{MAX_EPOCHS} epochs are in force; end those before")
-        self._change(replace(state, epochs=state.epochs | {number: secrets.token_bytes(KEY)}))
+        if check_prepared(number, state.epochs.keys()):
+            self._change(replace(state, epochs=state.epochs | {number: secrets.token_bytes(KEY)}))
 
     def end_epochs_before(self, number: int) -> None:
         """Forget the keys below `number`; a copy of the file still has them. Raises as `unseal` does."""

@@ -4,6 +4,7 @@ A backend's test module derives a class from `SecureElementContract` and gives t
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import pytest
@@ -148,15 +149,37 @@ class SecureElementContract:
             assert not isinstance(raised.value, EpochEndedError)
         assert element.unseal(element.seal(b"one", b"", 1), b"", 1) == b"one"
 
-    def test_epoch_prepared_again_can_be_used(self, element: SecureElement) -> None:
+    def test_newest_epoch_prepared_again_opens_nothing_of_the_try_before(
+        self, bench: Bench, element: SecureElement
+    ) -> None:
         one = element.seal(b"one", b"", 1)
         element.prepare_epoch(2)
+        failed = element.seal(b"of a change that failed", b"", 2)
+        element.close()
+        element = bench.open()
         element.prepare_epoch(2)
         two = element.seal(b"two", b"", 2)
+        assert element.unseal(one, b"", 1) == b"one"
         element.end_epochs_before(2)
+        for _ in range(2):
+            assert element.unseal(two, b"", 2) == b"two"
+            with pytest.raises(SecureElementError):
+                element.unseal(failed, b"", 2)
+            with pytest.raises(EpochEndedError):
+                element.unseal(one, b"", 1)
+            element.close()
+            element = bench.open()
+        element.close()
+
+    def test_the_only_epoch_prepared_again_keeps_what_it_sealed(self, element: SecureElement) -> None:
+        one = element.seal(b"one", b"", 1)
+        element.prepare_epoch(1)
+        assert element.unseal(one, b"", 1) == b"one"
+        element.prepare_epoch(2)
+        element.end_epochs_before(2)
+        two = element.seal(b"two", b"", 2)
+        element.prepare_epoch(2)
         assert element.unseal(two, b"", 2) == b"two"
-        with pytest.raises(EpochEndedError):
-            element.unseal(one, b"", 1)
 
     def test_several_epochs_end_at_once(self, bench: Bench, element: SecureElement) -> None:
         element.prepare_epoch(2)
@@ -227,6 +250,19 @@ class SecureElementContract:
         again = bench.open()
         assert again.counter() == after
         again.close()
+
+    def test_threads_take_turns(self, element: SecureElement) -> None:
+        sealed = element.seal(b"template", b"", 1)
+
+        def use(number: int) -> None:
+            for _ in range(8):
+                message = b"%d" % number
+                assert verifies(element.public_key, element.sign(message), message)
+                assert element.unseal(sealed, b"", 1) == b"template"
+                assert len(element.random(32)) == 32
+
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(use, range(4))) == [None] * 4
 
     def test_closed_element_does_nothing(self, element: SecureElement) -> None:
         sealed = element.seal(b"template", b"", 1)
