@@ -11,6 +11,7 @@ demo: setup
 test: setup-dev check
 	$(BIN)/pytest -n 2 --dist loadfile -m "not soak" $(ARGS)
 	@$(MAKE) --no-print-directory test-tflite
+	@$(MAKE) --no-print-directory oracle
 
 # the networks and vision again where a board has tflite-runtime, numpy 1 and an older OpenCV
 test-tflite: setup-dev

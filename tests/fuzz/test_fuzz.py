@@ -35,14 +35,14 @@ MAPS = st.dictionaries(st.integers(0, 23), LEAVES | st.lists(LEAVES, max_size=3)
 
 
 class Tally:
-    """How many inputs a decoder had, how they ended, and the longest it took over one, ns."""
+    """How many inputs a decoder had, how they ended, and the most processor time one took, ns."""
 
     def __init__(self) -> None:
         self.inputs, self.ends, self.slowest_ns = 0, Counter[str](), 0
 
     def feed(self, decoder: Decoder, data: bytes) -> None:
         """Feed one; keep it if it is a crash."""
-        began = time.perf_counter_ns()
+        began = time.process_time_ns()
         try:
             self.ends[decoder.feed(data)] += 1
         except BaseException:
@@ -50,7 +50,7 @@ class Tally:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
             raise
-        self.slowest_ns = max(self.slowest_ns, time.perf_counter_ns() - began)
+        self.slowest_ns = max(self.slowest_ns, time.process_time_ns() - began)
         self.inputs += 1
 
 
@@ -127,7 +127,7 @@ def test_a_million_hostile_inputs(shop: Shop, capsys: pytest.CaptureFixture[str]
         ends = ", ".join(f"{end} {count}" for end, count in tally.ends.most_common())
         table.append(f"| {decoder.name} | {tally.inputs} | {tally.slowest_ns / 1e6:.1f} | {ends} |")
     with capsys.disabled():
-        sys.stdout.write("\n| decoder | inputs | slowest ms | how they ended |\n|---|---|---|---|\n")
+        sys.stdout.write("\n| decoder | inputs | most CPU ms | how they ended |\n|---|---|---|---|\n")
         sys.stdout.write("\n".join(table) + "\n")
         sys.stdout.write(f"{total} inputs; resident {resident_kb[0] // 1024} -> {resident_kb[-1] // 1024} MiB\n")
     assert total >= 1_000_000
