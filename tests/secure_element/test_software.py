@@ -224,6 +224,25 @@ def test_killed_at_every_step_the_file_holds_the_old_state_or_the_new(
     assert len(ends) == 2
 
 
+def test_what_the_disk_did_not_take_does_not_count(files: Options) -> None:
+    element = open_secure_element(files)
+    element.prepare_epoch(2)
+    element.prepare_identity()
+    told, path = _told(element), Path(str(files["path"]))
+    key = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    for change in (CHANGES[name] for name in CHANGES if name != "prepare_identity"):  # one waits already
+        with pytest.raises(SecureElementError):
+            change(element)
+    assert _told(element) == told
+    path.rmdir()
+    path.touch(0o600)
+    path.write_bytes(key)
+    element.adopt_identity()
+    assert open_secure_element(files).public_key == element.public_key != told[0]
+
+
 def test_a_new_file_is_on_the_disk_before_it_takes_the_name_and_its_name_before_it_counts(
     files: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
