@@ -15,6 +15,7 @@ from drivers.secure_element.interface import SecureElement, SecureElementGoneErr
 from drivers.secure_element.software import SoftwareSecureElement, in_memory
 from firmware.gallery.gallery import Enrolled, Gallery, GalleryError
 from firmware.gallery.held import DAY_S, LONGEST_UNSEEN_S
+from firmware.gallery.people import Seeds
 from firmware.gallery.sealed import seal
 from firmware.vision.templates import TEMPLATE_SHAPE, TemplateError
 from tests.gallery.people import CONSENT, NETWORKS, NOW, UNTIL, enrol, is_whole, opened, templates
@@ -676,3 +677,11 @@ def test_file_that_is_altered_under_an_open_gallery_is_damage_and_changes_nothin
             change()
     assert len(gallery) == 1
     assert gallery.erased(person) is None
+
+
+def test_rotations_are_forgotten_when_the_work_is_done(gallery: Gallery) -> None:
+    enrol(gallery, 1)
+    with Seeds.opened(gallery._store, gallery._wrapping()) as seeds:
+        rotations = seeds.of("payment")._rotations
+        assert rotations.any()
+    assert not rotations.any()

@@ -153,12 +153,14 @@ def test_backup_does_not_replace_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "backup.db").read_bytes() == b"precious"
 
 
-def test_backup_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_backup_is_one_file_for_its_owner_alone(tmp_path: Path) -> None:
     with closing(opened(tmp_path / "gallery.db", in_memory())) as gallery:
         enrol(gallery, 1)
         gallery.backup(tmp_path / "backup.db")
     assert {path.name for path in tmp_path.iterdir()} == {"gallery.db", "backup.db"}
     assert (tmp_path / "backup.db").stat().st_mode & 0o077 == 0
+    rollback_journal = b"\1\1"  # not a log that has to be written to read the file
+    assert (tmp_path / "backup.db").read_bytes()[18:20] == rollback_journal
 
 
 def test_element_in_software_says_that_it_cannot_promise_it(tmp_path: Path) -> None:
