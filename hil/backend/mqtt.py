@@ -3,6 +3,7 @@
 Rules kept here:
 - Workers share one subscription: the broker hands each message to one of them. Which one does not matter.
 - The session lives on at the broker (`clean_start=False` with an expiry), so what came while we were away is kept.
+  Of one among several it soon ends: the broker goes on giving an absent worker its share, while the others would do it.
 - A message is acknowledged after its answer is committed and its receipt handed to the socket, in that order. If we
   die in between, the broker or the terminal's outbox sends it again, and the same receipt goes out again.
 - What could not be committed is not acknowledged: the worker leaves the broker, comes back when the database
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 CLIENT_ID = "tessera-backend"
 SHARED = "$share/tessera-backend"
 SESSION_EXPIRY_S = 7 * 24 * 3600
+# of one among several: long enough to be started again, and what is lost with it comes again from the outboxes
+SHARED_EXPIRY_S = 60
 KEEPALIVE_S = 15
 # more would only wait here while another worker is idle
 RECEIVE_MAXIMUM = 20
@@ -109,7 +112,7 @@ class BackendLink:
 
     def _connect(self) -> None:
         session = _properties(PacketTypes.CONNECT)
-        session.SessionExpiryInterval = SESSION_EXPIRY_S
+        session.SessionExpiryInterval = SHARED_EXPIRY_S if self._number else SESSION_EXPIRY_S
         session.ReceiveMaximum = RECEIVE_MAXIMUM
         session.MaximumPacketSize = MAX_PACKET_BYTES
         self._client.connect_async(

@@ -21,7 +21,7 @@ from hil.rig.brokers import Broker, client_context, free_port
 from hil.rig.certificates import Authority
 
 TOKEN = "a-register-token-of-the-test"
-WAIT_S = 30.0
+WAIT_S = 60.0
 RESEND_S = 0.5
 
 
