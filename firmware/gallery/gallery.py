@@ -287,10 +287,14 @@ class Gallery:
         """What the last new epoch still owes: end those before it, and empty the log.
 
         Raises:
-            GalleryError: `gallery_epoch`, `gallery_log`; ask again later.
+            GalleryError: `gallery_epoch`, `gallery_log`: ask again later; `gallery_unusable`: start again.
         """
         if not self._owed:
             return
+        if self._in_file() != self._epoch:
+            # else an epoch would be ended, or made anew, that the file is not in or is in
+            text = f"{self._path}: holds another state than this process; start the terminal again."
+            raise GalleryError("gallery_unusable", text)
         try:
             self._element.end_epochs_before(self._epoch)
         except SecureElementError as error:
@@ -394,17 +398,29 @@ class Gallery:
         leaving = set(without)
         staying = [held for held in self._by_person.values() if held.person not in leaving]
         self._owed = True  # also where the disk fails: what it took of the commit must leave the log before another try
-        with (
-            opening.whole(self._path),
-            Seeds.opened(self._store, old) as seeds,
-            self._store.transaction("nothing was changed") as db,
-        ):
-            change(db, new, seeds)
-            seeds.write(db, new, every=True)
-            db.executemany("UPDATE keys SET wrapped = ? WHERE id = ?", self._wrapped(staying, new))
-            db.execute("DELETE FROM epochs")
-            db.execute("INSERT INTO epochs VALUES (?, ?)", (epoch, new.sealed))
+        try:
+            with (
+                opening.whole(self._path),
+                Seeds.opened(self._store, old) as seeds,
+                self._store.transaction("nothing was changed") as db,
+            ):
+                change(db, new, seeds)
+                seeds.write(db, new, every=True)
+                db.executemany("UPDATE keys SET wrapped = ? WHERE id = ?", self._wrapped(staying, new))
+                db.execute("DELETE FROM epochs")
+                db.execute("INSERT INTO epochs VALUES (?, ?)", (epoch, new.sealed))
+        except GalleryError:
+            if self._in_file() != epoch:
+                raise
+            # reported as failed, yet it is so: the file decides
         self._epoch = epoch
+
+    def _in_file(self) -> int:
+        """The epoch that the file is in."""
+        row = self._store.one("SELECT number FROM epochs ORDER BY number DESC LIMIT 1")
+        if row is None:
+            raise GalleryError("gallery_damaged", f"{self._path}: it names no epoch.")
+        return int(row[0])
 
     def _wrapped(self, people: Iterable[Held], wrapping: Wrapping) -> Iterator[tuple[bytes, int]]:
         keys = self._cells.rows["key"]

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -685,3 +686,55 @@ def test_rotations_are_forgotten_when_the_work_is_done(gallery: Gallery) -> None
         rotations = seeds.of("payment")._rotations
         assert rotations.any()
     assert not rotations.any()
+
+
+class Misreports:
+    """A connection whose next COMMIT is reported as failed: `done` says whether it is."""
+
+    def __init__(self, db: sqlite3.Connection, done: bool) -> None:
+        self._db, self._done, self.armed = db, done, True
+
+    def execute(self, query: str, *values: Any) -> sqlite3.Cursor:
+        if query == "COMMIT" and self.armed:
+            self.armed = False
+            self._db.execute("COMMIT" if self._done else "ROLLBACK")
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._db.execute(query, *values)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._db, name)
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["it was done all the same", "it was not done"])
+def test_commit_that_is_reported_as_failed_loses_nobody_and_keeps_nobody(path: Path, done: bool) -> None:
+    """The file decides; the next change is in an epoch of its own."""
+    element = in_memory()
+    gallery = opened(path, element)
+    people = [enrol(gallery, seed) for seed in (1, 2, 3)]
+    before, real = gallery.epoch, gallery._store._db
+    gallery._store._db = Misreports(real, done)  # type: ignore[assignment]
+    if done:
+        assert gallery.erase(people[0], receipt) == b"receipt"
+    else:
+        with refused("gallery_write"):
+            gallery.erase(people[0], receipt)
+    gallery._store._db = real
+    assert gallery.epoch == before + done
+    gallery.backup(path.with_name("image.db"))
+    gallery.erase(people[1], receipt)
+    assert gallery.epoch == before + done + 1
+    gallery.close()
+    with refused("gallery_erased"):
+        opened(path.with_name("image.db"), element)
+    again = opened(path, element)
+    assert [is_whole(again, seed) for seed in (1, 2, 3)] == [not done, False, True]
+    again.close()
+
+
+def test_gallery_that_is_not_as_its_file_ends_no_epoch(gallery: Gallery, element: SecureElement) -> None:
+    person = enrol(gallery)
+    gallery.finish()
+    gallery._epoch, gallery._owed = gallery.epoch + 1, True
+    with refused("gallery_unusable"):
+        gallery.erase(person, receipt)
+    element.seal(b"", b"", 1)
