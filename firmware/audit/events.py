@@ -70,6 +70,7 @@ class Started(Event, frozen=True):
         unsigned: how many records no checkpoint covered when the log was opened: what was added since the last one,
             by the terminal before it died or by anybody who wrote to its disk.
         torn: bytes of an unfinished record that were cut off the end.
+        missing: how many records that the terminal had signed were no longer in the log.
     """
 
     firmware: Version
@@ -77,6 +78,7 @@ class Started(Event, frozen=True):
     models: Digest
     unsigned: Count
     torn: Count
+    missing: Count
 
 
 class Stopped(Event, frozen=True):
@@ -227,6 +229,14 @@ class Exported(Event, frozen=True):
     by: Staff
 
 
+class StaffRequest(Event, frozen=True):
+    """A member of staff logged in (`login`), looked people or staff up, or was refused what is not for their role."""
+
+    request: Code
+    allowed: bool
+    by: Staff
+
+
 class SegmentsDropped(Event, frozen=True):
     """The oldest segments were deleted: the log begins at record `first` now."""
 
@@ -236,11 +246,11 @@ class SegmentsDropped(Event, frozen=True):
 KINDS: tuple[type[Event], ...] = (
     Checkpoint, Started, Stopped, Decision, Enrolment, MandateUsed, ConsentRecorded, Withdrawal, Erasure, Expiry,
     Renewal, Dispute, SpoofStreak, RoleChange, LoginFailed, ConfigurationChanged, ModelsChanged, KeyRotated, Backup,
-    Exported, SegmentsDropped,
+    Exported, SegmentsDropped, StaffRequest,
 )  # fmt: skip
 """A kind's number on disk is its place here."""
 
 
-def name_of(kind: type[Event]) -> str:
+def name_of(kind: type[object]) -> str:
     """`RoleChange` -> `role_change`."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind.__name__)[1:]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from firmware.commands.files import read_file
+from firmware.commands.files import read_file, write_private
 from firmware.commands.login import AsOption, ConfigOption, PassphraseOption, signed_in
 from firmware.core.client import ask
 from firmware.runtime.messages import RecordConsent
@@ -25,5 +25,5 @@ def consent(
     typed = read_file(form, "without consent there is no enrolment")
     with signed_in(config, who, file) as core:
         answer = ask(core, RecordConsent(form=typed), SIGN_S)
-    out.write_bytes(answer.envelope)
+    write_private(out, answer.envelope)
     Console().print(f"consent record in {out}; now get a mandate for it (`tessera mandate --consent {out}`)")

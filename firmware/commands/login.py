@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from firmware.commands.files import read_secret
 from firmware.core.client import ask, control
-from firmware.core.errors import TerminalError
 from firmware.runtime.config import load_config
 from firmware.runtime.ipc import Connection
 from firmware.runtime.messages import Login
@@ -27,10 +27,7 @@ def passphrase(prompt: str, file: Path | None, *, confirm: bool = False) -> str:
     """A passphrase from `file`, one line, or typed. Raises TerminalError where the file cannot be read."""
     if file is None:
         return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm))
-    try:
-        return file.read_text().rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TerminalError(f"{file}: no passphrase can be read: {error}") from error
+    return read_secret(file)
 
 
 @contextmanager

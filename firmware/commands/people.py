@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from firmware.commands.enrol import NO_MANDATE, GuardianOption
-from firmware.commands.files import read_file
+from firmware.commands.files import read_file, write_private
 from firmware.commands.login import AsOption, ConfigOption, PassphraseOption, signed_in
 from firmware.commands.people_page import page_of
 from firmware.core.client import ask
@@ -61,8 +61,7 @@ def export(
         document = ask(core, Export(person=person), ERASE_S).document
     page = out.with_suffix(".html")
     for path, data in ((out, document), (page, page_of(document))):
-        path.touch(mode=0o600)
-        path.write_bytes(data)
+        write_private(path, data)
     Console().print(f"what is kept of {person}: {out} and {page}")
 
 
@@ -79,10 +78,10 @@ def withdraw(
     with signed_in(config, who, file) as core:
         answer = ask(core, Withdraw(person=person, purpose=purpose), ERASE_S)
     if isinstance(answer, Erased):
-        receipt.write_bytes(answer.receipt)
+        write_private(receipt, answer.receipt)
         Console().print(f"{purpose} was the last purpose: erased {person}; signed receipt in {receipt}")
     else:
-        receipt.write_bytes(answer.record)
+        write_private(receipt, answer.record)
         Console().print(f"{person} is no longer matched for {purpose}; the consent that is left: {receipt}")
 
 
@@ -97,7 +96,7 @@ def erase_person(
     """Erase a person and write the signed receipt. Asking again gives the same receipt again."""
     with signed_in(config, who, file) as core:
         answer = ask(core, Erase(person=person), ERASE_S)
-    receipt.write_bytes(answer.receipt)
+    write_private(receipt, answer.receipt)
     Console().print(f"erased {person}; signed receipt in {receipt} ({len(answer.receipt)} bytes)")
 
 

@@ -22,7 +22,7 @@ from firmware.core.enrolling import enrol
 from firmware.core.enrolment import EnrolmentError
 from firmware.core.errors import TerminalError
 from firmware.core.inbox import Cancelled, Tapped
-from firmware.core.roles import Member, RolesError, Sealed
+from firmware.core.roles import Member, RolesError, Sealed, Seat
 from firmware.core.stand import BusyError
 from firmware.core.terminal import Terminal
 from firmware.gallery.consent import ConsentError
@@ -139,7 +139,7 @@ class Desk:
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
-        self._name = ""
+        self._seat: Seat | None = None
 
     async def answer(self, request: ToCore) -> msgspec.Struct:
         """The answer to a request, `Failed` where it was refused."""
@@ -156,12 +156,18 @@ class Desk:
             if not isinstance(request, SCREEN) and not self.terminal.stand.busy:
                 self.terminal.parts.journal.rest()
 
+    @property
+    def _name(self) -> str:
+        return "" if self._seat is None else self._seat.name
+
     def _check(self, request: ToCore) -> None:
-        """Raise RolesError `not_allowed` unless whoever speaks here may ask for this."""
+        """Raise RolesError `not_allowed` unless whoever speaks here may ask for this, now."""
         if isinstance(request, OPEN):
             return
         roles = ALLOWED.get(type(request), frozenset())
-        if self.terminal.parts.roles.role(self._name) not in roles:
+        if self.terminal.parts.roles.role(self._seat) not in roles:
+            if self._seat is not None:
+                self.terminal.parts.journal.note(self._asked(request, allowed=False))
             who = " or ".join(sorted(roles)) or "nobody"
             raise RolesError(f"This is for the role {who}: log in (--as NAME).", "not_allowed")
 
@@ -174,7 +180,7 @@ class Desk:
         if isinstance(request, RecordConsent):
             return ConsentOnRecord(envelope=terminal.rights.record(request.form, by))
         if isinstance(request, Enrol):
-            return Done(detail=await enrol(terminal.parts, terminal.stand, request, by))
+            return Done(detail=await enrol(terminal.parts, terminal.stand, request, by, lambda: self._check(request)))
         if isinstance(request, Rotate):
             return Done(detail=upkeep.rotate(terminal.parts, terminal.stand, request.what, by))
         if isinstance(request, Backup):
@@ -193,6 +199,7 @@ class Desk:
     async def _people(self, request: OfPeople) -> msgspec.Struct:
         rights, by = self.terminal.rights, self._name
         if isinstance(request, ListPeople):
+            self.terminal.parts.journal.must(self._asked(request, allowed=True))
             return _page(self.terminal, request.start)
         if isinstance(request, Erase):
             return Erased(receipt=rights.erase(request.person, by))
@@ -211,11 +218,15 @@ class Desk:
         if isinstance(request, Login):
             return Done(detail=await self._login(request.name, request.passphrase))
         if isinstance(request, ListStaff):
+            self.terminal.parts.journal.must(self._asked(request, allowed=True))
             return Staff(members=[StaffMember(name=one.name, role=one.role) for one in roles.staff()])
         if isinstance(request, RemoveStaff):
             roles.remove(request.name, lambda member: self._announce(member, "removed"))
             return Done(detail=request.name)
+        if isinstance(request, FirstTechnician) and not roles.vacant:
+            raise RolesError("There is a technician already; who can add others.", "roles_exist")
         sealed = await asyncio.to_thread(Sealed.of, request.passphrase)
+        self._check(request)  # they may have been removed meanwhile
         if isinstance(request, FirstTechnician):
             roles.first(request.name, sealed, lambda member: self._announce(member, "added"))
         else:
@@ -223,16 +234,24 @@ class Desk:
         return Done(detail=request.name)
 
     async def _login(self, name: str, passphrase: str) -> Role:
-        self._name, roles = "", self.terminal.parts.roles
+        self._seat, roles = None, self.terminal.parts.roles
         try:
-            role = await roles.login(name, passphrase)
+            seat = await roles.login(name, passphrase)
         except RolesError as error:
             if error.reason == "login":
                 known, failed = roles.failed(name)
                 self.terminal.parts.journal.note(events.LoginFailed(name=known, failed=failed))
             raise
-        self._name = name
+        role = roles.role(seat)
+        if role is None:
+            raise RolesError("Name or passphrase is wrong.", "login")
+        self.terminal.parts.journal.must(events.StaffRequest(request="login", allowed=True, by=name))
+        self._seat = seat
         return role
+
+    def _asked(self, request: ToCore, *, allowed: bool) -> events.StaffRequest:
+        name = events.name_of(type(request))
+        return events.StaffRequest(request=name, allowed=allowed, by=self._name)
 
     def _announce(self, member: Member, change: Literal["added", "removed"]) -> None:
         self.terminal.parts.journal.must(

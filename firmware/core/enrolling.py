@@ -27,6 +27,7 @@ from firmware.core.inbox import CameraGone, Cancelled, OutOfService, Settled, Ta
 from firmware.core.journal import decision, note_streak
 from firmware.core.parts import Parts
 from firmware.core.reasons import ANOTHER
+from firmware.core.roles import RolesError
 from firmware.core.stand import Stand
 from firmware.core.watch import Watch
 from firmware.gallery.consent import ConsentError, consent_hash
@@ -35,25 +36,31 @@ from firmware.payment.errors import PaymentError
 from firmware.runtime.messages import Enrol
 
 MANDATE_BYTES = 16
-REFUSED = (AuditError, ConsentError, EnrolmentError, GalleryError, PaymentError, SecureElementError)
+REFUSED = (AuditError, ConsentError, EnrolmentError, GalleryError, PaymentError, RolesError, SecureElementError)
 
 _log = logging.getLogger("tessera.core")
 
 
-async def enrol(parts: Parts, stand: Stand, request: Enrol, by: str) -> str:
+async def enrol(parts: Parts, stand: Stand, request: Enrol, by: str, still: Callable[[], None]) -> str:
     """Enrol whoever stands in front, as the operator `by` asks; returns the person's id.
+
+    `still` raises where they no longer may: it takes a minute, and somebody may have been removed in it.
 
     Raises:
         AuditError, BusyError, ConsentError, EnrolmentError, PaymentError, GalleryError: with nothing enrolled.
     """
-    papers = check_papers(parts, request.consent, request.mandate, request.guardian)
+    try:
+        papers = check_papers(parts, request.consent, request.mandate, request.guardian)
+    except (ConsentError, GalleryError, PaymentError) as error:
+        parts.journal.note(decision("enrolment", error.code))
+        raise
     result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def poses() -> None:
         try:
-            result.set_result(await _enrolled(parts, stand, papers, by))
+            result.set_result(await _enrolled(parts, stand, papers, by, still))
         except REFUSED as error:
-            code = str(getattr(error, "code", "secure_element"))
+            code = str(getattr(error, "code", "") or getattr(error, "reason", "") or "secure_element")
             parts.journal.note(decision("enrolment", code))
             result.set_exception(error)
         parts.journal.rest()
@@ -62,16 +69,26 @@ async def enrol(parts: Parts, stand: Stand, request: Enrol, by: str) -> str:
     return await result
 
 
-async def _enrolled(parts: Parts, stand: Stand, papers: Papers, by: str) -> str:
+async def _enrolled(parts: Parts, stand: Stand, papers: Papers, by: str, still: Callable[[], None]) -> str:
     """Five poses, and what comes of them. Raises as `enrol`."""
     enrolment = await _attempt(parts, stand)
-    if enrolment.reason:
-        raise EnrolmentError(enrolment.reason)
+    try:
+        if enrolment.reason:
+            raise EnrolmentError(enrolment.reason)
+        return await _stored(parts, stand, papers, enrolment, by, still)
+    finally:
+        enrolment.forget()
+
+
+async def _stored(
+    parts: Parts, stand: Stand, papers: Papers, enrolment: Enrolment, by: str, still: Callable[[], None]
+) -> str:
     others = [templates for payer, templates in parts.gallery.templates() if payer != papers.payer]
     if await asyncio.to_thread(enrolled_elsewhere, enrolment.seen, others, parts.judge):
         raise EnrolmentError("face_enrolled_elsewhere")
     if not await stand.past_cancelling():
         raise EnrolmentError("cancelled")
+    still()
     return parts.gallery.enrol(
         consent=papers.envelope,
         purposes=papers.record.purposes,

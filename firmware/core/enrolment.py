@@ -104,6 +104,13 @@ class Enrolment:
         """Of the poses seen so far."""
         return make_templates({pose.name: embedded for pose, embedded in zip(POSES, self.seen, strict=False)})
 
+    def forget(self) -> None:
+        """Zero what was kept of the face: it lies in ordinary memory, unlike what the gallery holds."""
+        for embedded in (self.first, *self.seen):
+            for vector in () if embedded is None else (embedded.ir, embedded.depth):
+                if vector is not None and vector.flags.writeable:
+                    vector[:] = 0
+
     def looked(self, finding: Finding, now_ns: int) -> "Enrolment":
         """Take one frame's finding."""
         if self.pose is None:

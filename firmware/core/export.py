@@ -27,8 +27,8 @@ MOST_ACTS = 200
 
 def acts_of(folder: Path, enrolled: Enrolled) -> list[dict[str, object]]:
     """What the audit log holds of a person, newest last, `MOST_ACTS` at most. Reads all of it. Raises AuditError."""
-    about = who(enrolled.audit_key, enrolled.person).hex()
-    acts = [record for record in records(folder) if record.get("who") == about]
+    about = who(enrolled.audit_key, enrolled.person)
+    acts = [record for record in records(folder, about=about) if record.get("who") == about.hex()]
     return acts[-MOST_ACTS:]
 
 

@@ -31,11 +31,17 @@ class Identities:
             raise TerminalError(f"{path}: {error}; restore a backup of this terminal") from error
         self.adopted(current)
 
+    def awaiting(self, waiting: bytes) -> None:
+        """Another key may be in force from now on. Raises TerminalError: the file cannot be written."""
+        self._keep((*(key for key in self.keys[:-1] if key != waiting), waiting, self.keys[-1]))
+
     def adopted(self, current: bytes) -> None:
         """Another key is in force. Raises TerminalError: the file cannot be written."""
         if self.keys and self.keys[-1] == current:
             return
-        keys = (*(key for key in self.keys if key != current), current)
+        self._keep((*(key for key in self.keys if key != current), current))
+
+    def _keep(self, keys: tuple[bytes, ...]) -> None:
         try:
             _replace(self._path, msgspec.json.encode([key.hex() for key in keys]))
         except OSError as error:

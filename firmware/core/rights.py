@@ -10,7 +10,9 @@ Rules kept here:
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Callable
 
 from drivers.secure_element.interface import SecureElementError
 from firmware.audit import events
@@ -132,14 +134,24 @@ class Rights:
         floor = parts.outbox.time_floor
         try:
             parts.gallery.finish()
-            expired = parts.gallery.expired(floor)
-            parts.gallery.erase_all(expired, receipt)
-            for person in expired:
-                _log.info("%s: retention has ended, erased", person)
+            self._expire(parts.gallery.expired(floor), receipt)
             parts.audit.drop_before(floor - AUDIT_KEPT_S)
         except (AuditError, PaymentError, SecureElementError, GalleryError) as error:
             _log.error("retention: %s; tried again at the next session", error)
         self._forget_attempts()
+
+    def _expire(self, expired: list[str], receipt: Callable[[Enrolled], bytes]) -> None:
+        """Erase all at once; where one cannot be, the others one by one: none waits for another's damage."""
+        try:
+            self._parts.gallery.erase_all(expired, receipt)
+        except GalleryError as error:
+            _log.error("retention: %s; one by one", error)
+            for person in expired:
+                with contextlib.suppress(GalleryError):  # of its own it is said above, at each try
+                    self._parts.gallery.erase(person, receipt)
+        for person in expired:
+            if self._parts.gallery.erased(person) is not None:
+                _log.info("%s: retention has ended, erased", person)
 
     def _at_rest(self) -> None:
         """Raise BusyError while somebody is served: whom they are compared with stays."""

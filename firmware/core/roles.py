@@ -89,6 +89,14 @@ class Sealed:
         return hmac.compare_digest(_stretched(passphrase, self.salt, self.cost), self.digest)
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A login: of this name, by this passphrase."""
+
+    name: str
+    sealed: Sealed
+
+
 class Roles:
     """SQLite behind it; one owner, in `core`, in one thread."""
 
@@ -118,14 +126,20 @@ class Roles:
         """Everybody, by name."""
         return sorted(self._staff.values(), key=lambda member: member.name)
 
-    def role(self, name: str) -> Role | None:
-        """The role of a name now; None where it was removed, or never was."""
-        member = self._staff.get(name)
-        return None if member is None else member.role
+    def role(self, seat: Seat | None) -> Role | None:
+        """The role of whoever logged in so; None once they were removed, whoever has their name by now."""
+        if seat is None or self._sealed.get(seat.name) is not seat.sealed:
+            return None
+        return self._staff[seat.name].role
+
+    @property
+    def vacant(self) -> bool:
+        """Whether there is no technician."""
+        return not self._technicians()
 
     def first(self, name: str, sealed: Sealed, announce: Announce = _silently) -> None:
         """Make the first technician. Raises RolesError `roles_exist` where there is a technician; else as `add`."""
-        if self._technicians():
+        if not self.vacant:
             raise RolesError("There is a technician already; who can add others.", "roles_exist")
         self.add(name, "technician", sealed, announce)
 
@@ -161,8 +175,8 @@ class Roles:
         del self._staff[name], self._sealed[name]
         self._forget(name)
 
-    async def login(self, name: str, passphrase: str) -> Role:
-        """Whether it is them: their role.
+    async def login(self, name: str, passphrase: str) -> Seat:
+        """Whether it is them: what `role` knows them by.
 
         Raises:
             RolesError: `login` (wrong), `login_wait` (too many wrong ones: wait), `roles`.
@@ -176,7 +190,7 @@ class Roles:
             self._until_s[key] = self._clock_s() + DELAY_S
             raise RolesError("Name or passphrase is wrong.", "login")
         self._forget(key)
-        return self._staff[name].role
+        return Seat(name, sealed)
 
     def failed(self, name: str) -> tuple[str, int]:
         """Wrong passphrases in a row, and of whom: an empty name where nobody has it."""

@@ -58,9 +58,11 @@ def _adopt(parts: Parts, by: str) -> str:
     if parts.outbox.waiting():
         raise TerminalError("An envelope waits for its receipt: try again once it is settled.", "busy")
     parts.element.prove_identity(b"")  # only one that was asked for: the backend knows no other
-    waiting = key_id(load_public_key(parts.element.prepare_identity())).hex()
+    successor = parts.element.prepare_identity()
+    waiting = key_id(load_public_key(successor)).hex()
     parts.journal.must(events.KeyRotated(kind="identity", key=waiting, by=by))
     parts.journal.checkpoint()
+    parts.identities.awaiting(successor)  # before: what it signs must be readable whatever happens now
     parts.element.adopt_identity()
     parts.identities.adopted(parts.element.public_key)
     parts.journal.checkpoint()

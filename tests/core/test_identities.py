@@ -13,6 +13,9 @@ def test_an_exchanged_key_stays_known_and_the_current_one_stands_last(tmp_path: 
     assert Identities(path, b"one").keys == (b"one",)
     assert Identities(path, b"one").keys == (b"one",)
     known = Identities(path, b"one")
+    known.awaiting(b"two")
+    assert Identities(path, b"one").keys == (b"two", b"one"), "readable before it is in force, and after a cut"
+    known = Identities(path, b"one")
     known.adopted(b"two")
     assert known.keys == Identities(path, b"two").keys == (b"one", b"two")
     assert Identities(path, b"one").keys == (b"two", b"one"), "an exchange that was cut short goes back"

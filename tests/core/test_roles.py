@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.core.roles import DELAY_S, FREE, Roles, RolesError, Sealed
+from firmware.core.roles import DELAY_S, FREE, Roles, RolesError, Sealed, Seat
 
 COST = 1024
 GOOD, WRONG = "correct horse battery", "incorrect horse battery"
@@ -38,8 +38,8 @@ def roles(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield roles
 
 
-def login(roles: Roles, name: str, passphrase: str) -> str:
-    return asyncio.run(roles.login(name, passphrase))
+def login(roles: Roles, name: str, passphrase: str) -> str | None:
+    return roles.role(asyncio.run(roles.login(name, passphrase)))
 
 
 def refused(roles: Roles, name: str = "ann", passphrase: str = WRONG) -> tuple[str, str]:
@@ -97,7 +97,7 @@ def test_a_guess_is_counted_before_it_is_looked_at(roles: Roles, tmp_path: Path,
 def test_guesses_at_once_are_counted_one_by_one(roles: Roles) -> None:
     """Attack: as many connections as there are, each with a guess."""
 
-    async def guess() -> list[str | BaseException]:
+    async def guess() -> list[Seat | BaseException]:
         guesses = (roles.login("ann", WRONG) for _ in range(4 * FREE))
         return await asyncio.gather(*guesses, return_exceptions=True)
 
@@ -107,7 +107,7 @@ def test_guesses_at_once_are_counted_one_by_one(roles: Roles) -> None:
 
 
 def test_who_is_removed_while_logging_in_is_not_let_in(roles: Roles) -> None:
-    async def race() -> str:
+    async def race() -> Seat:
         roles.add("bob", "operator", SEALED)
         login = asyncio.create_task(roles.login("bob", GOOD))
         await asyncio.sleep(0)
@@ -156,11 +156,15 @@ def test_first_technician_is_made_once(tmp_path: Path, clock: Clock) -> None:
 
 def test_who_is_removed_may_nothing_more_and_a_name_added_again_is_another(roles: Roles) -> None:
     roles.add("bob", "operator", SEALED)
+    seat = asyncio.run(roles.login("bob", GOOD))
     roles.remove("bob")
-    assert roles.role("bob") is None
+    assert roles.role(seat) is None
     assert refused(roles, "bob", GOOD)[0] == "login"
     with pytest.raises(RolesError, match="no bob"):
         roles.remove("bob")
+    roles.add("bob", "technician", Sealed.of(GOOD, COST))
+    assert roles.role(seat) is None, "who logged in before"
+    assert login(roles, "bob", GOOD) == "technician"
     with pytest.raises(RolesError, match="ann already"):
         roles.add("ann", "operator", SEALED)
 
