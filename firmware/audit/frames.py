@@ -92,6 +92,16 @@ def segment_name(number: int) -> str:
     return f"audit-{number:06d}.log"
 
 
+def first(path: Path) -> Frame | None:
+    """The first record of a segment, None where there is none. Raises AuditError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            found = next(scan(file.read(MAX_FRAME_BYTES)), None)
+    except OSError as error:
+        raise AuditError("audit_unusable", f"{path}: cannot be read: {error.strerror}") from error
+    return None if found is None else found[0]
+
+
 def read(path: Path) -> bytes:
     """All bytes of a segment. Raises AuditError where it cannot be read or is larger than one can be."""
     limit = SEGMENT_BYTES + 8 * MAX_FRAME_BYTES

@@ -7,6 +7,8 @@ Rules kept here:
   checkpoint, itself a record: at the start, at the end, every 64 records, and whenever asked. What was added since the
   last one could be rewritten by whoever writes to the disk, so `core` asks whenever it comes to rest.
 - What is found unsigned at a start is signed on, but the log says how much it was (`Started.unsigned`).
+- The last checkpoint lies beside the folder too (`audit.checkpoint`), so that a folder which is deleted, or put back
+  alone, is noticed at the next start and told (`Started.missing`). Who puts back both is noticed from outside only.
 - A segment is closed by a checkpoint at 8 MiB. Old ones are dropped whole, and the log says so.
 - One process, one thread; another that opens the folder is refused.
 """
@@ -52,6 +54,7 @@ class Audit:
         self._folder, self._element, self._terminal, self._clock = folder, element, terminal, clock
         self._sequence, self._head, self._unsigned, self._size, self._torn = 0, frames.GENESIS, 0, 0, 0
         self._number, self._fd, self._failed = 1, -1, False
+        self._beside = folder.with_name(f"{folder.name}.checkpoint")
         self._latest: tuple[bytes, Checkpoint] | None = None
         self._before: Started | None = None
         try:
@@ -97,8 +100,15 @@ class Audit:
             self._open_segment(self._number)
             os.ftruncate(self._fd, self._size)
         begun = Started(
-            firmware=firmware, configuration=configuration, models=models, unsigned=self._unsigned, torn=self._torn
+            firmware=firmware,
+            configuration=configuration,
+            models=models,
+            unsigned=self._unsigned,
+            torn=self._torn,
+            missing=max(0, self._signed_up_to() - self._sequence),
         )
+        if begun.missing:
+            _log.critical("%s: %d records are missing that were signed before", self._folder, begun.missing)
         self._write(begun)
         before, self._before, self._torn = self._before, begun, 0
         if before is not None and before.configuration != configuration:
@@ -139,15 +149,15 @@ class Audit:
         Raises AuditError, SecureElementError: none was deleted that the log does not tell of.
         """
         segments = frames.segments(self._folder)
-        begins = [next(frames.scan(frames.read(path)), None) for _, path in segments]
+        begins = [frames.first(path) for _, path in segments]
         kept = next(
-            (i for i in range(len(segments) - 1) if (after := begins[i + 1]) is None or after[0].at > at),
+            (i for i in range(len(segments) - 1) if (after := begins[i + 1]) is None or after.at > at),
             len(segments) - 1,
         )
         first = begins[kept]
         if kept <= 0 or first is None:
             return 0
-        self.record(events.SegmentsDropped(first=first[0].sequence))
+        self.record(events.SegmentsDropped(first=first.sequence))
         self._sign()
         with self._errors():
             for _, path in segments[:kept]:
@@ -187,7 +197,27 @@ class Audit:
         envelope = schema.sign(told, self._element.sign, kid)
         self._append(_NUMBER[Checkpoint], envelope)
         self._unsigned, self._latest = 0, (envelope, told)
+        with self._errors():
+            self._keep_beside(envelope)
         return envelope
+
+    def _keep_beside(self, envelope: bytes) -> None:
+        """Put the checkpoint beside the folder, whole or not at all."""
+        partial = self._beside.with_suffix(".partial")
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, envelope)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        partial.replace(self._beside)
+
+    def _signed_up_to(self) -> int:
+        """Number of the checkpoint that lies beside; 0 where none can be read."""
+        try:
+            return schema.decode(cose.peek(self._beside.read_bytes()), Checkpoint).sequence
+        except (OSError, PaymentError):
+            return 0
 
     def _counter(self) -> int:
         return self._element.counter() if Capability.MONOTONIC_COUNTER in self._element.capabilities else 0

@@ -186,6 +186,8 @@ class _Walk:
 
     def started(self, started: Started, sequence: int) -> None:
         """What the terminal noticed of its own log when it started."""
+        if started.missing:
+            self.fault("removed", sequence - 1, f"at a start, {started.missing} records signed before were not here")
         if started.unsigned or started.torn:
             self.notes.append(
                 f"record {sequence}: when the terminal started, {started.unsigned} records before it were not yet "
@@ -210,10 +212,14 @@ class _Walk:
         if self.latest is not None and told.counter < self.latest.counter:
             self.fault("replaced", frame.sequence, "the hardware counter went back")
         elif self.latest is not None and told.counter > self.latest.counter + 1:
-            self.notes.append(
-                f"record {frame.sequence}: the hardware counter went from {self.latest.counter} to {told.counter} "
-                "since the last checkpoint; where power was not cut in between, records are missing before it"
+            # every start is signed before the counter moves in it, so honestly it moves by one between two
+            self.fault(
+                "removed",
+                self.latest.sequence,
+                f"behind it: the hardware counter went from {self.latest.counter} to {told.counter} before the next",
             )
+        elif self.latest is None and told.counter:
+            self.notes.append(f"the log begins when the hardware counter already stood at {told.counter}")
         self.latest, self.unsigned, self.checkpoints = told, 0, self.checkpoints + 1
         return None
 

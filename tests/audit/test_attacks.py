@@ -1,5 +1,6 @@
 """A log that somebody changed, with the disk in their hands and without the terminal's key."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,11 +210,13 @@ def test_log_cut_off_at_a_checkpoint_shows_only_against_one_kept_elsewhere(
 
 def test_log_that_went_on_from_an_earlier_state_is_another_history(folder: Path, element: SecureElement) -> None:
     filled(folder, element, 3)
-    before = last_segment(folder).read_bytes()
+    before, beside = last_segment(folder).read_bytes(), folder.with_name("audit.checkpoint")
+    beside_before = beside.read_bytes()
     with started(folder, element) as audit:
         audit.record(refusal())
         kept = read_checkpoint(audit.checkpoint(), [element.public_key])
     last_segment(folder).write_bytes(before)
+    beside.write_bytes(beside_before)
     with started(folder, element) as audit:
         for n in range(1, 70):
             audit.record(refusal(n))
@@ -254,14 +257,46 @@ def test_log_cut_off_before_the_hardware_counter_moved_is_found(folder: Path, co
     assert {fault.kind for fault in verify(folder, keys, counter=5).faults} == {"truncated"}
 
 
-def test_hardware_counter_that_moved_unseen_is_told(folder: Path, counting: Counting) -> None:
+def test_log_cut_off_and_gone_on_from_shows_by_the_hardware_counter(folder: Path, counting: Counting) -> None:
     counting.ticks = 4
     filled(folder, counting, 3)
     counting.ticks = 9
     filled(folder, counting, 3)
     report = verify(folder, [counting.public_key], counter=9)
-    assert report.good
-    assert "from 4 to 9" in report.notes[0]
+    assert kinds(report) == {("removed", 7)}
+    assert "from 4 to 9" in report.faults[0].text
+
+
+def test_folder_that_was_deleted_is_noticed_at_the_next_start(folder: Path, element: SecureElement) -> None:
+    filled(folder, element, 3)
+    shutil.rmtree(folder)
+    filled(folder, element, 1)
+    report = check(folder, element)
+    assert [fault.text for fault in report.faults] == ["at a start, 7 records signed before were not here"]
+
+
+def test_folder_that_was_put_back_alone_is_noticed_at_the_next_start(folder: Path, element: SecureElement) -> None:
+    filled(folder, element, 3)
+    before = last_segment(folder).read_bytes()
+    filled(folder, element, 2)
+    last_segment(folder).write_bytes(before)
+    filled(folder, element, 1)
+    assert kinds(check(folder, element)) == {("removed", 7)}
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xd2", b"no checkpoint"])
+def test_checkpoint_beside_that_cannot_be_read_stops_nothing(folder: Path, element: SecureElement, raw: bytes) -> None:
+    filled(folder, element, 3)
+    folder.with_name("audit.checkpoint").write_bytes(raw)
+    filled(folder, element, 1)
+    assert check(folder, element).good
+
+
+def test_log_that_begins_late_says_so(folder: Path, counting: Counting) -> None:
+    counting.ticks = 4
+    filled(folder, counting, 1)
+    report = verify(folder, [counting.public_key])
+    assert report.notes == ("the log begins when the hardware counter already stood at 4",)
 
 
 def test_checkpoint_is_new_where_only_the_hardware_counter_moved(folder: Path, counting: Counting) -> None:

@@ -118,6 +118,7 @@ def test_power_cut_at_any_byte_keeps_every_whole_record(folder: Path, element: S
     ends = [end for _, end in frames.scan(whole)]
     for cut in range(0, len(whole), 7):
         path.write_bytes(whole[:cut])
+        folder.with_name("audit.checkpoint").unlink()  # written after the log, so never ahead of it
         kept = sum(end <= cut for end in ends)
         with started(folder, element) as audit:
             assert audit.sequence == kept + 2, "a start and a checkpoint more"
