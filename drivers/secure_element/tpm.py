@@ -6,16 +6,17 @@ Rules kept here:
 - Platform-bound sealing is declared only where something was measured into each of those registers.
 - No attestation: a quote is not made, and so not declared.
 - A folder is of one TPM. With another, or with the same one cleared, it does not open.
+- Nor does it where the board was started another way than when the element was made: no key is used there.
 """
 
 import re
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from threading import RLock
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -38,12 +39,16 @@ from drivers.secure_element.tpm_objects import (
     NV_INDICES,
     ROOT,
     STATE,
+    RefusedError,
+    demand_platform,
     handle_of,
     is_complete,
     make_counter,
     make_identity,
     make_root,
+    make_sealed,
     make_state,
+    open_sealed,
     read_counter,
     remove,
 )
@@ -98,9 +103,10 @@ class TpmSecureElement(SecureElement):
         if bytes(tpm.ask("tr_get_name", root)) != device.root:
             raise SecureElementError(f"{folder.path}: is of another TPM; put that one back, or take its own folder")
         tpm.protect(root)
-        self._identity = TpmIdentity(tpm, root, device.auth)
-        self._epochs = TpmEpochs(tpm, root, folder, folder.sealed(), device.auth, pcrs)
-        self._counter = handle_of(tpm, COUNTER, device.auth)
+        auth = _authorization(tpm, root, device)
+        self._identity = TpmIdentity(tpm, root, auth)
+        self._epochs = TpmEpochs(tpm, root, folder, folder.sealed(), auth, pcrs)
+        self._counter = handle_of(tpm, COUNTER, auth)
         can = {Capability.HARDWARE_KEY, Capability.MONOTONIC_COUNTER, Capability.KEY_DESTRUCTION}
         self._capabilities = frozenset(can | ({Capability.PLATFORM_SEALING} if measured else set()))
 
@@ -222,7 +228,8 @@ def provision(options: dict[str, str | int | float | bool]) -> TpmSecureElement:
         make_identity(tpm, root, auth, IDENTITIES[0])
         make_counter(tpm, COUNTER, auth)
         make_counter(tpm, EPOCHS, auth)
-        owned.write(Device(VERSION, name, auth))
+        sealed = make_sealed(tpm, root, auth, partial(demand_platform, tpm, pcrs=where.pcrs))
+        owned.write(Device(VERSION, name, where.pcrs, *sealed))
         TpmEpochs(tpm, root, owned, Sealed(), auth, where.pcrs).prepare(1)
         make_state(tpm, auth)
     return open_secure_element(options)
@@ -255,6 +262,20 @@ def _hold(held: ExitStack, folder: Path, tcti: str, *, make: bool) -> tuple[Tpm,
     tpm = Tpm(tcti)
     held.callback(tpm.close)
     return tpm, owned
+
+
+def _authorization(tpm: Tpm, root: Any, device: Device) -> bytes:
+    """What the identity and the counters ask for. Raises SecureElementError: this is not the platform it is for."""
+    demand = partial(demand_platform, tpm, pcrs=device.pcrs)
+    try:
+        return open_sealed(tpm, root, device.private, device.public, demand)
+    except RefusedError as error:
+        raise SecureElementError(
+            f"PCR {device.pcrs} is not what it was when the element was made: the terminal was started with other "
+            "firmware or other Secure Boot keys, and no key of it is used. Start it as it was started before; if the "
+            f"change was yours, give the element up: tpm2_nvundefine {STATE:#x}, then `tessera element create` in "
+            "another folder, register its key and enrol again"
+        ) from error
 
 
 def _measured(tpm: Tpm, pcrs: str) -> bool:

@@ -11,20 +11,27 @@ Rules kept here:
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from tpm2_pytss import TPM2_EO, TPM2_RC, TPM2_SE, TPM2B_PRIVATE, TPM2B_PUBLIC, TSS2_Exception
+from tpm2_pytss import TPM2_EO
 
 from drivers.secure_element.interface import MAX_EPOCHS, EpochEndedError, SecureElementError
 from drivers.secure_element.tpm_folder import SEALED, Epoch, Folder, Sealed
-from drivers.secure_element.tpm_link import Tpm, TpmError
-from drivers.secure_element.tpm_objects import EPOCHS, handle_of, make_sealed, read_counter
+from drivers.secure_element.tpm_link import Tpm
+from drivers.secure_element.tpm_objects import (
+    EPOCHS,
+    RefusedError,
+    demand_platform,
+    handle_of,
+    make_sealed,
+    open_sealed,
+    read_counter,
+)
 
 KEY = 32
-# a comparison with the counter that fails, and a digest that is not the object's
-_REFUSED = frozenset({TPM2_RC.POLICY, TPM2_RC.POLICY_FAIL})
 
 
 class TpmEpochs:
@@ -72,9 +79,7 @@ class TpmEpochs:
         epoch = self._epoch(number)
         try:
             secret = self._unsealed(epoch)
-        except TpmError as error:
-            if error.code not in _REFUSED:
-                raise
+        except RefusedError as error:
             if self._ended() > epoch.last:
                 raise EpochEndedError(f"epoch {number} has ended: what was sealed in it is erased") from error
             raise SecureElementError(
@@ -85,28 +90,17 @@ class TpmEpochs:
         yield AESGCM(secret)
 
     def _sealed(self, number: int, last: int) -> Epoch:
-        with self._tpm.policy(TPM2_SE.TRIAL) as session:
-            self._demand(session, self._pcrs, last)
-            policy = bytes(self._tpm.ask("policy_get_digest", session))
-        private, public = make_sealed(self._tpm, self._root, secrets.token_bytes(KEY), policy)
+        demand = partial(self._demand, pcrs=self._pcrs, last=last)
+        private, public = make_sealed(self._tpm, self._root, secrets.token_bytes(KEY), demand)
         return Epoch(number, last, self._pcrs, private, public)
 
     def _unsealed(self, epoch: Epoch) -> bytes:
-        tpm = self._tpm
-        try:
-            private, public = TPM2B_PRIVATE.unmarshal(epoch.private)[0], TPM2B_PUBLIC.unmarshal(epoch.public)[0]
-        except TSS2_Exception as error:
-            raise SecureElementError(
-                f"{self._folder.path}: epoch {epoch.number} is damaged; put back its last copy"
-            ) from error
-        loaded = tpm.loaded(tpm.ask("load", self._root, private, public, session1=tpm.session))
-        with loaded as sealed, tpm.policy(TPM2_SE.POLICY) as session:
-            self._demand(session, epoch.pcrs, epoch.last)
-            return bytes(tpm.ask("unseal", sealed, session1=session))
+        demand = partial(self._demand, pcrs=epoch.pcrs, last=epoch.last)
+        return open_sealed(self._tpm, self._root, epoch.private, epoch.public, demand)
 
     def _demand(self, session: Any, pcrs: str, last: int) -> None:
         """The platform as it is now, and a counter that is at most `last`."""
-        self._tpm.ask("policy_pcr", session, None, f"sha256:{pcrs}")
+        demand_platform(self._tpm, session, pcrs)
         limit = last.to_bytes(8, "big")
         at_most = TPM2_EO.UNSIGNED_LE
         self._tpm.ask("policy_nv", self._counter, self._counter, session, limit, at_most, session1=self._tpm.session)

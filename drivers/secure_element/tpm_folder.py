@@ -45,12 +45,15 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         version: of this format.
         root: name of the TPM's storage root key.
-        auth: authorizes the use of the identity and the counters, 32 bytes.
+        pcrs: the platform registers the authorization value is sealed to.
+        private, public: that value, which the identity and the counters ask for, as the TPM sealed it.
     """
 
     version: int
     root: bytes
-    auth: bytes
+    pcrs: str
+    private: bytes
+    public: bytes
 
 
 class Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

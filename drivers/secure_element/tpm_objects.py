@@ -2,20 +2,25 @@
 
 Rules kept here:
 - Everything is fixed to this TPM and cannot be duplicated out of it.
-- What is used needs an authorization value that only the element's folder holds: another process that can reach the
-  TPM neither signs nor counts. None of it falls under the TPM's lock-out, whose counting others could exhaust.
+- What is used needs an authorization value that only the element's folder holds, sealed to the platform: another
+  process that can reach the TPM, or another system on a stolen board, neither signs nor counts. None of it falls under
+  the TPM's lock-out, whose counting others could exhaust.
 - A value that counts is of the TPM's own kind for counters: undefined and defined again, even by the TPM's owner, it
   begins above the highest that any counter of this TPM ever had.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from tpm2_pytss import (
     ESYS_TR,
     TPM2_ALG,
     TPM2_NT,
+    TPM2_RC,
+    TPM2_SE,
     TPM2B_AUTH,
     TPM2B_NV_PUBLIC,
+    TPM2B_PRIVATE,
     TPM2B_PUBLIC,
     TPM2B_SENSITIVE_CREATE,
     TPM2B_SENSITIVE_DATA,
@@ -27,9 +32,11 @@ from tpm2_pytss import (
     TPMT_KEYEDHASH_SCHEME,
     TPMT_PUBLIC,
     TPMU_PUBLIC_PARMS,
+    TSS2_Exception,
 )
 
-from drivers.secure_element.tpm_link import Tpm
+from drivers.secure_element.interface import SecureElementError
+from drivers.secure_element.tpm_link import Tpm, TpmError
 
 # In the ranges of the owner: persistent objects 0x81000000 to 0x817FFFFF, NV indices 0x01800000 to 0x01BFFFFF.
 ROOT = 0x81545300
@@ -39,8 +46,16 @@ EPOCHS = 0x01855301  # counts ended epochs
 COUNTER = 0x01855302  # the element's monotonic counter
 NV_INDICES = (STATE, EPOCHS, COUNTER)
 
+Demand = Callable[[Any], None]  # adds what is demanded to the policy session it is given
+
+# a comparison with the counter that fails, and a digest that is not the object's
+_REFUSED = frozenset({TPM2_RC.POLICY, TPM2_RC.POLICY_FAIL})
 _FIXED = TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.NODA
 _MADE_HERE = _FIXED | TPMA_OBJECT.SENSITIVEDATAORIGIN | TPMA_OBJECT.USERWITHAUTH
+
+
+class RefusedError(SecureElementError):
+    """What a sealed key demands is not so."""
 
 
 def make_root(tpm: Tpm) -> Any:
@@ -62,8 +77,11 @@ def make_identity(tpm: Tpm, root: Any, auth: bytes, at: int) -> None:
         tpm.ask("evict_control", ESYS_TR.OWNER, key, at, session1=tpm.session)
 
 
-def make_sealed(tpm: Tpm, root: Any, secret: bytes, policy: bytes) -> tuple[bytes, bytes]:
-    """Seal `secret` under a policy digest; nothing but the policy opens it. Returns its private and public parts."""
+def make_sealed(tpm: Tpm, root: Any, secret: bytes, demand: Demand) -> tuple[bytes, bytes]:
+    """Seal `secret`; nothing but meeting the demand opens it. Returns its private and public parts."""
+    with tpm.policy(TPM2_SE.TRIAL) as session:
+        demand(session)
+        policy = bytes(tpm.ask("policy_get_digest", session))
     public = TPM2B_PUBLIC(
         TPMT_PUBLIC(
             type=TPM2_ALG.KEYEDHASH,
@@ -78,6 +96,33 @@ def make_sealed(tpm: Tpm, root: Any, secret: bytes, policy: bytes) -> tuple[byte
     sensitive = TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(data=TPM2B_SENSITIVE_DATA(secret)))
     private, made, *_ = tpm.ask("create", root, sensitive, public, session1=tpm.session)
     return private.marshal(), made.marshal()
+
+
+def open_sealed(tpm: Tpm, root: Any, private: bytes, public: bytes, demand: Demand) -> bytes:
+    """Open what `make_sealed` made.
+
+    Raises:
+        RefusedError: the demand is not met.
+        SecureElementError: the parts are damaged.
+    """
+    try:
+        parts = TPM2B_PRIVATE.unmarshal(private)[0], TPM2B_PUBLIC.unmarshal(public)[0]
+    except TSS2_Exception as error:
+        raise SecureElementError("a sealed key is damaged; put back the folder's last copy") from error
+    try:
+        loaded = tpm.loaded(tpm.ask("load", root, *parts, session1=tpm.session))
+        with loaded as sealed, tpm.policy(TPM2_SE.POLICY) as session:
+            demand(session)
+            return bytes(tpm.ask("unseal", sealed, session1=session))
+    except TpmError as error:
+        if error.code in _REFUSED:
+            raise RefusedError(str(error)) from error
+        raise
+
+
+def demand_platform(tpm: Tpm, session: Any, pcrs: str) -> None:
+    """Demand the platform registers as they are now."""
+    tpm.ask("policy_pcr", session, None, f"sha256:{pcrs}")
 
 
 def make_state(tpm: Tpm, auth: bytes) -> None:
