@@ -13,7 +13,7 @@ from drivers import plugins
 from drivers.camera import FAULTS, CameraError, list_cameras
 from drivers.npu.interface import NetworkError
 from drivers.plugins import PluginError
-from drivers.secure_element.interface import SecureElementError
+from drivers.secure_element.interface import Capability, SecureElementError
 from firmware.audit.errors import AuditError
 from firmware.commands.camera_capture import capture
 from firmware.commands.camera_choice import Choice, opened
@@ -164,7 +164,10 @@ def _networks(config: Config, profile: Profile) -> str:
 def _element(config: Config) -> str:
     opened = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(config.secure_element.options)
     with closing(opened) as element:
-        can = ", ".join(sorted(capability.value for capability in element.capabilities)) or "nothing in hardware"
+        capabilities = element.capabilities
+        can = ", ".join(sorted(capability.value for capability in capabilities)) or "nothing in hardware"
+        if Capability.HARDWARE_KEY in capabilities and Capability.PLATFORM_SEALING not in capabilities:
+            can += "; nothing ties its keys to how this board was started"
     return f"{config.secure_element.backend}: opens; it can do: {can}"
 
 

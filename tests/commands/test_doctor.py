@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from drivers import plugins
 from drivers.camera import CameraLostError, FrameSet, Health, RecordingEndError
-from firmware.commands import camera_choice
+from drivers.secure_element.interface import Capability
+from firmware.commands import camera_choice, doctor
 from firmware.commands.doctor import camera_findings, examine, running
 from firmware.commands.findings import Finding
 from firmware.runtime.config import Config, Profile, load_config
@@ -67,6 +70,16 @@ def test_a_terminal_out_of_service_is_told_with_its_cause() -> None:
     found = by_name(list(running(out)))
     assert found["terminal"].good is False
     assert "the TPM answers no more" in found["terminal"].text
+
+
+@pytest.mark.parametrize(("more", "tied"), [((), False), ((Capability.PLATFORM_SEALING,), True)])
+def test_keys_that_work_however_the_board_is_started_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[Capability, ...], tied: bool
+) -> None:
+    element = SimpleNamespace(capabilities=frozenset({Capability.HARDWARE_KEY, *more}), close=lambda: None)
+    monkeypatch.setattr(plugins, "load", lambda group, name: lambda options: element)
+    told = doctor._element(site(tmp_path)[0])
+    assert ("nothing ties its keys" not in told) is tied
 
 
 def test_a_running_terminal_without_a_fault_is_well() -> None:
