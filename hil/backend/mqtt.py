@@ -1,7 +1,8 @@
 """A worker's end of the broker (MQTT 5).
 
 Rules kept here:
-- Workers share one subscription: the broker hands each message to one of them. Which one does not matter.
+- Workers share one subscription: the broker hands each message to one of them. Which one does not matter. A process
+  that is alone subscribes plainly: the demo's embedded broker holds back what it should hand to a shared subscription.
 - The session lives on at the broker (`clean_start=False` with an expiry), so what came while we were away is kept.
   Of one among several it soon ends: the broker goes on giving an absent worker its share, while the others would do it.
 - A message is acknowledged after its answer is committed and its receipt handed to the socket, in that order. If we
@@ -125,7 +126,8 @@ class BackendLink:
             return
         log.info("connected to %s:%d", self._broker.host, self._broker.port)
         if self._judges:
-            client.subscribe([(f"{SHARED}/tessera/v1/+/{kind}", 1) for kind in ("authorization", "decline")])
+            topics = [f"tessera/v1/+/{kind}" for kind in ("authorization", "decline")]
+            client.subscribe([(f"{SHARED}/{topic}" if self._number else topic, 1) for topic in topics])
         else:
             self._ready.set()
 
