@@ -32,7 +32,7 @@ from firmware.gallery.errors import GalleryError
 from firmware.gallery.held import DAY_S, MAX_PEOPLE, Enrolled, Held
 from firmware.gallery.memory import MemoryLockError, SecretRows
 from firmware.gallery.people import Seeds, insert, write_templates
-from firmware.gallery.sealed import DTYPE, KEY_BYTES, DamagedError, Record, Vault
+from firmware.gallery.sealed import DTYPE, KEY_BYTES, KEYS_BYTES, DamagedError, Record, Vault
 from firmware.gallery.store import Store
 from firmware.vision.templates import Templates, checked
 
@@ -120,7 +120,7 @@ class Gallery:
         held = Held(0, secrets.token_hex(8), self._take(), record)
         try:
             cell = held.cell(self._cells)
-            cell["key"][0] = np.frombuffer(secrets.token_bytes(KEY_BYTES), np.uint8)
+            cell["key"][0] = np.frombuffer(secrets.token_bytes(KEYS_BYTES), np.uint8)
             cell["templates"][0] = templates
             if announce is not None:
                 announce(held.told(self._cells, consent))
@@ -143,14 +143,17 @@ class Gallery:
         return self._enrolled(held)
 
     def person(self, person: str) -> Enrolled | None:
-        """Somebody by their id, whatever they agreed to. Raises as `find`."""
+        """Somebody by their id, whatever they agreed to; with an empty consent where theirs does not open.
+
+        Raises GalleryError: `gallery_unusable`.
+        """
         held = self._by_person.get(person)
-        return None if held is None else self._enrolled(held)
+        return None if held is None else self._known(held)
 
     def people(self, start: int = 0, count: int | None = None) -> list[Enrolled]:
-        """Everybody, or `count` from `start` on, in order of enrolment. Raises as `find`."""
+        """Everybody, or `count` from `start` on, in order of enrolment. As `person`."""
         end = None if count is None else start + count
-        return [self._enrolled(held) for held in islice(self._by_person.values(), start, end)]
+        return [self._known(held) for held in islice(self._by_person.values(), start, end)]
 
     def templates(self) -> Iterator[tuple[str, Templates]]:
         """Payer and templates of everybody, as in `Enrolled`."""
@@ -248,7 +251,7 @@ class Gallery:
             else:
                 leaving[person] = self._of(person)
         for person, held in leaving.items():
-            receipts[person] = make_receipt(self._enrolled(held))
+            receipts[person] = make_receipt(self._known(held))
 
         def change(db: sqlite3.Connection, _: Wrapping, __: Seeds) -> None:
             db.executemany("DELETE FROM people WHERE id = ?", [(held.number,) for held in leaving.values()])
@@ -349,6 +352,15 @@ class Gallery:
             consent = vault.open_consent(b"" if row is None else row[0], held.record.payer)
         return held.told(self._cells, consent)
 
+    def _known(self, held: Held) -> Enrolled:
+        """As `_enrolled`; of whom no consent can be read any more may still be seen, and must be erased."""
+        try:
+            return self._enrolled(held)
+        except GalleryError as error:
+            if error.code != "gallery_damaged":
+                raise
+            return held.told(self._cells, b"")
+
     def _insert(self, held: Held, consent: bytes, used: Iterable[bytes]) -> int:
         wrapping = self._wrapping()
         with (
@@ -373,20 +385,33 @@ class Gallery:
     # -- everybody -------------------------------------------------------------------------------------------------
 
     def _narrow(self, held: Held, record: Record, consent: bytes, used: Iterable[bytes] = ()) -> None:
-        """Drop the purposes that are not in `record`, in a new epoch."""
-        gone = [(held.number, purpose) for purpose in held.record.purposes if purpose not in record.purposes]
+        """Drop the purposes that are not in `record`, in a new epoch and under a new data key.
 
-        def change(db: sqlite3.Connection, _: Wrapping, __: Seeds) -> None:
-            _use_up(db, used)
-            db.executemany("DELETE FROM templates WHERE id = ? AND purpose = ?", gone)
-            _update(db, held.number, held.vault(self._cells), record, consent)
+        Under the old one their blobs of before would open, put back one by one from a copy of the file.
+        """
+        anew = Held(held.number, held.person, self._take(), record)
+        try:
+            cell = anew.cell(self._cells)
+            cell[:] = held.cell(self._cells)
+            cell["key"][0, :KEY_BYTES] = np.frombuffer(secrets.token_bytes(KEY_BYTES), np.uint8)
 
-        self._next_epoch(change)
-        held.record = record
+            def change(db: sqlite3.Connection, _: Wrapping, seeds: Seeds) -> None:
+                _use_up(db, used)
+                vault = anew.vault(self._cells)
+                db.execute("DELETE FROM templates WHERE id = ?", (held.number,))
+                write_templates(db, vault, held.number, record.payer, record.purposes, seeds, self._scratch)
+                _update(db, held.number, vault, record, consent)
+
+            self._next_epoch(change, anew=anew)
+            held.cell(self._cells)["key"], held.record = cell["key"], record
+        finally:
+            self._cells.give_back(anew.row)
         self.finish()
 
-    def _next_epoch(self, change: Change, without: Iterable[str] = ()) -> None:
+    def _next_epoch(self, change: Change, without: Iterable[str] = (), anew: Held | None = None) -> None:
         """Make a change, and wrap the keys of all who stay anew, in one transaction; `finish` ends the old epoch.
+
+        `anew` stands for the one of its name, with other keys.
 
         The key of the new epoch is in the element before the transaction, and the old one there until after it:
         whichever side of the commit the power fails on, what the file names can be opened.
@@ -397,6 +422,8 @@ class Gallery:
         old, new = self._wrapping(), Wrapping.new(self._element, epoch)
         leaving = set(without)
         staying = [held for held in self._by_person.values() if held.person not in leaving]
+        if anew is not None:
+            staying = [anew if held.person == anew.person else held for held in staying]
         self._owed = True  # also where the disk fails: what it took of the commit must leave the log before another try
         try:
             with (

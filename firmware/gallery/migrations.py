@@ -16,7 +16,7 @@ from firmware.gallery.epochs import Wrapping
 from firmware.gallery.errors import GalleryError
 from firmware.gallery.memory import SecretRows
 from firmware.gallery.people import Seeds, insert
-from firmware.gallery.sealed import KEY_BYTES, NONCE_BYTES, Record
+from firmware.gallery.sealed import KEYS_BYTES, NONCE_BYTES, Record
 from firmware.gallery.store import SCHEMA, SCHEMA_VERSION, Row, Store
 from firmware.vision.templates import TemplateError, from_bytes
 
@@ -80,7 +80,7 @@ def _open_2(row: Row, element: SecureElement, networks: bytes, scratch: SecretRo
     key = AESGCM(element.unseal(wrapped_key, names("key"), EPOCH_OF_2))
     opened = key.decrypt(templates[:NONCE_BYTES], templates[NONCE_BYTES:], names("templates"))
     scratch.rows["templates"][1] = from_bytes(opened[len(networks) :])
-    scratch.rows["key"][1] = np.frombuffer(secrets.token_bytes(KEY_BYTES), np.uint8)
+    scratch.rows["key"][1] = np.frombuffer(secrets.token_bytes(KEYS_BYTES), np.uint8)
     agreed = key.decrypt(consent[:NONCE_BYTES], consent[NONCE_BYTES:], names("consent"))
     made_by = opened[: len(networks)]
     return Record((purpose,), payer, mandate, made_by, enrolled_at, enrolled_at, retain_until, 0), agreed

@@ -18,7 +18,7 @@ from firmware.gallery.held import MAX_PEOPLE, Held
 from firmware.gallery.memory import MemoryLockError, SecretRows
 from firmware.gallery.migrations import migrate
 from firmware.gallery.people import Seeds
-from firmware.gallery.sealed import DamagedError, Record
+from firmware.gallery.sealed import KEYS_BYTES, DamagedError, Record
 from firmware.gallery.store import SCHEMA, SCHEMA_VERSION, Store
 
 _UNKNOWN = Record((), "", b"", b"", 0, 0, 0, 0)
@@ -97,7 +97,10 @@ def load(
             if len(cells.rows) == MAX_PEOPLE:
                 raise DamagedError(f"there are more than {MAX_PEOPLE} people")
             held = Held(number, person, cells.take(), _UNKNOWN)
-            held.cell(cells)["key"][0] = np.frombuffer(key.unwrap(wrapped, "key", person), np.uint8)
+            keys = key.unwrap(wrapped, "key", person)
+            if len(keys) != KEYS_BYTES:
+                raise DamagedError(f"the keys of {person} have {len(keys)} bytes")
+            held.cell(cells)["key"][0] = np.frombuffer(keys, np.uint8)
             vault = held.vault(cells)
             held.record = vault.open_record(record)
             if held.record.networks != networks:

@@ -6,7 +6,6 @@ Rules kept here:
 - Templates are decrypted into locked memory, nowhere else, and encrypted from there.
 """
 
-import hmac
 import secrets
 from typing import Any
 
@@ -21,8 +20,10 @@ from firmware.gallery.transform import Transform
 from firmware.vision.templates import TEMPLATE_SHAPE
 
 KEY_BYTES, NONCE_BYTES, TAG_BYTES = 32, 12, 16
-DTYPE: np.dtype[Any] = np.dtype([("key", np.uint8, (KEY_BYTES,)), ("templates", "<f4", TEMPLATE_SHAPE)])
-"""A row of locked memory: a person's data key and templates."""
+KEYS_BYTES = 2 * KEY_BYTES
+DTYPE: np.dtype[Any] = np.dtype([("key", np.uint8, (KEYS_BYTES,)), ("templates", "<f4", TEMPLATE_SHAPE)])
+"""A row of locked memory: a person's data key, then their audit key, and templates. The data key is drawn anew when
+something is taken back; the audit key stays, so that the log goes on naming them alike."""
 TEMPLATE_BYTES = DTYPE["templates"].itemsize
 
 Cell = NDArray[Any]
@@ -80,12 +81,12 @@ class Vault:
 
     def __init__(self, person: str, cell: Cell) -> None:
         self._person, self._cell = person, cell
-        self._aead = AESGCM(cell["key"][0].data)
+        self._aead = AESGCM(cell["key"][0, :KEY_BYTES].data)
 
     @property
     def audit_key(self) -> bytes:
-        """32 bytes of this person alone, which die with their data key."""
-        return hmac.digest(self._cell["key"][0].data, b"tessera-audit-key", "sha256")
+        """32 bytes of this person alone, which are wrapped with their data key and die with it."""
+        return bytes(self._cell["key"][0, KEY_BYTES:])
 
     def record(self, record: Record) -> bytes:
         """Seal it."""

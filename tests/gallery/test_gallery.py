@@ -1,6 +1,5 @@
 """The gallery: what is stolen opens nowhere else, what is withdrawn is gone."""
 
-import hmac
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -660,11 +659,54 @@ def test_turned_templates_do_not_stay_in_memory(gallery: Gallery, path: Path, el
     again.close()
 
 
-def test_audit_key_follows_from_the_data_key_as_ever(gallery: Gallery) -> None:
-    """What the log says of a person before an update must be the same person after it."""
-    enrol(gallery)
-    key = gallery._cells.rows["key"][0].tobytes()
-    assert gallery.people()[0].audit_key == hmac.digest(key, b"tessera-audit-key", "sha256")
+def test_who_withdraws_a_purpose_goes_on_under_the_same_name_in_the_log(path: Path, element: SecureElement) -> None:
+    gallery = opened(path, element)
+    person = enrol(gallery, 1, ("payment", "door"))
+    key = gallery.people()[0].audit_key
+    gallery.withdraw(person, "payment", b"only the door", NOW)
+    assert gallery.people()[0].audit_key == key
+    gallery.close()
+    again = opened(path, element)
+    assert again.people()[0].audit_key == key
+    assert again.find(again.people()[0].payer, "door", NOW) is not None
+    again.close()
+
+
+@pytest.mark.parametrize("narrowed", ["withdrawn", "renewed"])
+def test_withdrawn_purpose_does_not_come_back_row_by_row_from_an_older_copy(
+    path: Path, element: SecureElement, narrowed: str
+) -> None:
+    gallery = opened(path, element)
+    person = enrol(gallery, 1, ("payment", "door"))
+    gallery.backup(path.with_name("old.db"))
+    if narrowed == "withdrawn":
+        gallery.withdraw(person, "payment", b"only the door", NOW)
+    else:
+        gallery.renew(person, consent=b"only the door", purposes=("door",), retain_until=NOW + 9 * DAY_S, now=NOW)
+    gallery.close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("ATTACH ? AS old", (str(path.with_name("old.db")),))
+        db.execute("UPDATE people SET record = old.people.record, consent = old.people.consent FROM old.people")
+        db.execute("INSERT OR REPLACE INTO templates SELECT * FROM old.templates")
+    with refused("gallery_damaged"):
+        opened(path, element)
+
+
+def test_who_has_no_readable_consent_any_more_is_matched_no_more_yet_seen_and_erased(
+    path: Path, element: SecureElement
+) -> None:
+    gallery = opened(path, element)
+    damaged, other = enrol(gallery, 1), enrol(gallery, 2)
+    gallery.close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE people SET consent = zeroblob(60) WHERE person = ?", (damaged,))
+    gallery = opened(path, element)
+    payer = next(one.payer for one in gallery.people() if one.person == damaged)
+    with refused("gallery_damaged"):
+        gallery.find(payer, "payment", NOW)
+    assert gallery.erase_all([other, damaged], lambda _: b"receipt") == [b"receipt"] * 2
+    assert len(gallery) == 0
+    gallery.close()
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM epochs", "UPDATE transforms SET wrapped = x'00'"])
