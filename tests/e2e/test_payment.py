@@ -89,6 +89,23 @@ def test_mandate_enrols_only_once_even_after_erasure(site: Site) -> None:
         enrol(site, Person(90_006), "payer-twice", papers=papers)
 
 
+def test_a_face_that_pays_for_one_account_is_not_enrolled_for_another(site: Site) -> None:
+    with pytest.raises(TerminalError, match="face_enrolled_elsewhere"):
+        enrol(site, ADA, "payer-other")
+    assert ending(site, HER) == ("approved", "approved"), "and it stays where it is"
+
+
+def test_another_head_in_the_place_of_the_one_that_began_ends_the_enrolment(site: Site) -> None:
+    """Attack: bind one face to an account, with the poses of another in it."""
+
+    def exchange(event: Event) -> None:
+        if event.reason == "right":
+            site.show(Stage(subject=Person(90_004), yaw_deg=-18.0))
+
+    with pytest.raises(TerminalError, match="person_changed"):
+        enrol(site, Person(90_007), "payer-two-heads", exchange)
+
+
 def test_erasing_nobody_is_refused(site: Site) -> None:
     with site.control() as core, pytest.raises(TerminalError, match="unknown_person"):
         ask(core, Erase(person="0" * 16), timeout_s=5)
