@@ -268,9 +268,9 @@ def _page(terminal: Terminal, start: int) -> People:
 
 
 def _person(terminal: Terminal, enrolled: Enrolled) -> Person:
-    parts, asked = terminal.parts, ""
+    parts, asked = terminal.parts, "" if enrolled.consent else "gallery_damaged"
     try:
-        for purpose in enrolled.purposes:
+        for purpose in enrolled.purposes if enrolled.consent else ():
             check_match(parts, enrolled, purpose, parts.now_or_floor())
     except ConsentError as error:
         asked = error.code

@@ -39,7 +39,7 @@ class Office:
         self.stand = SimpleNamespace(busy=False)
         (folder / "state").mkdir()
         self.identities = Identities(folder / "state" / "identities.json", self.element.public_key)
-        self.attempts = SimpleNamespace(keep=list, standing=lambda _: SimpleNamespace(failed=0))
+        self.attempts = SimpleNamespace(keep=list, standing=lambda _: SimpleNamespace(failed=0, told=""))
         self.gallery = Gallery(folder / "state" / "gallery.db", self.element, NETWORKS)
         self.audit = Audit(folder / "state" / "audit", self.element, "till-1", lambda: self.now)
         self.audit.started(firmware="0.1.0", configuration=bytes(32), models=bytes(32))

@@ -5,6 +5,8 @@ import datetime
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
@@ -14,8 +16,10 @@ from firmware.audit.errors import AuditError
 from firmware.audit.verify import verify
 from firmware.core import upkeep
 from firmware.core.consents import check_match, check_papers
+from firmware.core.control import _page
 from firmware.core.errors import TerminalError
 from firmware.core.stand import BusyError
+from firmware.core.terminal import Terminal
 from firmware.gallery.consent import ConsentError, read_consent
 from firmware.gallery.gallery import DAY_S, GalleryError
 from firmware.payment.errors import PaymentError
@@ -128,6 +132,24 @@ def test_a_clock_that_jumps_ahead_erases_nobody_and_matches_nobody(office: Offic
     office.rights.purge()
     assert office.gallery.person(person) is None
     assert events(office)[-1] == "expiry"
+
+
+def damage(office: Office, person: str) -> None:
+    """Flip a bit of somebody's sealed consent, on the disk."""
+    with office.gallery._store.transaction("") as db:
+        (sealed,) = db.execute("SELECT consent FROM people WHERE person = ?", (person,)).fetchone()
+        db.execute("UPDATE people SET consent = ? WHERE person = ?", (sealed[:-1] + bytes([sealed[-1] ^ 1]), person))
+
+
+def test_whose_consent_is_damaged_is_listed_and_erased_and_keeps_nobody_else(office: Office) -> None:
+    ada = office.enrol(office.papers())
+    bob = office.enrol(office.papers(payer="payer-bob"), 2)
+    damage(office, ada)
+    terminal = cast("Terminal", SimpleNamespace(parts=office.parts))
+    assert {one.person: one.asked for one in _page(terminal, 0).people} == {ada: "gallery_damaged", bob: ""}
+    office.now = office.signed_until = START + 366 * DAY_S
+    office.rights.purge()
+    assert len(office.gallery) == 0
 
 
 # -- consent anew
