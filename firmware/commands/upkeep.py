@@ -36,4 +36,4 @@ def backup(config: ConfigOption, who: AsOption, file: PassphraseOption = None) -
     """Copy the gallery. The copy opens on this terminal only, until somebody is erased or a key is exchanged."""
     with signed_in(config, who, file) as core:
         done = ask(core, Backup(), ROTATE_S)
-    Console().print(f"backup in {done.detail}", highlight=False)
+    Console().print(f"backup in {done.detail}", highlight=False, soft_wrap=True)

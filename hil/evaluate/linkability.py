@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from firmware.gallery.memory import SecretRows
-from firmware.gallery.sealed import DTYPE, NONCE_BYTES, Vault
+from firmware.gallery.sealed import DTYPE, KEYS_BYTES, NONCE_BYTES, Vault
 from firmware.gallery.transform import SEED_BYTES, Transform
 from firmware.vision.calibration import load_calibration
 from hil.rig.bench_search import Crowd
@@ -134,7 +134,7 @@ def _sealed(templates: F32, people: int) -> Linked:
     for purpose in ("payment", "door"):
         transform, blobs = Transform(secrets.token_bytes(SEED_BYTES), purpose), []
         for number in range(people):
-            cells.rows["key"][0] = np.frombuffer(secrets.token_bytes(32), np.uint8)
+            cells.rows["key"][0] = np.frombuffer(secrets.token_bytes(KEYS_BYTES), np.uint8)
             cells.rows["templates"][0] = templates[number]
             vault = Vault(f"{number}", cells.rows)
             blobs.append(vault.templates("payer", purpose, transform, scratch)[NONCE_BYTES:])

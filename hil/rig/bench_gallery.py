@@ -29,7 +29,7 @@ from firmware.gallery.gallery import Gallery
 from firmware.gallery.held import DAY_S
 from firmware.gallery.memory import SecretRows
 from firmware.gallery.people import Seeds, insert
-from firmware.gallery.sealed import DTYPE, Record
+from firmware.gallery.sealed import DTYPE, KEYS_BYTES, Record
 from firmware.gallery.store import Store
 from firmware.vision.calibration import load_calibration
 from hil.rig.bench_search import Crowd
@@ -109,7 +109,7 @@ def _fill(path: Path, element: SecureElement, people: int) -> None:
             for number in range(people):
                 if number % AT_A_TIME == 0:
                     drawn, _ = crowd.people(AT_A_TIME)
-                cells.rows["key"][0] = np.frombuffer(secrets.token_bytes(32), np.uint8)
+                cells.rows["key"][0] = np.frombuffer(secrets.token_bytes(KEYS_BYTES), np.uint8)
                 cells.rows["templates"][0] = drawn[number % AT_A_TIME]
                 mandate = number.to_bytes(16, "big")
                 record = Record(("payment",), f"payer-{number}", mandate, NETWORKS, NOW, NOW, UNTIL, 0)

@@ -1,5 +1,7 @@
 """The backend as processes, with mosquitto and a till of real keys and a real MQTT client."""
 
+import contextlib
+import hashlib
 import queue
 import subprocess
 import sys
@@ -83,7 +85,7 @@ class Service:
 
 
 class Till:
-    """Terminal `till-1`: what comes is in `came`."""
+    """Terminal `till-1`: receipts that come are in `came`."""
 
     def __init__(self, folder: Path, service: Service, broker: Broker, authority: Authority) -> None:
         self.terminal = SimulatedTerminal(
@@ -91,10 +93,11 @@ class Till:
         )
         known = registration("till-1", self.terminal.merchant, "demo", self.terminal.element.public_key)
         save_registrations(folder / "terminals.json", [known])
-        self.service, self.came, self._pause = service, queue.Queue[bytes](), threading.Event()
+        self.service, self.came, self._settled = service, queue.Queue[bytes](), set[bytes]()
         subscribed: queue.Queue[int] = queue.Queue()
         self.client = Client(CallbackAPIVersion.VERSION2, "till-1", protocol=MQTTv5)
-        self.client.on_message = lambda _client, _data, message: self.came.put(bytes(message.payload))
+        self._intents = queue.Queue[bytes]()
+        self.client.on_message = lambda _client, _data, message: self._sorted(message.topic, bytes(message.payload))
         self.client.on_subscribe = lambda _client, _data, mid, _codes, _properties: subscribed.put(mid)
         self.client.tls_set_context(client_context(authority.issue_client("till-1")))
         self.client.connect(broker.host, broker.port)
@@ -124,25 +127,32 @@ class Till:
     def authorize(self, mandate: bytes) -> bytes:
         """Sign the next intent that comes."""
         now = int(time.time())
-        accepted = self.terminal.open(self.came.get(timeout=WAIT_S), now)
+        accepted = self.terminal.open(self._intents.get(timeout=WAIT_S), now)
         return self.terminal.authorize(accepted, mandate, now)
 
     def send(self, authorization: bytes) -> None:
         """Publish it, once."""
         self.client.publish("tessera/v1/till-1/authorization", authorization, qos=1)
 
-    def send_until_answered(self, authorization: bytes) -> None:
-        """Publish it again and again, as an outbox does; what comes back is still in `came`."""
-
-        def answered() -> bool:
+    def answered(self, authorization: bytes) -> Receipt:
+        """Publish it again and again, as an outbox does, until its receipt has come; those of before may come twice."""
+        digest, end_s = hashlib.sha256(authorization).digest(), time.monotonic() + WAIT_S
+        while time.monotonic() < end_s:
             self.send(authorization)
-            self._pause.wait(RESEND_S)
-            return not self.came.empty()
+            with contextlib.suppress(queue.Empty):
+                while (receipt := self.receipt(RESEND_S)).digest != digest:
+                    pass
+                return receipt
+        raise AssertionError("no receipt")
 
-        until(answered, "no receipt")
+    def receipt(self, wait_s: float = WAIT_S) -> Receipt:
+        """The next receipt, settled where it was not. Raises queue.Empty."""
+        settled = self.came.get(timeout=wait_s)
+        receipt = schema.verify(settled, Receipt, self.terminal.trust.resolve)[1]
+        if receipt.digest not in self._settled:
+            self._settled.add(receipt.digest)
+            self.terminal.outbox.settle(settled, self.terminal.trust, "till-1")
+        return receipt
 
-    def receipt(self) -> Receipt:
-        """The next receipt, settled."""
-        settled = self.came.get(timeout=WAIT_S)
-        self.terminal.outbox.settle(settled, self.terminal.trust, "till-1")
-        return schema.verify(settled, Receipt, self.terminal.trust.resolve)[1]
+    def _sorted(self, topic: str, payload: bytes) -> None:
+        (self._intents if topic.endswith("/intent") else self.came).put(payload)
