@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -17,19 +16,13 @@ import pytest
 from hypothesis import settings
 
 from drivers.camera import CameraInfo, Emitter, FrameSet, Intrinsics
+from tests.absent import absent
 
 # The machines that run these are shared: how long an example takes says nothing.
 settings.register_profile("tessera", deadline=None)
 settings.load_profile("tessera")
 
 ROOT = Path(__file__).resolve().parent.parent
-STRICT = os.environ.get("TESSERA_STRICT") == "1"
-
-
-def _absent(reason: str) -> NoReturn:
-    if STRICT:
-        pytest.fail(f"{reason} (TESSERA_STRICT=1: nothing is skipped)", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +30,7 @@ def data_dir() -> Path:
     """Folder of the test data: `TESSERA_DATA`, default `../shared/data` beside the repository."""
     path = Path(os.environ.get("TESSERA_DATA") or ROOT.parent / "shared" / "data")
     if not path.is_dir():
-        _absent(f"no test data at {path}: set TESSERA_DATA to its folder")
+        absent(f"no test data at {path}: set TESSERA_DATA to its folder")
     return path
 
 
@@ -46,7 +39,7 @@ def models_dir() -> Path:
     """Folder of the built networks."""
     path = ROOT / "models" / "weights" / "built"
     if not any(path.glob("*.onnx")):
-        _absent(f"no built networks in {path}: run `make setup`")
+        absent(f"no built networks in {path}: run `make setup`")
     return path
 
 
@@ -54,7 +47,7 @@ def models_dir() -> Path:
 def mosquitto_installed() -> None:
     """For tests that run the real broker."""
     if shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin") is None:
-        _absent("mosquitto is not installed: apt-get install mosquitto")
+        absent("mosquitto is not installed: apt-get install mosquitto")
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +56,7 @@ def librealsense() -> ModuleType:
     try:
         return importlib.import_module("pyrealsense2")
     except ImportError as error:
-        _absent(f"pyrealsense2 does not import: {error}; install tessera[realsense] and the package libusb-1.0-0")
+        absent(f"pyrealsense2 does not import: {error}; install tessera[realsense] and the package libusb-1.0-0")
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +86,7 @@ def real_depth_frames(data_dir: Path) -> dict[str, FrameSet]:
             camera=camera,
         )
     if not frames:
-        _absent(f"no depth images in {data_dir / 'depth'}")
+        absent(f"no depth images in {data_dir / 'depth'}")
     return frames
 
 
