@@ -6,11 +6,12 @@ Public keys are no secrets. Whoever can write the file could add one of their ow
 lies in the gallery, sealed, and what auditors read they check against keys they were given.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from drivers.secure_element.files import write_private
+from drivers.secure_element.interface import SecureElementError
 from firmware.core.errors import TerminalError
 
 MAX_BYTES = 64 * 1024
@@ -43,22 +44,7 @@ class Identities:
 
     def _keep(self, keys: tuple[bytes, ...]) -> None:
         try:
-            _replace(self._path, msgspec.json.encode([key.hex() for key in keys]))
-        except OSError as error:
-            raise TerminalError(f"{self._path}: cannot be written: {error.strerror}") from error
+            write_private(self._path, msgspec.json.encode([key.hex() for key in keys]), replace=True)
+        except SecureElementError as error:
+            raise TerminalError(str(error)) from error
         self.keys = keys
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """The whole new file or the whole old one, whatever happens. Raises OSError."""
-    beside = path.with_name(path.name + ".new")
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
