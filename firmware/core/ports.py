@@ -240,7 +240,7 @@ class LinkPort:
                     self.connected, self.detail = message.connected, message.detail
                     if message.connected:
                         self._on_connected()
-                else:
+                elif isinstance(message, Delivered):
                     self._on_envelope(message)
         finally:
             if self._peer is peer:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from firmware.link.broker import Broker, LinkError
 from firmware.runtime import child, ipc
-from firmware.runtime.messages import Delivered, LinkState, ToLink
+from firmware.runtime.messages import Delivered, LinkState, Publish, ToLink
 
 RETRY_S = 0.2
 # a TLS file that is not there yet
@@ -46,7 +46,7 @@ def _carry(process: child.Child, core: ipc.Connection[ToLink]) -> None:
         while not process.stop:
             process.heartbeat.beat()
             message = core.receive(_SLICE_S)
-            if message is not None:
+            if isinstance(message, Publish):
                 broker.publish(message.kind, message.envelope)
 
 

@@ -23,10 +23,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from firmware.link.topics import INBOUND, Inbound, Outbound, inbound_kind, topic
+from firmware.link.topics import INBOUND, inbound_kind, topic
 from firmware.runtime.config import LinkConfig
 from firmware.runtime.ipc import IpcError
-from firmware.runtime.messages import MAX_ENVELOPE_BYTES
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Inbound, Outbound
 
 # also the longest a TLS handshake may take
 KEEPALIVE_S = 5

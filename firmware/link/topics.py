@@ -1,12 +1,14 @@
 """Which topic carries what: `tessera/v1/<terminal>/<kind>`."""
 
-from typing import Literal
+from typing import get_args
 
-Inbound = Literal["intent", "receipt"]
-Outbound = Literal["authorization", "decline"]
+from firmware.runtime.messages import Inbound, Outbound
 
 _ROOT = "tessera/v1"
-INBOUND: tuple[Inbound, ...] = ("intent", "receipt")
+INBOUND: tuple[Inbound, ...] = get_args(Inbound)
+OUTBOUND: tuple[Outbound, ...] = get_args(Outbound)
+# the broker keeps the last one, for whoever comes later
+RETAINED: frozenset[Inbound | Outbound] = frozenset({"key-set", "status"})
 
 
 def topic(terminal: str, kind: Inbound | Outbound) -> str:

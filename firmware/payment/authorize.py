@@ -15,7 +15,7 @@ from drivers.secure_element.interface import SecureElement
 from firmware.payment import schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent
-from firmware.payment.messages import ASSURANCE_RANK, Authorization, Decline, Digest, Evidence, Id, Name, Version
+from firmware.payment.messages import ASSURANCE_RANK, NO_ID, Authorization, Decline, Digest, Evidence, Id, Name, Version
 from firmware.payment.money import format_amount
 from firmware.payment.trust import key_id, load_public_key
 
@@ -69,6 +69,7 @@ def sign_authorization(
     now: int,
     counter: int,
     element: SecureElement,
+    allowance: bytes = NO_ID,
 ) -> bytes:
     """Return the signed authorization. Called by `Outbox.authorize`, which hands out the counter.
 
@@ -108,6 +109,7 @@ def sign_authorization(
         firmware=software.firmware,
         camera=software.camera,
         display_hash=display_hash(shown),
+        allowance=allowance,
     )
     return sign(authorization, element)
 

@@ -36,6 +36,11 @@ Code = Literal[
     "version_floor",
     "mandate",
     "velocity",
+    "cancelled",
+    "offline",
+    # time and keys
+    "time",
+    "key_set",
     # the terminal's own
     "clock",
     "receipt",

@@ -26,6 +26,9 @@ Passphrase = Annotated[str, Meta(max_length=200)]
 Role = Literal["operator", "technician", "auditor"]
 Purpose = Literal["payment", "door"]
 Stage = Literal["prompt", "evidence", "decision", "authorization", "outcome", "notice"]
+# what an envelope is to whoever carries it: the last part of its topic
+Inbound = Literal["intent", "cancellation", "receipt", "beacon", "key-set", "certificate"]
+Outbound = Literal["authorization", "decline", "beacon-request", "status", "certificate-request"]
 PEOPLE_PER_PAGE = 100
 # below the 64 KiB that one message may have
 MAX_EXPORT_BYTES = 60_000
@@ -91,23 +94,48 @@ class CameraAdvice(_Message, frozen=True):
 class Publish(_Message, frozen=True):
     """Send a sealed envelope to the backend."""
 
-    kind: Literal["authorization", "decline"]
+    kind: Outbound
     envelope: Envelope
+
+
+class LastWill(_Message, frozen=True):
+    """What the broker is to publish as our status when it loses us: a status, signed ahead. First of all to `link`."""
+
+    envelope: Envelope
+
+
+class TimeFloor(_Message, frozen=True):
+    """A time that has surely passed, whole seconds since 1970: certificates that ended before it are refused."""
+
+    at: int
+
+
+class Certificate(_Message, frozen=True):
+    """The certificate that was asked for, X.509 in DER, its sender verified."""
+
+    certificate: Annotated[bytes, Meta(max_length=2048)]
 
 
 # link -> core
 class Delivered(_Message, frozen=True):
     """A sealed envelope came from the backend."""
 
-    kind: Literal["intent", "receipt"]
+    kind: Inbound
     envelope: Envelope
 
 
 class LinkState(_Message, frozen=True):
-    """Whether the broker is connected, and if not, why."""
+    """Whether the broker is connected, and if not, why; `tls_until`: when the certificate used ends, 0 without one."""
 
     connected: bool
     detail: Text = ""
+    tls_until: int = 0
+
+
+class WantCertificate(_Message, frozen=True):
+    """`link` has a new TLS key: a PKCS#10 request for it, DER, which the device identity is to stand for."""
+
+    request: Annotated[bytes, Meta(min_length=64, max_length=512)]
 
 
 # command line -> core
@@ -356,8 +384,8 @@ class Failed(_Message, frozen=True):
 
 ToCamera = StartCapture | StopCapture
 FromCamera = CameraHello | FrameReady | CameraFault | CameraAdvice
-ToLink = Publish
-FromLink = Delivered | LinkState
+ToLink = Publish | LastWill | TimeFloor | Certificate
+FromLink = Delivered | LinkState | WantCertificate
 Unnamed = Subscribe | Tap | Cancel | Status | Login | FirstTechnician
 Named = (
     RecordConsent | Enrol | ListPeople | Erase | Withdraw | Renew | Export | Dispute

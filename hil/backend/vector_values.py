@@ -42,8 +42,8 @@ def edges(kind: inspect.Type) -> Edges:
     match kind:
         case inspect.IntType(ge=int(least), le=int(most)):
             return Edges(least, most, (least - 1, most + 1, str(most), True))
-        case inspect.BytesType(min_length=int(size)):
-            return Edges(bytes(size), b"\xff" * size, (bytes(size - 1), bytes(size + 1), size * "a"))
+        case inspect.BytesType(min_length=int(least), max_length=int(most)):
+            return Edges(bytes(least), b"\xff" * most, (bytes(least - 1), bytes(most + 1), most * "a"))
         case inspect.StrType(min_length=least, pattern=pattern):
             found = _TEXT[pattern]
             short = pattern is None and not least

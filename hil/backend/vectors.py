@@ -25,8 +25,10 @@ from hil.backend.vector_messages import examples
 from hil.backend.vector_values import edges, fields_of
 
 WARNING = "TEST KEYS. Their private halves stand here: never register, pin or trust them."
-SIGNERS = {"backend": 1, "terminal": 2}  # and the number its key is made from
-BY_BACKEND = {"intent", "receipt", "mandate", "guardian-mandate"}
+SIGNERS = {"backend": 1, "terminal": 2, "root": 3}  # and the number its key is made from
+BY_BACKEND = {
+    "intent", "receipt", "mandate", "guardian-mandate", "beacon", "cancellation", "certificate", "reconciliation"
+}  # fmt: skip
 
 
 class VectorKey:
@@ -61,6 +63,8 @@ KEYS = {name: VectorKey(number) for name, number in SIGNERS.items()}
 
 def signer_of(name: str) -> str:
     """Whose signature a kind of message carries."""
+    if name == "key-set":
+        return "root"
     return "backend" if name in BY_BACKEND else "terminal"
 
 

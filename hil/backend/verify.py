@@ -14,7 +14,7 @@ from firmware.liveness.verdict import DYNAMIC
 from firmware.payment.authorize import AUTHORIZATION_TTL_S, display_hash, display_text
 from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import Code
-from firmware.payment.messages import ASSURANCE_RANK, Authorization, Decline, Intent, Mandate
+from firmware.payment.messages import ASSURANCE_RANK, NO_ID, Authorization, Decline, Intent, Mandate
 from hil.backend.policy import Policy, Registration, Velocity
 
 Checks = Iterable[tuple[Code, bool]]
@@ -128,6 +128,7 @@ def _terms(message: Authorization, intent: Intent) -> Checks:
 
 
 def _times(message: Authorization, intent: Intent, now: int) -> Checks:
+    yield "offline", message.allowance != NO_ID  # no allowance is given yet
     yield "ttl", not 0 < message.expires_at - message.issued_at <= AUTHORIZATION_TTL_S
     yield "ttl", message.expires_at > intent.expires_at
     yield "future", message.issued_at > now + MAX_SKEW_S

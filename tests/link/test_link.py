@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from firmware.link.broker import Broker as LinkBroker
-from firmware.link.topics import Inbound, inbound_kind
+from firmware.link.topics import inbound_kind
 from firmware.runtime.config import LinkConfig, TlsConfig
 from firmware.runtime.ipc import IpcError
-from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Delivered, FromLink, LinkState, Publish
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Delivered, FromLink, Inbound, LinkState, Publish
 from hil.rig import brokers
 from hil.rig.brokers import Broker
 from hil.rig.certificates import Authority, Identity

@@ -12,12 +12,20 @@ import msgspec
 from firmware.gallery.consent import ConsentRecord
 from firmware.payment.messages import (
     Authorization,
+    Beacon,
+    BeaconRequest,
+    Cancellation,
+    CertificateGrant,
+    CertificateRequest,
     Decline,
     ErasureReceipt,
     GuardianMandate,
     Intent,
+    KeySet,
     Mandate,
     Receipt,
+    Reconciliation,
+    Status,
 )
 from firmware.payment.schema import Message
 
@@ -34,6 +42,14 @@ KINDS: dict[str, type[Message]] = {
     "guardian-mandate": GuardianMandate,
     "erasure-receipt": ErasureReceipt,
     "consent-record": ConsentRecord,
+    "key-set": KeySet,
+    "beacon-request": BeaconRequest,
+    "beacon": Beacon,
+    "cancellation": Cancellation,
+    "status": Status,
+    "certificate-request": CertificateRequest,
+    "certificate": CertificateGrant,
+    "reconciliation": Reconciliation,
 }
 RULE = re.compile(r"^([a-z-]+) = (\{\n.*?^\}|[^\n]*)", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^  (\d+) => (.*?), +; ([a-z0-9_]+)$")
@@ -63,6 +79,8 @@ def _shape(body: str, rules: dict[str, str]) -> Shape:
         return "int", int(match[1]), int(match[2])
     if match := re.fullmatch(r"bstr \.size (\d+)", body):
         return "bytes", int(match[1]), int(match[1])
+    if match := re.fullmatch(r"bstr \.size \((\d+)\.\.(\d+)\)", body):
+        return "bytes", int(match[1]), int(match[2])
     if match := re.fullmatch(r'\(tstr \.size \((\d+)\.\.(\d+)\)\) \.and \(tstr \.regexp "(.*)"\)', body):
         return "text", int(match[1]), int(match[2]), match[3]
     if match := re.fullmatch(r'tstr \.regexp "\.\{(\d+),(\d+)\}"', body):
@@ -71,8 +89,8 @@ def _shape(body: str, rules: dict[str, str]) -> Shape:
         return "text", 0, None, match[1]
     if match := re.fullmatch(r"\[(\d+)\*(\d+) ([a-z-]+)\]", body):
         return "array", int(match[1]), int(match[2]), _shape(match[3], rules)
-    if re.fullmatch(r'"[a-z]+"( / "[a-z]+")*', body):
-        return "choice", tuple(sorted(re.findall(r'"([a-z]+)"', body)))
+    if re.fullmatch(r'"[a-z_]+"( / "[a-z_]+")*', body):
+        return "choice", tuple(sorted(re.findall(r'"([a-z_]+)"', body)))
     raise AssertionError(f"not read: {body}")
 
 
