@@ -50,7 +50,7 @@ async def run(me: child.Child) -> None:
         try:
             servers = [
                 await serve(run_dir / CAMERA_SOCKET, FromCamera, terminal.stand.camera.attend),
-                await serve(run_dir / LINK_SOCKET, FromLink, terminal.payments.link.attend),
+                await serve(run_dir / LINK_SOCKET, FromLink, terminal.link.attend),
                 await serve(run_dir / CONTROL_SOCKET, ToCore, lambda peer: control.attend(terminal, peer)),
             ]
         except IpcError as error:

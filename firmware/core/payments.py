@@ -39,7 +39,7 @@ from firmware.payment.authorize import display_text
 from firmware.payment.errors import OutboxError, PaymentError
 from firmware.payment.intent import AcceptedIntent, accept_intent
 from firmware.payment.messages import Assurance
-from firmware.runtime.messages import CameraFault, Delivered, Publish
+from firmware.runtime.messages import CameraFault, Publish
 
 # An envelope without a receipt goes again after this long, and whenever the link comes back.
 RESEND_S = 2.0
@@ -52,10 +52,12 @@ _log = logging.getLogger("tessera.core")
 class Payments:
     """What the terminal owes the backend, and the payment in hand."""
 
-    def __init__(self, parts: Parts, signer: Signer, stand: Stand, before_each: Callable[[], None]) -> None:
+    def __init__(
+        self, parts: Parts, signer: Signer, stand: Stand, link: LinkPort, before_each: Callable[[], None]
+    ) -> None:
         """`before_each` is called before somebody is served."""
         self._parts, self._signer, self._stand, self._before_each = parts, signer, stand, before_each
-        self.link = LinkPort(self._on_envelope, self._wake_delivery)
+        self._link = link
         self._head_since: tuple[bytes, float] = (b"", 0.0)
         self._deliver = asyncio.Event()
 
@@ -74,29 +76,21 @@ class Payments:
             else:
                 if head.intent != self._head_since[0]:
                     self._head_since = (head.intent, time.monotonic())
-                await self.link.publish(Publish(kind=head.kind, envelope=head.envelope))
+                await self._link.publish(Publish(kind=head.kind, envelope=head.envelope))
             try:
                 await asyncio.wait_for(self._deliver.wait(), RESEND_S if head else None)
             except (asyncio.TimeoutError, TimeoutError):
                 continue
 
-    def _on_envelope(self, delivered: Delivered) -> None:
-        try:
-            if delivered.kind == "receipt":
-                self._on_receipt(delivered.envelope)
-            else:
-                self._on_intent(delivered.envelope)
-        except PaymentError as error:
-            _log.warning("%s refused: %s", delivered.kind, error)
-            self._stand.say("notice", error.code, f"A {delivered.kind} was refused: {error.text}")
-
-    def _on_receipt(self, envelope: bytes) -> None:
+    def on_receipt(self, envelope: bytes) -> None:
+        """Take a receipt from the wire. Raises PaymentError: it settles nothing."""
         settled = self._parts.outbox.settle(envelope, self._parts.trust, self._parts.config.terminal)
-        self._wake_delivery()
+        self.wake_delivery()
         if settled.kind == "authorization":
             self._stand.inbox.put(Settled(settled.intent, settled.outcome == "approved", settled.code))
 
-    def _on_intent(self, envelope: bytes) -> None:
+    def on_intent(self, envelope: bytes) -> None:
+        """Take an intent from the wire and serve it. Raises PaymentError: it is not believed."""
         now = self._parts.clock.now()
         accepted = accept_intent(
             envelope,
@@ -132,7 +126,8 @@ class Payments:
         head, since = self._head_since
         return bool(head) and time.monotonic() - since > STUCK_S
 
-    def _wake_delivery(self) -> None:
+    def wake_delivery(self) -> None:
+        """Send what waits now: the link is back, or something new lies there."""
         self._deliver.set()
 
     async def _pay(self, accepted: AcceptedIntent, now: int) -> None:
@@ -252,7 +247,7 @@ class Payments:
     def _authorize(
         self, session: Session, accepted: AcceptedIntent, enrolled: Enrolled, shown: str, finding: Finding
     ) -> Session:
-        if not self.link.connected:
+        if not self._link.connected:
             return session.refused("offline")
         camera = self._stand.camera.info
         if camera is None:
@@ -273,7 +268,7 @@ class Payments:
             return session.refused(error.code if error.code in SENTENCES else "store")
         self._seen(enrolled)
         self._stand.say("authorization", "stored", "Authorization signed and stored; waiting for the receipt.")
-        self._wake_delivery()
+        self.wake_delivery()
         return session.stored(time.monotonic_ns())
 
     def _seen(self, enrolled: Enrolled) -> None:
@@ -287,7 +282,7 @@ class Payments:
         self._parts.journal.note(decision("payment", reason, intent))
         try:
             self._signer.decline(intent, digest, reason, finding)
-            self._wake_delivery()
+            self.wake_delivery()
         except (PaymentError, SecureElementError) as error:
             # It stays open in the outbox and is declined as interrupted before the next.
             _log.error("decline not stored: %s", error)

@@ -8,11 +8,13 @@ from drivers.secure_element.interface import SecureElementError, SecureElementGo
 from firmware.core.attempts import NOBODY
 from firmware.core.parts import Parts
 from firmware.core.payments import Payments
+from firmware.core.ports import LinkPort
 from firmware.core.rights import Rights
 from firmware.core.signing import Signer
 from firmware.core.stand import OUT_OF_SERVICE, Stand
+from firmware.payment.errors import PaymentError
 from firmware.runtime.lights import owned_lights
-from firmware.runtime.messages import StatusReply
+from firmware.runtime.messages import Delivered, StatusReply
 from firmware.runtime.ring import RingReader
 
 # How soon a secure element that was pulled out is noticed where nobody pays. Asking takes it some milliseconds.
@@ -30,7 +32,8 @@ class Terminal:
         self.stand = Stand(ring, lights, tell_values=parts.profile.tell_values)
         signer = Signer(parts)
         self.rights = Rights(parts, signer, self.stand)
-        self.payments = Payments(parts, signer, self.stand, before_each=self.rights.purge)
+        self.link = LinkPort(self._delivered, self._connected)
+        self.payments = Payments(parts, signer, self.stand, self.link, before_each=self.rights.purge)
         self._started_ns = time.monotonic_ns()
 
     def recover(self) -> None:
@@ -62,9 +65,22 @@ class Terminal:
         except SecureElementError as error:
             _log.warning("secure element: %s; asked again", error)
 
+    def _delivered(self, delivered: Delivered) -> None:
+        """Hand on what came from the backend, to whom it is for."""
+        take = {"intent": self.payments.on_intent, "receipt": self.payments.on_receipt}.get(delivered.kind)
+        try:
+            if take is not None:
+                take(delivered.envelope)
+        except PaymentError as error:
+            _log.warning("%s refused: %s", delivered.kind, error)
+            self.stand.say("notice", error.code, f"A {delivered.kind} was refused: {error.text}")
+
+    def _connected(self) -> None:
+        self.payments.wake_delivery()
+
     def status(self) -> StatusReply:
         """How the terminal is."""
-        camera, link = self.stand.camera, self.payments.link
+        camera, link = self.stand.camera, self.link
         return StatusReply(
             terminal=self.parts.config.terminal,
             profile=self.parts.profile.name,

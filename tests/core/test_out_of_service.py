@@ -15,7 +15,7 @@ from firmware.core.parts import Parts
 from firmware.core.session import Phase, Session
 from firmware.core.terminal import Terminal
 from firmware.runtime.config import load_profile
-from firmware.runtime.messages import Delivered, Event
+from firmware.runtime.messages import Event
 
 CAUSE = "the token in slot 3 answers no more; put it back and start the terminal again"
 PROFILE = load_profile("payment")
@@ -121,7 +121,7 @@ def test_an_intent_that_comes_afterwards_is_not_even_opened(monkeypatch: pytest.
         terminal = terminal_of(element)
         said = await gone(terminal, element)
         monkeypatch.setattr(module, "accept_intent", lambda *_, **__: SimpleNamespace(intent=None))
-        terminal.payments._on_envelope(Delivered(kind="intent", envelope=b""))
+        terminal.payments.on_intent(b"")
         assert cast("Outbox", terminal.parts.outbox).opened == []
         assert not terminal.stand.busy
         assert (said[-1].stage, said[-1].reason) == ("outcome", "out_of_service")
