@@ -32,7 +32,7 @@ from firmware.core.reasons import FALLBACK, SENTENCES, sentence
 from firmware.core.session import Phase, Session
 from firmware.core.signing import Signer
 from firmware.core.stand import BusyError, Stand
-from firmware.core.watch import Watch
+from firmware.core.watch import MakeWatch, Watch, Watching
 from firmware.gallery.consent import ConsentError
 from firmware.gallery.gallery import Enrolled, GalleryError
 from firmware.payment.authorize import display_text
@@ -53,10 +53,17 @@ class Payments:
     """What the terminal owes the backend, and the payment in hand."""
 
     def __init__(
-        self, parts: Parts, signer: Signer, stand: Stand, link: LinkPort, before_each: Callable[[], None]
+        self,
+        parts: Parts,
+        signer: Signer,
+        stand: Stand,
+        link: LinkPort,
+        before_each: Callable[[], None],
+        watch: MakeWatch = Watch,
     ) -> None:
-        """`before_each` is called before somebody is served."""
+        """`before_each` is called before somebody is served; `watch` makes what looks at them."""
         self._parts, self._signer, self._stand, self._before_each = parts, signer, stand, before_each
+        self._watch = watch
         self._link = link
         self._head_since: tuple[bytes, float] = (b"", 0.0)
         self._deliver = asyncio.Event()
@@ -195,7 +202,7 @@ class Payments:
         finding = None
         try:
             try:
-                watch = Watch(self._stand.camera, self._parts, enrolled.templates, assurance, enrolled.disputes)
+                watch = self._watch(self._stand.camera, self._parts, enrolled.templates, assurance, enrolled.disputes)
                 session, finding = await self._look(session, watch, attempt)
             finally:
                 attempt.ended(confirmed=session.phase is Phase.DECIDED)
@@ -205,7 +212,7 @@ class Payments:
             session = session.refused("store")
         return session, finding
 
-    async def _look(self, session: Session, watch: Watch, attempt: Attempt) -> tuple[Session, Finding | None]:
+    async def _look(self, session: Session, watch: Watching, attempt: Attempt) -> tuple[Session, Finding | None]:
         """Tap, then frames, until decided or over; the last finding with it. Capture ends whatever happens."""
         asking, finding = Asking(self._stand, watch.dynamic), None
         try:

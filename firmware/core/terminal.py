@@ -12,6 +12,7 @@ from firmware.core.ports import LinkPort
 from firmware.core.rights import Rights
 from firmware.core.signing import Signer
 from firmware.core.stand import OUT_OF_SERVICE, Stand
+from firmware.core.watch import MakeWatch, Watch
 from firmware.payment.errors import PaymentError
 from firmware.runtime.lights import owned_lights
 from firmware.runtime.messages import Delivered, StatusReply
@@ -26,14 +27,15 @@ _log = logging.getLogger("tessera.core")
 class Terminal:
     """State of `core`. Everything here runs in one event loop."""
 
-    def __init__(self, parts: Parts, ring: RingReader) -> None:
+    def __init__(self, parts: Parts, ring: RingReader, watch: MakeWatch = Watch) -> None:
+        """`watch` makes what looks at whoever pays."""
         self.parts = parts
         lights = owned_lights(parts.config.emitter, "core")
         self.stand = Stand(ring, lights, tell_values=parts.profile.tell_values)
         signer = Signer(parts)
         self.rights = Rights(parts, signer, self.stand)
         self.link = LinkPort(self._delivered, self._connected)
-        self.payments = Payments(parts, signer, self.stand, self.link, before_each=self.rights.purge)
+        self.payments = Payments(parts, signer, self.stand, self.link, before_each=self.rights.purge, watch=watch)
         self._started_ns = time.monotonic_ns()
 
     def recover(self) -> None:

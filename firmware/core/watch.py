@@ -15,7 +15,9 @@ Rules kept here:
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,31 @@ DECADE = math.log(10)
 REALIGNED = 2
 # Of a look with prompts: until the face is at rest, and from the answer on.
 AROUND_S = 4.0
+
+
+class Watching(Protocol):
+    """What looks at somebody who pays: a `Watch`; in a rig without a camera, a recorded verdict that says so."""
+
+    @property
+    def dynamic(self) -> Dynamic | None:
+        """Evidence of motion, where any is asked for."""
+
+    @property
+    def look_s(self) -> float:
+        """How long somebody has to be judged, seconds."""
+
+    async def begin(self) -> str:
+        """Start; returns the reason why it cannot, or an empty string."""
+
+    async def look(self, announced: FrameReady) -> Finding | None:
+        """What an announced frame shows; None where it shows nothing any more."""
+
+    async def end(self) -> None:
+        """Stop."""
+
+
+MakeWatch: TypeAlias = Callable[[CameraPort, Parts, NDArray[np.float32], Assurance, int], Watching]
+"""As `Watch` is made: who looks, parts, template of the claimed person, assurance, disputes."""
 
 
 class Watch:
