@@ -1,8 +1,9 @@
 """The backend's tables, the same on SQLite and on PostgreSQL. `migrations` makes them; a test holds the two together.
 
 Rules kept here:
-- Exactly once is a constraint of these tables, whoever runs beside whom: one effect per intent, one body per counter
-  and per authorization id, one answer per envelope.
+- Exactly once is a constraint of these tables, whoever runs beside whom: one payment per intent, one body per counter
+  and per authorization id, one answer per envelope, one effect per register's key; of a payment no more is given back
+  than was paid. What is booked (payments, effects, reconciliations) is never changed.
 - Only types that mean the same on both: whole numbers, text, bytes. Times are whole seconds since 1970.
 """
 
@@ -42,7 +43,11 @@ INTENTS = Table(
     Column("envelope", LargeBinary, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("code", Text, nullable=False, server_default=text("''")),
-    CheckConstraint("state IN ('open', 'approved', 'declined', 'rejected')", name="state_is_known"),
+    Column("reference", Text, nullable=False, server_default=text("''")),
+    CheckConstraint(
+        "state IN ('open', 'approved', 'declined', 'rejected', 'cancelled', 'expired')", name="state_is_known"
+    ),
+    Index("intents_of_reference", "reference"),
     sqlite_strict=True,
 )
 MANDATES = Table(
@@ -77,6 +82,44 @@ PAYMENTS = Table(
     Column("currency", Text, nullable=False),
     Column("approved_at", Whole, nullable=False, server_default=text("0")),
     Index("payments_of_payer", "payer", "approved_at"),
+    Index("payments_in_time", "approved_at"),
+    sqlite_strict=True,
+)
+# what was taken back or given back of a payment, numbered from 1; `left_minor` is what remains paid afterwards
+EFFECTS = Table(
+    "effects",
+    METADATA,
+    Column("intent", LargeBinary, ForeignKey("payments.intent"), primary_key=True),
+    Column("number", Whole, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("amount_minor", Whole, nullable=False),
+    Column("left_minor", Whole, nullable=False),
+    Column("at", Whole, nullable=False),
+    CheckConstraint("kind IN ('reversal', 'refund')", name="kind_is_known"),
+    CheckConstraint("amount_minor > 0 AND left_minor >= 0", name="never_above_the_payment"),
+    CheckConstraint("kind <> 'reversal' OR (number = 1 AND left_minor = 0)", name="reversed_whole_and_alone"),
+    Index("effects_in_time", "at"),
+    sqlite_strict=True,
+)
+# the days that are closed: nothing is booked before the last `until` any more
+RECONCILIATIONS = Table(
+    "reconciliations",
+    METADATA,
+    Column("until", Whole, primary_key=True, autoincrement=False),
+    Column("since", Whole, nullable=False, unique=True),
+    Column("lines", Whole, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+# a register's calls by the key it gave them, and what they were answered
+CALLS = Table(
+    "calls",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("request", LargeBinary, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("at", Whole, nullable=False),
     sqlite_strict=True,
 )
 ANSWERS = Table(

@@ -4,7 +4,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
@@ -47,6 +49,27 @@ def test_a_store_from_before_tables_had_a_version_keeps_what_it_knows(tmp_path: 
         assert store.transact(lambda ledger: ledger.answer("till-1", b"\5")) == b"\6"
         assert [payment.amount_minor for payment in store.transact(lambda ledger: ledger.payments())] == [1250]
         store.close()
+
+
+def test_an_intent_that_is_answered_and_paid_is_carried_over_to_todays_tables(database: str) -> None:
+    raw = module._engine(database)
+    with raw.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(module._SCRIPTS))
+        command.upgrade(config, "0002")
+        first = {"id": b"\1", "digest": b"\2", "envelope": b"\3", "state": "approved", "code": ""}
+        connection.execute(text("INSERT INTO intents VALUES (:id, :digest, :envelope, :state, :code)"), first)
+        connection.execute(text("INSERT INTO payments VALUES (:id, :digest, 'payer-7', 1250, 'EUR', 1)"), first)
+    raw.dispose()
+    store = Store(database)
+    assert store.transact(lambda ledger: ledger.intent_state(b"\1")) == ("approved", "")
+    assert [payment.amount_minor for payment in store.transact(lambda ledger: ledger.payments())] == [1250]
+    with pytest.raises(StoreError, match="closed once"):
+        store.transact(lambda ledger: ledger.close_intent(b"\1", "rejected", "amount"))
+    for change in ("UPDATE payments SET amount_minor = 1", "DELETE FROM payments"):
+        with pytest.raises(StoreError, match="what is booked stays"):
+            store._database.transact(lambda connection, change=change: connection.execute(text(change)))  # type: ignore[misc]
+    store.close()
 
 
 def test_an_intent_is_closed_once_whatever_the_program_says(database: str) -> None:
