@@ -1,6 +1,13 @@
-"""Demonstration keys: the backend's own, and the list of terminals it knows. A production backend refuses both."""
+"""Keys as files: the root that terminals pin, the backend's own under it, and the list of terminals it knows.
+
+Rules kept here:
+- The root signs key sets and nothing else. No process of the backend needs it: it may lie on another machine.
+- A root of the demonstration shows by its key id, which nobody can take off it, and signs no set for production.
+- A private key is a file for its owner only, and one in use is never replaced.
+"""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -14,10 +21,17 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from firmware.payment import schema
 from firmware.payment.cose import Signer
 from firmware.payment.errors import PaymentError
+from firmware.payment.messages import Environment, KeySet
 from firmware.payment.trust import key_id, load_public_key
 from hil.backend.policy import Registration
+
+# how the id of a demonstration's root begins: one key in 256 does by chance, so it takes a few hundred draws
+DEMO_MARK = 0xDE
+# long enough for a terminal that was away for a month, and a key that was lost ends by itself
+KEY_SET_LIFE_S = 90 * 86_400
 
 
 def signer(key: ec.EllipticCurvePrivateKey) -> Signer:
@@ -30,23 +44,62 @@ def signer(key: ec.EllipticCurvePrivateKey) -> Signer:
     return sign
 
 
-def create_backend_key(private: Path, pinned: Path) -> ec.EllipticCurvePrivateKey:
-    """Make the backend's signing key: `private` (PEM, for its owner only) and `pinned`, the file terminals trust.
+def create_root(private: Path, pinned: Path, environment: Environment = "demo") -> ec.EllipticCurvePrivateKey:
+    """Make a root: `private` (PEM, for its owner only) and `pinned`, the file terminals and backends trust.
 
     Raises:
         FileExistsError: `private` is there; a key in use is not replaced.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
-    public = key.public_key()
-    pinned.write_bytes(msgspec.json.encode({key_id(public).hex(): _pem(public)}))
+    while is_demo(key.public_key()) != (environment == "demo"):
+        key = ec.generate_private_key(ec.SECP256R1())
+    _write_private(private, key)
+    _write_pinned(pinned, key.public_key())
     return key
 
 
+def is_demo(root: ec.EllipticCurvePublicKey) -> bool:
+    """Whether this root is of a demonstration."""
+    return key_id(root)[0] == DEMO_MARK
+
+
+def create_backend_key(private: Path, pinned: Path | None = None) -> ec.EllipticCurvePrivateKey:
+    """Make a signing key of the backend: `private` (PEM, for its owner only) and, where told, `pinned` as of a root.
+
+    Raises:
+        FileExistsError: `private` is there; a key in use is not replaced.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    _write_private(private, key)
+    if pinned is not None:
+        _write_pinned(pinned, key.public_key())
+    return key
+
+
+def sign_key_set(
+    root: ec.EllipticCurvePrivateKey,
+    keys: Iterable[ec.EllipticCurvePublicKey],
+    *,
+    version: int,
+    now: int,
+    environment: Environment = "demo",
+    life_s: int = KEY_SET_LIFE_S,
+) -> bytes:
+    """Return the envelope of the set of `keys` that count from `now` on, for `life_s` seconds.
+
+    Raises:
+        PaymentError: `trust`, the root is of the other environment; `schema`, no set can be like this.
+    """
+    if is_demo(root.public_key()) != (environment == "demo"):
+        raise PaymentError("trust", f"this root signs no key set for {environment}: make one for that environment")
+    spki = tuple(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for key in keys)
+    made = KeySet(version=version, issued_at=now, expires_at=now + life_s, environment=environment, keys=spki)
+    schema.decode(schema.encode(made), KeySet)  # a struct's constructor checks no bounds
+    return schema.sign(made, signer(root), key_id(root.public_key()))
+
+
 def load_backend_key(private: Path) -> ec.EllipticCurvePrivateKey:
-    """Read the backend's signing key. Raises PaymentError `trust`."""
+    """Read a private key, the backend's or a root. Raises PaymentError `trust`."""
     try:
         key = load_pem_private_key(private.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
@@ -73,6 +126,16 @@ def load_registrations(path: Path) -> list[Registration]:
         return msgspec.json.decode(path.read_bytes(), type=list[Registration])
     except (OSError, msgspec.DecodeError) as error:
         raise PaymentError("trust", f"{path}: not a list of terminals: {error}") from error
+
+
+def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
+
+
+def _write_pinned(path: Path, key: ec.EllipticCurvePublicKey) -> None:
+    path.write_bytes(msgspec.json.encode({key_id(key).hex(): _pem(key)}))
 
 
 def _pem(key: ec.EllipticCurvePublicKey) -> str:

@@ -24,12 +24,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from firmware.link.topics import topic
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
-from firmware.runtime.messages import MAX_ENVELOPE_BYTES
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Inbound
 from hil.backend import metrics
 from hil.backend.backend import INTENT_TTL_S, Backend
 from hil.backend.database import StoreError
+from hil.backend.fleet import Fleet
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,10 @@ SHARED_EXPIRY_S = 60
 KEEPALIVE_S = 15
 # more would only wait here while another worker is idle
 RECEIVE_MAXIMUM = 20
+# what a worker answers, and on which topic; authorizations and declines are told apart by what was signed
+ANSWERED: dict[str, Inbound] = {"authorization": "receipt", "decline": "receipt", "beacon-request": "beacon"}
+# a beacon counts for five seconds after it was asked for; nobody wants one later
+BEACON_TTL_S = 5
 # an envelope and room for topic and properties
 MAX_PACKET_BYTES = MAX_ENVELOPE_BYTES + 1024
 # between two looks whether the database is back
@@ -51,14 +57,17 @@ class BackendLink:
     """Connects `backend` to the broker in a thread of its own, and again whenever the connection is lost.
 
     Args:
-        backend: who answers.
+        backend: who judges payments.
+        fleet: who answers all else that terminals ask.
         broker: where the broker is; paths in it absolute.
         number: of this process: 0, or its place among several; no two have the same.
         judges: take part in the shared subscription; without it intents are sent and nothing is taken.
     """
 
-    def __init__(self, backend: Backend, broker: LinkConfig, number: int = 0, *, judges: bool = True) -> None:
-        self._backend, self._broker, self._number, self._judges = backend, broker, number, judges
+    def __init__(
+        self, backend: Backend, fleet: Fleet, broker: LinkConfig, number: int = 0, *, judges: bool = True
+    ) -> None:
+        self._backend, self._fleet, self._broker, self._number, self._judges = backend, fleet, broker, number, judges
         name = f"{CLIENT_ID}{suffix(number)}"
         self._stopping, self._ready, self._leaving = threading.Event(), threading.Event(), False
         client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTv5, manual_ack=True)
@@ -99,7 +108,7 @@ class BackendLink:
         """Publish an intent; the broker drops it once it has expired."""
         expiry = _properties(PacketTypes.PUBLISH)
         expiry.MessageExpiryInterval = INTENT_TTL_S
-        self._client.publish(f"tessera/v1/{terminal}/intent", envelope, qos=1, properties=expiry)
+        self._client.publish(topic(terminal, "intent"), envelope, qos=1, properties=expiry)
         metrics.asked()
 
     def _run(self) -> None:
@@ -126,8 +135,8 @@ class BackendLink:
             return
         log.info("connected to %s:%d", self._broker.host, self._broker.port)
         if self._judges:
-            topics = [f"tessera/v1/+/{kind}" for kind in ("authorization", "decline")]
-            client.subscribe([(f"{SHARED}/{topic}" if self._number else topic, 1) for topic in topics])
+            topics = [f"tessera/v1/+/{kind}" for kind in ANSWERED]
+            client.subscribe([(f"{SHARED}/{each}" if self._number else each, 1) for each in topics])
         else:
             self._ready.set()
 
@@ -145,9 +154,9 @@ class BackendLink:
     def _received(self, client: Client, _data: None, message: MQTTMessage) -> None:
         if self._leaving:
             return
-        terminal, came = message.topic.split("/")[2], time.monotonic()
+        _, _, terminal, kind = message.topic.split("/")
         try:
-            receipt = self._backend.handle(terminal, bytes(message.payload))
+            self._answer(client, terminal, ANSWERED[kind], bytes(message.payload))
         except StoreError as error:
             log.error("not answered and not acknowledged, away until the database is back: %s", error)
             metrics.failed(self._number)
@@ -155,11 +164,19 @@ class BackendLink:
             client.disconnect()
             return
         except PaymentError as error:
-            log.warning("no terminal can be named %r: %s", terminal, error.code)
-        else:
-            client.publish(f"tessera/v1/{terminal}/receipt", receipt, qos=1)
-            metrics.answered(self._number, receipt, time.monotonic() - came)
+            log.warning("no answer to a %s of %r: %s", kind, terminal, error)
         client.ack(message.mid, message.qos)
+
+    def _answer(self, client: Client, terminal: str, answer: Inbound, envelope: bytes) -> None:
+        """Answer on topic `answer`. Raises PaymentError where there is none to give."""
+        properties, came = _properties(PacketTypes.PUBLISH), time.monotonic()
+        if answer == "beacon":
+            sealed = self._fleet.beacon(terminal, envelope)
+            properties.MessageExpiryInterval = BEACON_TTL_S
+        else:
+            sealed = self._backend.handle(terminal, envelope)
+            metrics.answered(self._number, sealed, time.monotonic() - came)
+        client.publish(topic(terminal, answer), sealed, qos=1, properties=properties)
 
 
 def suffix(number: int) -> str:

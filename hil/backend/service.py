@@ -24,11 +24,13 @@ from firmware.runtime.config import LinkConfig
 from firmware.runtime.hardening import harden
 from firmware.runtime.stop import stopped_by
 from hil.backend.backend import Backend
+from hil.backend.fleet import Fleet
 from hil.backend.keys import load_backend_key, load_registrations
 from hil.backend.mqtt import BackendLink, suffix
 from hil.backend.policy import DEMO, Policy
 from hil.backend.register import create_app
 from hil.backend.store import Store
+from hil.backend.terminals import Terminals
 
 MIN_TOKEN = 16
 LOOK_S = 1.0
@@ -95,8 +97,9 @@ def serve(path: Path, part: Part = ALONE, database: str | None = None) -> None:
     key, registrations = load_backend_key(base / config.key), load_registrations(base / config.terminals)
     store = Store(database or (config.store if "://" in config.store else str(base / config.store)))
     try:
-        backend = Backend(store, key, registrations, config.policy, lambda: int(time.time()))
-        link = BackendLink(backend, _broker(config, base, part.number), part.number, judges=part.judges)
+        backend = Backend(store, key, registrations, config.policy, _now)
+        fleet = Fleet(store, key, Terminals(registrations), _now)
+        link = BackendLink(backend, fleet, _broker(config, base, part.number), part.number, judges=part.judges)
         link.start()
         try:
             if part.register:
@@ -107,6 +110,10 @@ def serve(path: Path, part: Part = ALONE, database: str | None = None) -> None:
             link.stop()
     finally:
         store.close()
+
+
+def _now() -> int:
+    return int(time.time())
 
 
 def _broker(config: ServiceConfig, base: Path, number: int) -> LinkConfig:

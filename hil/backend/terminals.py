@@ -1,0 +1,60 @@
+"""Who speaks: the terminals a backend knows, and which of them signed an envelope.
+
+Rules kept here:
+- The topic, the key and the message must name one terminal, and its key must count.
+- Nothing is written and nothing is believed before that is sure.
+"""
+
+from collections.abc import Iterable
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from firmware.payment import schema
+from firmware.payment.errors import PaymentError
+from firmware.payment.trust import key_id, load_pem
+from hil.backend.policy import Registration
+
+
+class Terminals:
+    """The registered terminals. Raises PaymentError `trust` where two have one key, or a key cannot be read."""
+
+    def __init__(self, registrations: Iterable[Registration]) -> None:
+        self._known = {known.terminal: known for known in registrations}
+        keys = {name: load_pem(known.public_key.encode(), name) for name, known in self._known.items()}
+        self._signers = {key_id(public): (public, self._known[name]) for name, public in keys.items()}
+        if len(self._signers) != len(keys):
+            raise PaymentError("trust", "two terminals are registered under one key")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All their names, in order."""
+        return tuple(sorted(self._known))
+
+    def registered(self, terminal: str) -> Registration:
+        """Return a terminal's registration. Raises PaymentError `topic_identity`."""
+        if terminal not in self._known:
+            raise PaymentError("topic_identity", f"no terminal {terminal} is registered")
+        return self._known[terminal]
+
+    def open(self, topic: str, envelope: bytes, kind: type[schema.M]) -> schema.M:
+        """Return the message that terminal `topic` signed; one that names no terminal is not refused for that.
+
+        Raises:
+            PaymentError: it did not, or its key does not count.
+        """
+        known = self.registered(topic)
+        kid, message = schema.verify(envelope, kind, self.resolve)
+        if self._signers[kid][1] is not known:
+            raise PaymentError("kid_topic_mismatch", f"the key is not {topic}'s")
+        if getattr(message, "terminal", topic) != topic:
+            raise PaymentError("terminal_mismatch", f"the message is not {topic}'s")
+        return message
+
+    def resolve(self, kid: bytes) -> ec.EllipticCurvePublicKey:
+        """Return a terminal's key by its id. Raises PaymentError `unknown_key` or `revoked`."""
+        if kid not in self._signers:
+            raise PaymentError("unknown_key", f"no terminal has the key {kid.hex()}")
+        public, registration = self._signers[kid]
+        if registration.revoked:
+            raise PaymentError("revoked", f"the key of {registration.terminal} is revoked")
+        return public
