@@ -21,6 +21,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware.core.errors import TerminalError
+from firmware.link.topics import INBOUND, OUTBOUND, topic
 from firmware.runtime.messages import MAX_ENVELOPE_BYTES
 from hil.rig.certificates import Authority, Identity
 
@@ -53,22 +54,19 @@ log_dest file {directory}/mosquitto.log
 # %u is the certificate's name. `backend` and its further workers `backend-1` ... serve every terminal, `tap` is the
 # rig's ledger of what passed.
 BACKENDS = ("backend", *(f"backend-{number}" for number in range(1, 9)))
-_MOSQUITTO_ACL = """\
-pattern read tessera/v1/%u/intent
-pattern read tessera/v1/%u/receipt
-pattern write tessera/v1/%u/authorization
-pattern write tessera/v1/%u/decline
+_TAP_ACL = "\nuser tap\ntopic read tessera/v1/#\n"
 
-user tap
-topic read tessera/v1/#
-"""
-_BACKEND_ACL = """
-user {name}
-topic write tessera/v1/+/intent
-topic write tessera/v1/+/receipt
-topic read tessera/v1/+/authorization
-topic read tessera/v1/+/decline
-"""
+
+def access_list() -> str:
+    """Who may say and hear what, as mosquitto reads it: each terminal its own topics, a backend those of all."""
+    rules = [f"pattern read {topic('%u', kind)}" for kind in INBOUND]
+    rules += [f"pattern write {topic('%u', kind)}" for kind in OUTBOUND]
+    for name in BACKENDS:
+        rules += ["", f"user {name}"]
+        rules += [f"topic write {topic('+', kind)}" for kind in INBOUND]
+        rules += [f"topic read {topic('+', kind)}" for kind in OUTBOUND]
+    return "\n".join(rules) + "\n" + _TAP_ACL
+
 
 _EMBEDDED_TOML = """\
 id = 0
@@ -184,7 +182,7 @@ def mosquitto(directory: Path, authority: Authority) -> Iterator[Broker]:
         max_packet_bytes=MAX_PACKET_BYTES,
         user=getpass.getuser(),
     )
-    (directory / "acl").write_text(_MOSQUITTO_ACL + "".join(_BACKEND_ACL.format(name=name) for name in BACKENDS))
+    (directory / "acl").write_text(access_list())
     (directory / "acl").chmod(0o600)
     (directory / "mosquitto.conf").write_text(conf)
     command = (program, "-c", str(directory / "mosquitto.conf"))

@@ -97,9 +97,9 @@ class Client:
         assert self._ready.wait(WAIT_S)
 
     def _connected(self, *_: object) -> None:
-        for topic in self._topics:
-            self.mqtt.subscribe(topic, qos=1)
-        if not self._topics:
+        if self._topics:
+            self.mqtt.subscribe([(topic, 1) for topic in self._topics])
+        else:
             self._ready.set()
 
     def publish(self, topic: str, payload: bytes) -> ReasonCode:

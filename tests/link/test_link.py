@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from firmware.link.broker import Broker as LinkBroker
-from firmware.link.topics import inbound_kind
+from firmware.link.topics import INBOUND, OUTBOUND, inbound_kind, topic
 from firmware.runtime.config import LinkConfig, TlsConfig
 from firmware.runtime.ipc import IpcError
-from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Delivered, FromLink, Inbound, LinkState, Publish
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Delivered, FromLink, Inbound, LinkState, Outbound, Publish
 from hil.rig import brokers
 from hil.rig.brokers import Broker
 from hil.rig.certificates import Authority, Identity
@@ -93,6 +93,39 @@ def test_envelopes_pass_both_ways_over_mutual_tls(line: Line) -> None:
     assert line.backend.got.get(timeout=WAIT_S) == (DECLINE, b"a decline")
     line.backend.publish(RECEIPT, b"\x00" * MAX_ENVELOPE_BYTES)
     assert line.core.hears(Delivered).kind == "receipt"
+
+
+@pytest.mark.parametrize("kind", OUTBOUND)
+def test_every_kind_goes_out_on_its_topic_and_only_the_status_is_kept(line: Line, kind: Outbound) -> None:
+    topics = [topic("t-1", kind) for kind in OUTBOUND]
+    with Client(line.broker, "backend-1", line.authority.issue_client("backend-1"), *topics) as hearing:
+        line.core.say(Publish(kind=kind, envelope=b"signed"))
+        assert hearing.got.get(timeout=WAIT_S) == (topic("t-1", kind), b"signed")
+    with Client(line.broker, "backend-2", line.authority.issue_client("backend-2"), *topics) as late:
+        if kind == "status":
+            assert late.got.get(timeout=WAIT_S) == (topic("t-1", kind), b"signed")
+        line.core.say(Publish(kind="decline", envelope=b"the next"))
+        assert late.got.get(timeout=WAIT_S) == (DECLINE, b"the next")
+
+
+def test_every_kind_comes_in_by_its_topic(line: Line) -> None:
+    for kind in INBOUND:
+        line.backend.publish(topic("t-1", kind), kind.encode())
+        assert line.core.hears(Delivered) == Delivered(kind=kind, envelope=kind.encode())
+
+
+def test_of_what_the_broker_kept_only_a_key_set_is_taken(folder: Path, stack: ExitStack) -> None:
+    authority = Authority(folder / "certificates")
+    broker = stack.enter_context(brokers.mosquitto(folder / "broker", authority))
+    backend = stack.enter_context(Client(broker, "backend", authority.issue_client("backend")))
+    for kind in INBOUND:
+        backend.mqtt.publish(topic("t-1", kind), kind.encode(), qos=1, retain=True)
+    backend.publish("tessera/v1/t-2/intent", b"acknowledged after all of these")
+    core = stack.enter_context(Core(folder / "run" / "link.sock", FromLink))
+    stack.enter_context(Link(write_config(folder, broker.port, authority.issue_client("t-1"))))
+    assert core.hears(Delivered) == Delivered(kind="key-set", envelope=b"key-set")
+    backend.publish(INTENT, b"fresh")
+    assert core.hears(Delivered) == Delivered(kind="intent", envelope=b"fresh")
 
 
 def test_killed_broker_comes_back_and_so_does_the_link(line: Line) -> None:
@@ -260,6 +293,6 @@ def test_link_process_knows_nothing_of_payment_faces_or_keys() -> None:
 @pytest.mark.parametrize(
     "received", ["tessera/v1/t-2/intent", "tessera/v1/t-1/authorization", "tessera/v1/t-1/intent/x", "", INTENT + " "]
 )
-def test_only_our_own_two_topics_are_ours(received: str) -> None:
+def test_only_our_own_topics_are_ours(received: str) -> None:
     assert inbound_kind("t-1", INTENT) == "intent"
     assert inbound_kind("t-1", received) is None
