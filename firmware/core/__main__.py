@@ -56,7 +56,7 @@ async def run(me: child.Child) -> None:
         except IpcError as error:
             me.log.critical("%s", error)
             raise SystemExit(os.EX_CONFIG) from error
-        delivery = asyncio.create_task(terminal.payments.deliver_forever())
+        delivery = asyncio.create_task(terminal.payments.delivery.forever())
         element = asyncio.create_task(terminal.watch_element())
         me.log.info("ready")
         try:

@@ -48,7 +48,7 @@ class Terminal:
         parts.audit.started(
             firmware=parts.firmware_version, configuration=parts.configuration_digest, models=parts.models_digest
         )
-        self.payments.decline_interrupted()
+        self.payments.delivery.decline_interrupted()
         self.rights.purge()
         parts.journal.rest()
 
@@ -78,7 +78,7 @@ class Terminal:
             self.stand.say("notice", error.code, f"A {delivered.kind} was refused: {error.text}")
 
     def _connected(self) -> None:
-        self.payments.wake_delivery()
+        self.payments.delivery.wake()
 
     def status(self) -> StatusReply:
         """How the terminal is."""

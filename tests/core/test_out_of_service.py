@@ -149,7 +149,9 @@ def test_capture_ends_at_once_where_somebody_is_looked_at() -> None:
         await watch.begin()
         session = Session(PROFILE, Phase.LOOK, deadline_ns=2**62, frame_deadline_ns=2**62)
         attempt = SimpleNamespace(saw=lambda reason: None)
-        looking = asyncio.create_task(terminal.payments._look(session, cast("Any", watch), cast("Any", attempt)))
+        looking = asyncio.create_task(
+            terminal.payments._looking.look(session, cast("Any", watch), cast("Any", attempt))
+        )
         await gone(terminal, element)
         ended, finding = await asyncio.wait_for(looking, 10.0)
         assert (ended.outcome, ended.reason, finding) == ("refused", "out_of_service", None)
