@@ -3,9 +3,10 @@
 Rules kept here:
 - Templates, consent and all else of a person are sealed under a data key of that person's own. Data keys are wrapped
   under the wrapping key of the epoch, which the secure element seals (`epochs`).
-- Whatever takes something away (erasure, a withdrawn purpose, a new rotation or sealing key) begins a new epoch: all
-  who stay are wrapped anew in the same transaction, then the old epoch ends in the secure element. A copy of the file
-  from before opens no more, on this terminal or any other.
+- Whatever takes something away (erasure, a withdrawn purpose, a secret set anew, a new rotation or sealing key) begins
+  a new epoch: all who stay are wrapped anew in the same transaction, then the old epoch ends in the secure element. A
+  copy of the file from before opens no more, on this terminal or any other.
+- A person may have a secret for a purpose, which is sealed with all else of theirs and goes with the purpose.
 - Cut short anywhere, the gallery is as before or as after; an epoch that still had to end does so at the next opening.
 - With a template is kept which networks made it: those of other networks are not matched.
 - What enrolled somebody once (mandates, a consent) enrols nobody again, also after erasure.
@@ -17,10 +18,11 @@ Within an epoch an older copy of the whole file opens: it lacks who was enrolled
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from msgspec.structs import replace
@@ -31,7 +33,7 @@ from firmware.gallery.epochs import Wrapping
 from firmware.gallery.errors import GalleryError
 from firmware.gallery.held import DAY_S, MAX_PEOPLE, Enrolled, Held
 from firmware.gallery.memory import MemoryLockError, SecretRows
-from firmware.gallery.people import Seeds, insert, write_templates
+from firmware.gallery.people import Seeds, insert, read_secrets, write_secrets, write_templates
 from firmware.gallery.sealed import DTYPE, KEY_BYTES, KEYS_BYTES, DamagedError, Record, Vault
 from firmware.gallery.store import Store
 from firmware.vision.templates import Templates, checked
@@ -40,6 +42,8 @@ __all__ = ["DAY_S", "MAX_PEOPLE", "Enrolled", "Gallery", "GalleryError"]
 
 Change = Callable[[sqlite3.Connection, Wrapping, Seeds], None]
 Announce = Callable[[Enrolled], None]
+
+_USED = "This mandate was used before; ask for a new one."
 
 
 class Gallery:
@@ -214,7 +218,62 @@ class Gallery:
         if set(purposes) == set(held.record.purposes):
             self._write(held, record, consent, used)
         else:
-            self._narrow(held, record, consent, used)
+            self._anew(held, record, consent, used)
+
+    def secret(self, person: str, purpose: str) -> bytes | None:
+        """What was kept by `set_secret`; None where nothing was.
+
+        Raises:
+            GalleryError: `unknown_person`; `gallery_damaged`, `gallery_unusable`: it cannot be read.
+        """
+        held = self._of(person)
+        row = self._store.one("SELECT sealed FROM secrets WHERE id = ? AND purpose = ?", held.number, purpose)
+        if row is None:
+            return None
+        with opening.whole(self._path):
+            return held.vault(self._cells).open_secret(row[0], held.record.payer, purpose)
+
+    def set_secret(
+        self, person: str, purpose: str, secret: bytes, *, used: tuple[bytes, ...] = (),
+        announce: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Seal a secret for one of their purposes, for good in the place of one that was there.
+
+        Args:
+            person: whose.
+            purpose: which it is for.
+            secret: what is kept.
+            used: ids that may set no secret, enrol nobody and renew nothing again.
+            announce: called before it is so; what it raises passes through.
+
+        Raises:
+            GalleryError: `unknown_person`, `not_agreed`; `mandate` where one of `used` was used before; others as
+                `erase`.
+            SecureElementError: nothing was changed.
+        """
+        held = self._of(person)
+        if purpose not in held.record.purposes:
+            raise GalleryError("not_agreed", f"They are not enrolled for {purpose}.")
+        if any(self.mandate_used(one) for one in used):
+            raise GalleryError("mandate", _USED)
+        if announce is not None:
+            announce()
+        self._anew(held, held.record, self._enrolled(held).consent, used, {purpose: secret})
+
+    def note_secret(self, person: str, purpose: str, secret: bytes) -> None:
+        """Write what has changed about a secret that is there, such as a count: no copy from before is ended.
+
+        Raises:
+            GalleryError: `unknown_person`, `no_secret`, `gallery_write`; it is as it was.
+        """
+        held = self._of(person)
+        with self._store.transaction("nothing was changed") as db:
+            sealed = held.vault(self._cells).secret(secret, held.record.payer, purpose)
+            changed = db.execute(
+                "UPDATE secrets SET sealed = ? WHERE id = ? AND purpose = ?", (sealed, held.number, purpose)
+            )
+            if changed.rowcount != 1:
+                raise GalleryError("no_secret", f"{person} has no secret for {purpose}.")
 
     def withdraw(self, person: str, purpose: str, consent: bytes, now: int) -> None:
         """Drop one purpose for good; `consent` is what is left of theirs.
@@ -230,7 +289,7 @@ class Gallery:
         if not left:
             raise GalleryError("last_purpose", "It is the last purpose: erase the person instead.")
         seen = max(held.record.last_seen, now)
-        self._narrow(held, replace(held.record, purposes=left, last_seen=seen), consent)
+        self._anew(held, replace(held.record, purposes=left, last_seen=seen), consent)
 
     def erase(self, person: str, make_receipt: Callable[[Enrolled], bytes]) -> bytes:
         """Erase a person for good and return the receipt that `make_receipt` signed; erased already, the same again.
@@ -384,8 +443,15 @@ class Gallery:
 
     # -- everybody -------------------------------------------------------------------------------------------------
 
-    def _narrow(self, held: Held, record: Record, consent: bytes, used: Iterable[bytes] = ()) -> None:
-        """Drop the purposes that are not in `record`, in a new epoch and under a new data key.
+    def _anew(
+        self,
+        held: Held,
+        record: Record,
+        consent: bytes,
+        used: Iterable[bytes] = (),
+        secrets_set: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Write a person anew, in a new epoch and under a new data key, without the purposes that `record` lacks.
 
         Under the old one their blobs of before would open, put back one by one from a copy of the file.
         """
@@ -398,8 +464,12 @@ class Gallery:
             def change(db: sqlite3.Connection, _: Wrapping, seeds: Seeds) -> None:
                 _use_up(db, used)
                 vault = anew.vault(self._cells)
+                known = read_secrets(db, held.vault(self._cells), held.number, record.payer) | dict(secrets_set)
                 db.execute("DELETE FROM templates WHERE id = ?", (held.number,))
+                db.execute("DELETE FROM secrets WHERE id = ?", (held.number,))
                 write_templates(db, vault, held.number, record.payer, record.purposes, seeds, self._scratch)
+                kept = {purpose: secret for purpose, secret in known.items() if purpose in record.purposes}
+                write_secrets(db, vault, held.number, record.payer, kept)
                 _update(db, held.number, vault, record, consent)
 
             self._next_epoch(change, anew=anew)
@@ -460,7 +530,7 @@ def _use_up(db: sqlite3.Connection, used: Iterable[bytes]) -> None:
     try:
         db.executemany("INSERT INTO used VALUES (?)", [(one,) for one in set(used)])
     except sqlite3.IntegrityError as error:
-        raise GalleryError("mandate", "This mandate was used before; ask for a new one.") from error
+        raise GalleryError("mandate", _USED) from error
 
 
 def _update(db: sqlite3.Connection, number: int, vault: Vault, record: Record, consent: bytes | None) -> None:

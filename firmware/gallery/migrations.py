@@ -1,7 +1,8 @@
 """Older galleries, brought to the present layout in one transaction: finished, or the old file as it was.
 
 Version 1 held one infrared template a person, which nothing here can be compared with. Version 2 held a data key a
-person, sealed by the secure element itself, templates that were not turned, and one purpose.
+person, sealed by the secure element itself, templates that were not turned, and one purpose. Version 3 had no place for
+secrets.
 """
 
 import secrets
@@ -17,7 +18,7 @@ from firmware.gallery.errors import GalleryError
 from firmware.gallery.memory import SecretRows
 from firmware.gallery.people import Seeds, insert
 from firmware.gallery.sealed import KEYS_BYTES, NONCE_BYTES, Record
-from firmware.gallery.store import SCHEMA, SCHEMA_VERSION, Row, Store
+from firmware.gallery.store import SCHEMA, SCHEMA_VERSION, SECRETS, Row, Store
 from firmware.vision.templates import TemplateError, from_bytes
 
 EPOCH_OF_2 = 1
@@ -25,17 +26,22 @@ _TABLES_OF_2 = ("people", "used_mandates", "erasures")
 
 
 def migrate(store: Store, element: SecureElement, networks: bytes, scratch: SecretRows) -> None:
-    """Bring a file of version 2 to this one.
+    """Bring a file of version 2 or 3 to this one.
 
     Raises:
         GalleryError: `gallery_version`, `gallery_locked_out`, `gallery_damaged` or `gallery_write`; the file is as it
             was.
+        SecureElementError: as when a file of this version does not open; the file is as it was.
     """
+    if store.version == 3:
+        with store.transaction("the gallery is left in its old layout") as db:
+            _from_3(db, element)
+        return
     if store.version != 2:
         raise GalleryError(
             "gallery_version",
-            f"version {store.version}, this software reads 2 and {SCHEMA_VERSION}; templates of another version cannot "
-            "be compared: put the file aside and enrol again.",
+            f"version {store.version}, this software reads 2, 3 and {SCHEMA_VERSION}; templates of another version "
+            "cannot be compared: put the file aside and enrol again.",
         )
     try:
         with store.transaction("the gallery is left in its old layout") as db:
@@ -44,6 +50,13 @@ def migrate(store: Store, element: SecureElement, networks: bytes, scratch: Secr
         raise GalleryError("gallery_locked_out", f"version 2, of another secure element: {error}") from error
     except (InvalidTag, TemplateError, sqlite3.IntegrityError) as error:
         raise GalleryError("gallery_damaged", f"version 2, and a record was altered: {error}") from error
+
+
+def _from_3(db: sqlite3.Connection, element: SecureElement) -> None:
+    for epoch, sealed in db.execute("SELECT number, sealed FROM epochs").fetchall():
+        Wrapping.open(element, epoch, sealed)  # of this element, and not from before an erasure
+    db.execute(SECRETS)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _from_2(db: sqlite3.Connection, element: SecureElement, networks: bytes, scratch: SecretRows) -> None:

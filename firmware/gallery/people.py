@@ -1,8 +1,8 @@
-"""One person's rows in the store, written whole, and the rotations they are turned by."""
+"""One person's rows in the store, written whole, and the rotations their templates are turned by."""
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from firmware.gallery.epochs import Wrapping
@@ -82,3 +82,17 @@ def write_templates(
         "INSERT OR REPLACE INTO templates VALUES (?, ?, ?)",
         [(number, purpose, vault.templates(payer, purpose, seeds.of(purpose), scratch)) for purpose in purposes],
     )
+
+
+def read_secrets(db: sqlite3.Connection, vault: Vault, number: int, payer: str) -> dict[str, bytes]:
+    """The secrets of a person, by purpose. Raises DamagedError."""
+    rows = db.execute("SELECT purpose, sealed FROM secrets WHERE id = ?", (number,)).fetchall()
+    return {purpose: vault.open_secret(sealed, payer, purpose) for purpose, sealed in rows}
+
+
+def write_secrets(
+    db: sqlite3.Connection, vault: Vault, number: int, payer: str, secrets_by_purpose: Mapping[str, bytes]
+) -> None:
+    """Seal each, in place of the one that is there."""
+    rows = [(number, purpose, vault.secret(one, payer, purpose)) for purpose, one in secrets_by_purpose.items()]
+    db.executemany("INSERT OR REPLACE INTO secrets VALUES (?, ?, ?)", rows)

@@ -109,6 +109,14 @@ class Vault:
         """Open it. Raises DamagedError."""
         return unseal(self._aead, sealed, associated("consent", self._person, payer))
 
+    def secret(self, secret: bytes, payer: str, purpose: str) -> bytes:
+        """Seal what only this person knows, or what it is checked against."""
+        return seal(self._aead, secret, associated("secret", self._person, payer, purpose))
+
+    def open_secret(self, sealed: bytes, payer: str, purpose: str) -> bytes:
+        """Open it. Raises DamagedError."""
+        return unseal(self._aead, sealed, associated("secret", self._person, payer, purpose))
+
     def templates(self, payer: str, purpose: str, transform: Transform, scratch: SecretRows) -> bytes:
         """Turn the templates of the cell by the purpose's rotation and seal them. Row 0 of `scratch` is used."""
         turned = scratch.rows["templates"][0]

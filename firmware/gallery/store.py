@@ -10,6 +10,7 @@ Rules kept here:
     keys            each person's data key, wrapped; small and apart, so that wrapping all anew is quick
     people          a random name, a sealed record and a sealed consent
     templates       by person and purpose, turned and sealed
+    secrets         by person and purpose, where they have one (a PIN's verifier), sealed
     used            mandates and consents that enrolled somebody, also of people who are gone
     erasures        signed receipts
 """
@@ -23,7 +24,11 @@ from typing import Any
 
 from firmware.gallery.errors import GalleryError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+SECRETS = (
+    "CREATE TABLE secrets (id INTEGER NOT NULL REFERENCES people ON DELETE CASCADE, purpose TEXT NOT NULL,"
+    " sealed BLOB NOT NULL, PRIMARY KEY (id, purpose)) STRICT"
+)
 SCHEMA = (
     "CREATE TABLE epochs (number INTEGER PRIMARY KEY CHECK (number > 0), sealed BLOB NOT NULL) STRICT",
     "CREATE TABLE transforms (purpose TEXT PRIMARY KEY, wrapped BLOB NOT NULL) STRICT",
@@ -32,6 +37,7 @@ SCHEMA = (
     "CREATE TABLE keys (id INTEGER PRIMARY KEY REFERENCES people ON DELETE CASCADE, wrapped BLOB NOT NULL) STRICT",
     "CREATE TABLE templates (id INTEGER NOT NULL REFERENCES people ON DELETE CASCADE, purpose TEXT NOT NULL,"
     " sealed BLOB NOT NULL, PRIMARY KEY (id, purpose)) STRICT",
+    SECRETS,
     "CREATE TABLE used (id BLOB PRIMARY KEY) STRICT",
     "CREATE TABLE erasures (person TEXT PRIMARY KEY, receipt BLOB NOT NULL) STRICT",
 )

@@ -38,7 +38,7 @@ def test_everybody_of_version_2_is_there_again(tmp_path: Path) -> None:
             assert gallery.erased("gone-1") == b"receipt"
             assert gallery.mandate_used(bytes([255]) * 16)
             assert gallery.mandate_used(bytes([3]) * 16)
-    assert version(path) == 3
+    assert version(path) == 4
     assert "_2" not in "".join(line for line in dump(path) if line.startswith("CREATE"))
     with closing(opened(path, element)) as gallery:
         enrol(gallery, 9)
@@ -96,12 +96,58 @@ def test_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
         assert len(gallery) == 3
 
 
-@pytest.mark.parametrize("other", [1, 4])
+@pytest.mark.parametrize("other", [1, 5])
 def test_gallery_of_a_layout_that_is_not_known_is_refused_with_what_to_do(tmp_path: Path, other: int) -> None:
     path = tmp_path / "gallery.db"
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {other}")
-    with pytest.raises(GalleryError, match=rf"version {other}, this software reads 2 and 3; .*enrol again") as refusal:
+    with pytest.raises(
+        GalleryError, match=rf"version {other}, this software reads 2, 3 and 4; .*enrol again"
+    ) as refusal:
         opened(path, in_memory())
     assert refusal.value.code == "gallery_version"
     assert version(path) == other
+
+
+def back_to_3(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TABLE secrets")
+        db.execute("PRAGMA user_version = 3")
+
+
+def test_everybody_of_version_3_is_there_again_and_may_have_a_secret(tmp_path: Path) -> None:
+    path, element = tmp_path / "gallery.db", in_memory()
+    with closing(opened(path, element)) as gallery:
+        person = enrol(gallery)
+    back_to_3(path)
+    for _ in range(2):
+        with closing(opened(path, element)) as gallery:
+            assert is_whole(gallery, 1)
+            assert gallery.secret(person, "payment") is None
+    assert version(path) == 4
+    with closing(opened(path, element)) as gallery:
+        gallery.set_secret(person, "payment", b"known to ada")
+        assert gallery.secret(person, "payment") == b"known to ada"
+
+
+def test_version_3_of_another_element_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.db"
+    with closing(opened(path, in_memory())) as gallery:
+        enrol(gallery)
+    back_to_3(path)
+    before = dump(path)
+    assert refused(path, in_memory()) == "gallery_locked_out"
+    assert (dump(path), version(path)) == (before, 3)
+
+
+def test_version_3_from_before_an_erasure_is_left(tmp_path: Path) -> None:
+    path, element = tmp_path / "gallery.db", in_memory()
+    with closing(opened(path, element)) as gallery:
+        person = enrol(gallery)
+        enrol(gallery, 2)
+        gallery.backup(tmp_path / "copy.db")
+        gallery.erase(person, lambda _: b"receipt")
+    back_to_3(tmp_path / "copy.db")
+    before = dump(tmp_path / "copy.db")
+    assert refused(tmp_path / "copy.db", element) == "gallery_erased"
+    assert dump(tmp_path / "copy.db") == before
