@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from firmware.liveness.verdict import GATES
-from firmware.payment.messages import Assurance, Currency, Minor, Name, Reason, Version
+from firmware.payment.messages import Assurance, Currency, Minor, Name, Reason, Sum, Version
+from firmware.payment.money import EXPONENTS
 
 HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
@@ -29,6 +30,33 @@ class Velocity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     amount_minor: dict[Currency, Minor] = {}
 
 
+class Offline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a terminal whose element counts in hardware may authorize while its link is down.
+
+    Attributes:
+        currency: in this one only; amounts are in its minor unit.
+        payment_minor: most of one payment.
+        payer_minor, terminal_minor: most of one payer, and of all together, until the next allowance.
+        hold_s: how long an authorization may wait for delivery.
+        allowance_s: how long nobody need be asked again. A new one is given once half of it has passed, so that a
+            terminal in strange hands has two at most.
+    """
+
+    currency: Currency
+    payment_minor: Minor
+    payer_minor: Sum
+    terminal_minor: Sum
+    hold_s: Annotated[int, Meta(ge=60, le=7 * 86_400)]
+    allowance_s: Annotated[int, Meta(ge=60, le=86_400)]
+
+    def __post_init__(self) -> None:
+        """Refuse limits that are none. Raises ValueError."""
+        if self.currency not in EXPONENTS:
+            raise ValueError(f"{self.currency}: not a currency this backend knows")
+        if not self.payment_minor <= self.payer_minor <= self.terminal_minor:
+            raise ValueError("offline: a payment's limit is above its payer's, or a payer's above the terminal's")
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a backend demands.
 
@@ -39,6 +67,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         match_band: least n of a match threshold at a false match rate of 10^-n.
         firmware: lowest version taken.
         velocity: limits of one payer, all of which hold; none where none is given.
+        offline: what is allowed while the link is down; nothing where it is not given.
         policies, thresholds, models: SHA-256 in hex of the files known; empty takes any, in `demo` only.
     """
 
@@ -49,6 +78,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     match_band: Annotated[int, Meta(ge=1, le=9)]
     firmware: Version
     velocity: tuple[Velocity, ...] = ()
+    offline: Offline | None = None
     policies: tuple[HexDigest, ...] = ()
     thresholds: tuple[HexDigest, ...] = ()
     models: tuple[HexDigest, ...] = ()
@@ -84,6 +114,8 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         since: whole seconds since 1970; nothing signed earlier counts. What was once refused as `unknown_key` is
             not remembered and must not become good by a later registration.
         revoked: its key no longer counts; never taken back, a new key is registered instead.
+        counter: its element counts in hardware, so that an outbox put back from a copy shows. Only such a terminal is
+            allowed anything while its link is down.
     """
 
     terminal: Name
@@ -92,3 +124,4 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     public_key: str
     since: int = 0
     revoked: bool = False
+    counter: bool = False

@@ -132,3 +132,66 @@ ANSWERS = Table(
 )
 # a row to hold on to while a payer's allowance is counted
 PAYERS = Table("payers", METADATA, Column("id", Text, primary_key=True), sqlite_strict=True)
+# what a terminal may authorize while its link is down, as it was told
+ALLOWANCES = Table(
+    "allowances",
+    METADATA,
+    Column("id", LargeBinary, primary_key=True),
+    Column("terminal", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    *(
+        Column(name, Whole, nullable=False)
+        for name in (
+            "exponent", "payment_minor", "payer_minor", "terminal_minor", "hold_s", "given_at", "expires_at",
+        )
+    ),
+    Index("allowances_of_terminal", "terminal", "given_at"),
+    sqlite_strict=True,
+)  # fmt: skip
+# the payments that were authorized under one
+HELD = Table(
+    "held",
+    METADATA,
+    Column("intent", LargeBinary, ForeignKey("payments.intent"), primary_key=True),
+    Column("allowance", LargeBinary, ForeignKey("allowances.id"), nullable=False),
+    Column("payer", Text, nullable=False),
+    Column("amount_minor", Whole, nullable=False),
+    Index("held_of_payer", "allowance", "payer"),
+    sqlite_strict=True,
+)
+# keys of which a clone was suspected: for good; a terminal goes on with a new key
+SUSPENSIONS = Table(
+    "suspensions",
+    METADATA,
+    Column("kid", LargeBinary, primary_key=True),
+    Column("terminal", Text, nullable=False),
+    Column("at", Whole, nullable=False),
+    sqlite_strict=True,
+)
+# the last each terminal said of itself
+STATUSES = Table(
+    "statuses",
+    METADATA,
+    Column("terminal", Text, primary_key=True),
+    Column("connection", LargeBinary, nullable=False),
+    Column("sequence", Whole, nullable=False),
+    Column("issued_at", Whole, nullable=False),
+    Column("presence", Text, nullable=False),
+    Column("heard_at", Whole, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    CheckConstraint("presence IN ('online', 'offline')", name="presence_is_known"),
+    sqlite_strict=True,
+)
+# certificates given to links, by the request's SHA-256: the same request gets the same one
+CERTIFICATES = Table(
+    "certificates",
+    METADATA,
+    Column("request", LargeBinary, primary_key=True),
+    Column("terminal", Text, nullable=False),
+    Column("serial", Text, nullable=False, unique=True),
+    Column("granted_at", Whole, nullable=False),
+    Column("ends_at", Whole, nullable=False),
+    Column("grant", LargeBinary, nullable=False),
+    Index("certificates_of_terminal", "terminal", "granted_at"),
+    sqlite_strict=True,
+)
