@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import cose, money, schema
@@ -23,6 +22,7 @@ from firmware.payment.messages import (
     NO_ID,
     Assurance,
     Authorization,
+    Cancellation,
     Decline,
     GuardianMandate,
     Intent,
@@ -31,24 +31,15 @@ from firmware.payment.messages import (
     Receipt,
 )
 from firmware.payment.trust import key_id, load_pem
-from hil.backend import verify
+from hil.backend import orders, verify
 from hil.backend.keys import signer
+from hil.backend.orders import RegisterView
 from hil.backend.policy import Policy, Registration
 from hil.backend.store import Payment, Store, Transaction
 
 INTENT_TTL_S = 120
 MANDATE_TTL_S = 600
 ANSWERS: dict[str, type[Authorization] | type[Decline]] = {kind.TYP: kind for kind in (Authorization, Decline)}
-
-State = Literal["open", "expired", "approved", "declined", "rejected", "unknown"]
-
-
-class RegisterView(msgspec.Struct, frozen=True):
-    """What a cash register sees of its intent; `code` is why it was rejected or declined."""
-
-    intent: str
-    state: State
-    code: str
 
 
 class Backend:
@@ -157,13 +148,27 @@ class Backend:
         )
 
     def state(self, intent: bytes) -> RegisterView:
-        """Return how an intent stands: the truth about a payment."""
-        (state, code), issued = self._store.transact(
-            lambda ledger: (ledger.intent_state(intent), ledger.issued(intent))
-        )
-        if state == "open" and issued is not None and self._now() >= issued.intent.expires_at:
-            state = "expired"
-        return msgspec.convert({"intent": intent.hex(), "state": state, "code": code}, RegisterView)
+        """Return how an intent stands: the truth about a payment. What is past its time is closed by looking."""
+        now = self._now()
+        return self._store.transact(lambda ledger: orders.look(ledger, intent, now))
+
+    def cancel(self, intent: bytes) -> tuple[RegisterView, bytes | None]:
+        """Take back an intent that nobody has answered.
+
+        Returns:
+            How it stands then, and where it is cancelled, now or before, the envelope that tells its terminal.
+        """
+        now = self._now()
+
+        def take_back(ledger: Transaction) -> tuple[RegisterView, bytes | None]:
+            view, issued = orders.cancel(ledger, intent, now), ledger.issued(intent)
+            if issued is None or view.state != "cancelled":
+                return view, None
+            return view, self._seal(
+                Cancellation(intent=intent, intent_hash=issued.digest, terminal=issued.intent.terminal, issued_at=now)
+            )
+
+        return self._store.transact(take_back)
 
     def payments(self) -> list[Payment]:
         """Return every effect so far: the ledger."""
@@ -251,7 +256,9 @@ class Backend:
             code = verify.authorization(message, issued, mandate, *terms) or self._velocity(ledger, message, now)
             outcome, reason = "approved", ""
         if issued is not None and issued.open and issued.intent.terminal == terminal:
-            ledger.close_intent(message.intent, "rejected" if code else outcome, code or reason)
+            late = code == "expired" or now >= issued.intent.expires_at
+            how = ("expired", "") if late else ("rejected", code) if code else (outcome, reason)
+            ledger.close_intent(message.intent, *how)
         if code is not None:
             return "rejected", code
         if isinstance(message, Authorization):

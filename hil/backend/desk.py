@@ -35,19 +35,33 @@ def pay(
     ] = False,
     wait_s: Annotated[float, typer.Option(min=1, max=600, help="How long to wait for the outcome.")] = 150,
 ) -> None:
-    """Ask for a payment and wait for its outcome. Exit 0 only if it is approved."""
+    """Ask for a payment and wait for its outcome; Ctrl-C takes it back, and so does waiting too long.
+
+    Exit 0 only if it is approved.
+    """
     console = Console()
     with _backend(register, token) as http:
         body = {"terminal": terminal, "amount": amount, "currency": currency, "payer": payer}
         body["assurance"] = "dynamic" if dynamic else "geometry"
         intent = _answer(http.post("/intents", json=body))["intent"]
         console.print(f"asked {terminal} for {amount} {currency}; intent {intent}")
-        deadline = time.monotonic() + wait_s
-        with console.status("waiting for the customer"):
-            while (view := _answer(http.get(f"/intents/{intent}")))["state"] == "open" and time.monotonic() < deadline:
-                time.sleep(POLL_S)
+        try:
+            with console.status("waiting for the customer; Ctrl-C takes it back"):
+                view = _wait(http, intent, wait_s)
+        except KeyboardInterrupt:
+            view = {"state": "open"}
+        if view["state"] == "open":
+            view = _answer(http.post(f"/intents/{intent}/cancel"))
     console.print(f"{view['state']} {view['code']}".strip())
     raise typer.Exit(0 if view["state"] == "approved" else 1)
+
+
+def _wait(http: httpx.Client, intent: str, wait_s: float) -> dict[str, str]:
+    """Look until it is over or the time is; return how it stands."""
+    deadline = time.monotonic() + wait_s
+    while (view := _answer(http.get(f"/intents/{intent}")))["state"] == "open" and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return view
 
 
 def mandate(

@@ -20,6 +20,7 @@ from firmware.payment.messages import Assurance
 from firmware.payment.money import parse_amount
 from hil.backend import metrics
 from hil.backend.backend import Backend
+from hil.backend.orders import RegisterView
 
 Token = Annotated[str, Field(min_length=1, max_length=64)]
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -35,6 +36,9 @@ class Link(Protocol):
 
     def send_intent(self, terminal: str, envelope: bytes) -> None:
         """Send it."""
+
+    def send_cancellation(self, terminal: str, envelope: bytes) -> None:
+        """Tell the terminal that an intent is taken back."""
 
 
 class IntentRequest(BaseModel):
@@ -111,9 +115,15 @@ def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
         return {"intent": intent.hex()}
 
     @app.get("/intents/{intent}")
-    def state(intent: Hex32) -> dict[str, str]:
-        view: dict[str, str] = msgspec.to_builtins(backend.state(bytes.fromhex(intent)))
-        return view
+    def state(intent: Hex32) -> dict[str, str | int]:
+        return _told(backend.state(bytes.fromhex(intent)))
+
+    @app.post("/intents/{intent}/cancel")
+    def cancel(intent: Hex32) -> dict[str, str | int]:
+        view, envelope = backend.cancel(bytes.fromhex(intent))
+        if envelope is not None:
+            link.send_cancellation(view.terminal, envelope)
+        return _told(view)
 
     @app.post("/mandates", status_code=201)
     def mandate(request: MandateRequest) -> dict[str, str]:
@@ -128,3 +138,8 @@ def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
         return {"mandate": envelope.hex()}
 
     return app
+
+
+def _told(view: RegisterView) -> dict[str, str | int]:
+    told: dict[str, str | int] = msgspec.to_builtins(view)
+    return told

@@ -67,6 +67,11 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self._db = connection
 
+    @property
+    def connection(self) -> Connection:
+        """For statements of other modules, in this transaction."""
+        return self._db
+
     def answer(self, terminal: str, digest: bytes) -> bytes | None:
         """Return the receipt these bytes were given before."""
         row = self._one(select(ANSWERS.c.receipt).where(ANSWERS.c.terminal == terminal, ANSWERS.c.digest == digest))
@@ -107,14 +112,10 @@ class Transaction:
 
     def issued(self, intent: bytes, *, hold: bool = False) -> Issued | None:
         """Return an intent of ours; with `hold` nobody else closes it before this transaction ends."""
-        query = select(INTENTS.c.envelope, INTENTS.c.digest, INTENTS.c.state).where(INTENTS.c.id == intent)
+        columns = [INTENTS.c[name] for name in ("envelope", "digest", "state", "code", "reference")]
+        query = select(*columns).where(INTENTS.c.id == intent)
         row = self._one(query.with_for_update() if hold else query)
-        return None if row is None else Issued(_payload(row[0], Intent), bytes(row[1]), row[2] == "open")
-
-    def intent_state(self, intent: bytes) -> tuple[str, str]:
-        """Return (state, code) of an intent of ours: code is why it was rejected or declined."""
-        row = self._one(select(INTENTS.c.state, INTENTS.c.code).where(INTENTS.c.id == intent))
-        return ("unknown", "") if row is None else (str(row[0]), str(row[1]))
+        return None if row is None else Issued(_payload(row[0], Intent), bytes(row[1]), *row[2:])
 
     def close_intent(self, intent: bytes, state: str, code: str) -> None:
         """Close an open intent, once."""

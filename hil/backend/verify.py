@@ -37,11 +37,25 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Issued(msgspec.Struct, frozen=True):
-    """An intent the backend issued: `digest` of its envelope, and whether nobody answered it yet."""
+    """An intent the backend issued, and how it stands.
+
+    Attributes:
+        digest: SHA-256 of its envelope.
+        state: `open` until it is answered, taken back or told to have expired; then never another.
+        code: why it was rejected or declined.
+        reference: what the register called it.
+    """
 
     intent: Intent
     digest: bytes
-    open: bool
+    state: str = "open"
+    code: str = ""
+    reference: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether it waits for its answer."""
+        return self.state == "open"
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -114,7 +128,11 @@ def _first(checks: Checks) -> Code | None:
 
 def _answers(message: Authorization | Decline, issued: Issued) -> Checks:
     yield "intent_other_terminal", issued.intent.terminal != message.terminal
-    yield "intent_used", not issued.open
+    yield "cancelled", issued.state == "cancelled"
+    # a no that comes too late is taken: nothing hangs on it, and the terminal is rid of it
+    late_no = issued.state == "expired" and isinstance(message, Decline)
+    yield "expired", issued.state == "expired" and not late_no
+    yield "intent_used", not issued.open and not late_no
     yield "challenge", message.intent_hash != issued.digest
 
 

@@ -1,28 +1,35 @@
-"""Lets workers have their messages at one moment."""
+"""Lets workers do what they do at one moment."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TypeVar
 
 from hil.backend.backend import Backend
 
+T = TypeVar("T")
 
-class Delivery(NamedTuple):
-    """What one worker gets."""
+
+@dataclass(frozen=True)
+class Delivery:
+    """What one worker gets; called, it is delivered."""
 
     worker: Backend
     envelope: bytes
     topic: str = "till-1"
 
+    def __call__(self) -> bytes:
+        return self.worker.handle(self.topic, self.envelope)
 
-def at_once(deliveries: Sequence[Delivery]) -> list[bytes]:
-    """Let all workers have theirs at one moment; return what each answered."""
-    ready = threading.Barrier(len(deliveries))
 
-    def deliver(one: Delivery) -> bytes:
+def at_once(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Let all go at one moment; return what each came to."""
+    ready = threading.Barrier(len(jobs))
+
+    def go(job: Callable[[], T]) -> T:
         ready.wait(20)
-        return one.worker.handle(one.topic, one.envelope)
+        return job()
 
-    with ThreadPoolExecutor(len(deliveries)) as pool:
-        return list(pool.map(deliver, deliveries))
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(go, jobs))

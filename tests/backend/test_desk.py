@@ -40,6 +40,9 @@ class NoLink:
     def send_intent(self, terminal: str, envelope: bytes) -> None:
         raise AssertionError("nothing is sent when a mandate is issued")
 
+    def send_cancellation(self, terminal: str, envelope: bytes) -> None:
+        raise AssertionError("nothing is sent when a mandate is issued")
+
 
 class Desk:
     """A desk in `folder` beside a shop's backend; `told` is all that went over the wire to it."""

@@ -62,7 +62,8 @@ def test_an_intent_that_is_answered_and_paid_is_carried_over_to_todays_tables(da
         connection.execute(text("INSERT INTO payments VALUES (:id, :digest, 'payer-7', 1250, 'EUR', 1)"), first)
     raw.dispose()
     store = Store(database)
-    assert store.transact(lambda ledger: ledger.intent_state(b"\1")) == ("approved", "")
+    state = text("SELECT state, code, reference FROM intents")
+    assert store._database.transact(lambda connection: connection.execute(state).one()) == ("approved", "", "")
     assert [payment.amount_minor for payment in store.transact(lambda ledger: ledger.payments())] == [1250]
     with pytest.raises(StoreError, match="closed once"):
         store.transact(lambda ledger: ledger.close_intent(b"\1", "rejected", "amount"))

@@ -81,6 +81,9 @@ class _Link:
     def send_intent(self, terminal: str, envelope: bytes) -> None:
         """Go nowhere."""
 
+    def send_cancellation(self, terminal: str, envelope: bytes) -> None:
+        """Go nowhere."""
+
 
 class Api:
     """The register's application, called without a server in between."""

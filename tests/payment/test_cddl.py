@@ -13,7 +13,7 @@ from firmware.link import topics
 from firmware.payment.errors import CODES
 from firmware.payment.messages import Allowance, Evidence
 from firmware.payment.schema import Message
-from hil.backend.backend import State
+from hil.backend.orders import State
 from tests.payment.cddl import KINDS, envelopes, shape_of, shapes
 
 DOCS = Path(__file__).parents[2] / "docs"
