@@ -44,8 +44,8 @@ def is_refused(till: Terminal, sent: bytes, code: str) -> None:
     receipt, _ = till.send(sent)
     assert (receipt.outcome, receipt.code) == ("rejected", code)
     touches_only(till, sent, difference(before, till.site.world()))
-    counter = max(till.read(till.authorized()).counter, till.read(sent).counter + 1)
-    assert till.code(till.altered(counter=counter)) == "approved"
+    honest = till.read(till.authorized())
+    assert till.code(till.sign(honest)) == "approved"
 
 
 def touches_only(till: Terminal, sent: bytes, changed: World) -> None:
