@@ -117,7 +117,7 @@ class MandateUsed(Event, frozen=True):
     """A mandate of the backend was used up: the first 16 bytes of its id, keyed."""
 
     mandate: Id
-    kind: Literal["payer", "guardian"]
+    kind: Literal["payer", "guardian", "pin"]
 
 
 class ConsentRecorded(Event, frozen=True):
@@ -243,10 +243,17 @@ class SegmentsDropped(Event, frozen=True):
     first: Sequence
 
 
+class PinSet(Event, frozen=True):
+    """Somebody set their PIN, for the first time or anew."""
+
+    who: Who
+    by: Staff
+
+
 KINDS: tuple[type[Event], ...] = (
     Checkpoint, Started, Stopped, Decision, Enrolment, MandateUsed, ConsentRecorded, Withdrawal, Erasure, Expiry,
     Renewal, Dispute, SpoofStreak, RoleChange, LoginFailed, ConfigurationChanged, ModelsChanged, KeyRotated, Backup,
-    Exported, SegmentsDropped, StaffRequest,
+    Exported, SegmentsDropped, StaffRequest, PinSet,
 )  # fmt: skip
 """A kind's number on disk is its place here."""
 

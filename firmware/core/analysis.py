@@ -15,6 +15,9 @@ from typing import Final
 from drivers.camera import FrameSet
 from firmware.liveness.evidence import PENDING, Cue, Gate
 from firmware.liveness.look import Basis, Look
+from firmware.liveness.policy import Policy
+from firmware.liveness.verdict import PIN, holds, weigh
+from firmware.payment.messages import Assurance
 from firmware.vision.detect import Detector
 from firmware.vision.embed import Embedded, FaceEmbedder
 from firmware.vision.face import Face, NoFace
@@ -50,6 +53,13 @@ class Finding:
     match: Match | None = None
 
     @property
+    def assurance(self) -> Assurance:
+        """The evidence of life it is, as an authorization states it."""
+        if not self.dynamic:
+            return "geometry"
+        return "dynamic_pin" if any(gate.name == PIN and holds(gate) for gate in self.gates) else "dynamic"
+
+    @property
     def values(self) -> dict[str, float]:
         """Gates, cues and match by name, for the rig; what is unknown is left out."""
         values = {gate.name: gate.value for gate in self.gates} | {cue.name: cue.value for cue in self.cues}
@@ -58,6 +68,16 @@ class Finding:
             values |= {f"match_{modality}": cosine for modality, cosine in self.match.cosines.items()}
             values["match_llr"] = self.match.llr
         return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def with_pin(finding: Finding, policy: Policy) -> Finding:
+    """The same, once the PIN was typed too: everything that `policy` wants is weighed once more, and must be there.
+
+    Only who was found alive and recognised is asked for a PIN: what fails here is a defect, and refuses all the same.
+    """
+    gates = (*finding.gates, Gate(PIN, 1.0, "typed, and theirs", passed=True, reason=""))
+    verdict = weigh(gates, finding.cues, policy)
+    return replace(finding, reason=finding.reason or verdict.reason, gates=gates)
 
 
 class Analyst:

@@ -21,7 +21,9 @@ from firmware.core.consents import check_match
 from firmware.core.enrolling import enrol
 from firmware.core.enrolment import EnrolmentError
 from firmware.core.errors import TerminalError
-from firmware.core.inbox import Cancelled, Tapped
+from firmware.core.inbox import Cancelled, Tapped, Typed
+from firmware.core.keypad import set_pin
+from firmware.core.pins import Pins
 from firmware.core.roles import Member, RolesError, Sealed, Seat
 from firmware.core.stand import BusyError
 from firmware.core.terminal import Terminal
@@ -50,11 +52,13 @@ from firmware.runtime.messages import (
     Login,
     People,
     Person,
+    Pin,
     RecordConsent,
     RemoveStaff,
     Renew,
     Role,
     Rotate,
+    SetPin,
     SignedCheckpoint,
     Staff,
     StaffMember,
@@ -73,6 +77,7 @@ _AUDITOR: Final[frozenset[Role]] = frozenset({"auditor"})
 ALLOWED: Final[Mapping[type[msgspec.Struct], frozenset[Role]]] = {
     RecordConsent: _OPERATOR,
     Enrol: _OPERATOR,
+    SetPin: _OPERATOR,
     ListPeople: _OPERATOR,
     Erase: _OPERATOR,
     Withdraw: _OPERATOR,
@@ -87,7 +92,7 @@ ALLOWED: Final[Mapping[type[msgspec.Struct], frozenset[Role]]] = {
     AuditCheckpoint: _AUDITOR,
 }
 # What stands on the screen before everybody, and how one comes to have a role.
-SCREEN: Final = (Subscribe, Tap, Cancel, Status)
+SCREEN: Final = (Subscribe, Tap, Cancel, Pin, Status)
 OPEN: Final = (*SCREEN, Login, FirstTechnician)
 REFUSED: Final = (AuditError, BusyError, ConsentError, EnrolmentError, GalleryError, PaymentError)
 
@@ -96,17 +101,17 @@ OfStaff = Login | FirstTechnician | AddStaff | RemoveStaff | ListStaff
 
 
 async def attend(terminal: Terminal, peer: Peer[ToCore]) -> None:
-    """Serve one control connection until it ends. Subscribing and enrolling make it receive events too."""
+    """Serve one control connection until it ends. Who subscribes, enrols or has a PIN set receives events too."""
     forwarding: asyncio.Task[None] | None = None
     desk = Desk(terminal)
     try:
         while True:
             request = await peer.receive()
-            if isinstance(request, (Subscribe, Enrol)) and forwarding is None:
+            if isinstance(request, (Subscribe, Enrol, SetPin)) and forwarding is None:
                 forwarding = asyncio.create_task(terminal.stand.subscribers.forward(peer))
                 await asyncio.sleep(0)  # let it register before anything is said
-            if isinstance(request, Enrol):
-                await _enrol(desk, peer, request)
+            if isinstance(request, (Enrol, SetPin)):
+                await _while_there(desk, peer, request)
             else:
                 await peer.send(await desk.answer(request))
     finally:
@@ -114,17 +119,17 @@ async def attend(terminal: Terminal, peer: Peer[ToCore]) -> None:
             forwarding.cancel()
 
 
-async def _enrol(desk: "Desk", peer: Peer[ToCore], request: Enrol) -> None:
-    """Enrol for as long as the one who asked is there: nobody is enrolled behind their back.
+async def _while_there(desk: "Desk", peer: Peer[ToCore], request: Enrol | SetPin) -> None:
+    """Enrol, or have a PIN chosen, for as long as the one who asked is there: nothing is done behind their back.
 
     Raises:
-        IpcError: they hung up; the enrolment has been cancelled.
+        IpcError: they hung up; it has been cancelled.
     """
     work = asyncio.create_task(desk.answer(request))
     listening = asyncio.create_task(peer.receive())
     await asyncio.wait({work, listening}, return_when=asyncio.FIRST_COMPLETED)
     if not work.done():
-        # Whatever they say, or that they are gone, ends it: the one thing to say during an enrolment is Cancel.
+        # Whatever they say, or that they are gone, ends it: the one thing to say meanwhile is Cancel.
         desk.terminal.stand.inbox.put(Cancelled())
     answer = await work
     listening.cancel()
@@ -181,6 +186,8 @@ class Desk:
             return ConsentOnRecord(envelope=terminal.rights.record(request.form, by))
         if isinstance(request, Enrol):
             return Done(detail=await enrol(terminal.parts, terminal.stand, request, by, lambda: self._check(request)))
+        if isinstance(request, SetPin):
+            return Done(detail=await set_pin(terminal.parts, terminal.stand, request, by, lambda: self._check(request)))
         if isinstance(request, Rotate):
             return Done(detail=upkeep.rotate(terminal.parts, terminal.stand, request.what, by))
         if isinstance(request, Backup):
@@ -190,10 +197,8 @@ class Desk:
             return SignedCheckpoint(envelope=terminal.parts.journal.checkpoint())
         if isinstance(request, Status):
             return terminal.status()
-        if isinstance(request, (Tap, Cancel)):
-            happening = Tapped() if isinstance(request, Tap) else Cancelled()
-            if not terminal.stand.touched(request.scene, happening):
-                return Failed(reason="scene", text="The terminal shows something else by now.")
+        if isinstance(request, (Tap, Cancel, Pin)) and not terminal.stand.touched(request.scene, _happening(request)):
+            return Failed(reason="scene", text="The terminal shows something else by now.")
         return Done(detail="")
 
     async def _people(self, request: OfPeople) -> msgspec.Struct:
@@ -259,6 +264,12 @@ class Desk:
         )
 
 
+def _happening(request: Tap | Cancel | Pin) -> Tapped | Cancelled | Typed:
+    if isinstance(request, Pin):
+        return Typed(request.digits)
+    return Tapped() if isinstance(request, Tap) else Cancelled()
+
+
 def _page(terminal: Terminal, start: int) -> People:
     gallery = terminal.parts.gallery
     return People(
@@ -283,4 +294,5 @@ def _person(terminal: Terminal, enrolled: Enrolled) -> Person:
         tries=parts.attempts.standing(enrolled.mandate).told,
         asked=asked,
         disputes=enrolled.disputes,
+        pin=Pins(parts).told(enrolled.person),
     )

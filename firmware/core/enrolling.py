@@ -23,7 +23,7 @@ from firmware.core.attempts import NOBODY, Attempt, AttemptsError
 from firmware.core.consents import Papers, check_papers
 from firmware.core.duplicates import enrolled_elsewhere
 from firmware.core.enrolment import Enrolment, EnrolmentError
-from firmware.core.inbox import CameraGone, Cancelled, OutOfService, Settled, Tapped
+from firmware.core.inbox import CameraGone, Cancelled, OutOfService
 from firmware.core.journal import decision, note_streak
 from firmware.core.parts import Parts
 from firmware.core.reasons import ANOTHER
@@ -33,7 +33,7 @@ from firmware.core.watch import Watch
 from firmware.gallery.consent import ConsentError, consent_hash
 from firmware.gallery.gallery import Enrolled, GalleryError
 from firmware.payment.errors import PaymentError
-from firmware.runtime.messages import Enrol
+from firmware.runtime.messages import Enrol, FrameReady
 
 MANDATE_BYTES = 16
 REFUSED = (AuditError, ConsentError, EnrolmentError, GalleryError, PaymentError, RolesError, SecureElementError)
@@ -164,7 +164,7 @@ async def _pose(parts: Parts, stand: Stand, attempt: Attempt) -> Enrolment:
                 raise EnrolmentError("out_of_service")
             if isinstance(happening, CameraGone):
                 raise EnrolmentError("camera_lost", _why(stand))
-            if not isinstance(happening, (Settled, Tapped)):
+            if isinstance(happening, FrameReady):
                 finding = await watch.look(happening)
                 if finding is not None:
                     # of another only what ends it is an attempt: one frame may be of a head that turned too far

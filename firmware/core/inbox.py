@@ -7,7 +7,7 @@ it is taken, not when it is announced.
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from drivers.camera import Cause
 from firmware.runtime.messages import FrameReady
@@ -21,6 +21,13 @@ class Tapped:
 @dataclass(frozen=True, slots=True)
 class Cancelled:
     """The customer touched Cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Somebody typed a PIN. It shows itself in no log line and no traceback."""
+
+    digits: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Settled:
     code: str
 
 
-Happening = Tapped | Cancelled | CameraGone | OutOfService | Settled | FrameReady
+Happening = Tapped | Cancelled | Typed | CameraGone | OutOfService | Settled | FrameReady
 
 
 async def catch_up() -> None:

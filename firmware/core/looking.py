@@ -11,7 +11,7 @@ import time
 from firmware.core.analysis import Finding
 from firmware.core.asking import Asking
 from firmware.core.attempts import Attempt, AttemptsError
-from firmware.core.inbox import CameraGone, Cancelled, OutOfService, Settled, Tapped
+from firmware.core.inbox import CameraGone, Cancelled, OutOfService, Tapped
 from firmware.core.journal import note_streak
 from firmware.core.parts import Parts
 from firmware.core.session import Phase, Session
@@ -19,6 +19,7 @@ from firmware.core.stand import Stand
 from firmware.core.watch import MakeWatch, Watching
 from firmware.gallery.gallery import Enrolled
 from firmware.payment.messages import Assurance
+from firmware.runtime.messages import FrameReady
 
 _log = logging.getLogger("tessera.core")
 
@@ -48,7 +49,7 @@ class Looking:
                 watch = self._watch(self._stand.camera, self._parts, enrolled.templates, assurance, enrolled.disputes)
                 session, finding = await self.look(session, watch, attempt)
             finally:
-                attempt.ended(confirmed=session.phase is Phase.DECIDED)
+                attempt.ended(confirmed=session.confirmed)
             note_streak(self._parts.journal, attempt, session.reason)
         except AttemptsError as error:
             _log.error("%s", error)
@@ -79,7 +80,7 @@ class Looking:
                     else:
                         session = session.tapped(time.monotonic_ns(), watch.look_s)
                         self._stand.say("prompt", "look", "Please look at the terminal.")
-                elif not isinstance(happening, Settled):
+                elif isinstance(happening, FrameReady):
                     seen = await watch.look(happening)
                     if seen is None:
                         continue

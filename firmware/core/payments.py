@@ -19,6 +19,7 @@ from firmware.core.analysis import Finding
 from firmware.core.consents import check_match
 from firmware.core.delivery import Delivery
 from firmware.core.inbox import Settled
+from firmware.core.keypad import Keypad
 from firmware.core.looking import Looking
 from firmware.core.parts import Parts
 from firmware.core.ports import LinkPort
@@ -52,7 +53,7 @@ class Payments:
         """`before_each` is called before somebody is served; `watch` makes what looks at them."""
         self._parts, self._signer, self._stand, self._before_each = parts, signer, stand, before_each
         self._link = link
-        self._looking = Looking(parts, stand, watch)
+        self._looking, self._keypad = Looking(parts, stand, watch), Keypad(parts, stand)
         self.delivery = Delivery(parts, signer, stand, link)
 
     def on_receipt(self, envelope: bytes) -> None:
@@ -97,7 +98,8 @@ class Payments:
     async def _pay(self, accepted: AcceptedIntent, now: int) -> None:
         intent = accepted.intent
         shown = display_text(intent.amount_minor, intent.currency, intent.merchant)
-        session, finding = Session.begin(self._parts.profile, time.monotonic_ns()), None
+        pin, finding = self._keypad.wanted(accepted.assurance), None
+        session = Session.begin(self._parts.profile, time.monotonic_ns(), pin=pin)
         enrolled, refusal = self._claimed(intent.payer, now)
         if intent.amount_minor > self._parts.profile.max_amount_minor:
             session = session.refused("amount_limit")
@@ -105,12 +107,13 @@ class Payments:
             session = session.refused(refusal)
         elif self.delivery.stuck:
             session = session.refused("offline")
-        elif held_back := self._looking.held_back(enrolled):
+        elif held_back := self._looking.held_back(enrolled) or self._keypad.held_back(session, enrolled.person):
             session = session.refused(held_back)
         else:
             self._stand.shown = shown
             self._stand.say("prompt", "tap", f"{shown}. Touch the screen to pay with your face. {FALLBACK}")
             session, finding = await self._looking.attempt(session, enrolled, accepted.assurance)
+            session, finding = await self._keypad.asked(session, finding, enrolled.person)
             if session.phase is Phase.DECIDED and finding is not None:
                 self._stand.say("decision", "", "All gates hold, and it is the person who was claimed.", finding.values)
                 if await self._stand.past_cancelling():

@@ -44,6 +44,10 @@ SENTENCES = {
     "not_confirmed": "The face could not be confirmed.",
     "wait": "Too many tries have failed. Please wait half a minute before the next, or pay another way.",
     "stopped": "Too many tries have failed: this face must be enrolled anew. Please pay another way.",
+    "no_pin": "No PIN was typed.",
+    "pin_wrong": "The PIN is wrong.",
+    "pin_locked": "Too many wrong PINs were typed: it must be set anew. Please pay another way.",
+    "pin_missing": "This payment asks for a PIN, and none is set here. Please ask at the counter.",
     "minor": "Somebody who was under 18 when they enrolled cannot pay with a face.",
     "not_enrolled": "Nobody is enrolled for this payment.",
     # consent, looked at before every match (`gallery.consent`)
@@ -125,6 +129,15 @@ PROMPTS: Final[dict[PromptKind, str]] = {
     "turn_left": "Please turn your head a little to the left.",
     "turn_right": "Please turn your head a little to the right.",
     "look_up": "Please look up a little.",
+}
+# What somebody is asked to type.
+PIN_PROMPTS: Final = {
+    "pin": "Please type your PIN for this terminal. Never type that of a card.",
+    "pin_wrong": "The PIN is wrong. Please type it again.",
+    "pin_choose": "Please choose a PIN for this terminal: 4 to 12 digits, and not that of a card.",
+    "pin_weak": "That is too easy to guess. Please choose other digits, not all alike and not in a row.",
+    "pin_again": "Please type it once more.",
+    "pin_differs": "These were not the same. Please choose a PIN once more, 4 to 12 digits.",
 }
 INSTEAD: Final = "If you cannot, or would rather not, touch Cancel: it is not held against you."
 THANKS: Final = ("thanks", "Thank you.")

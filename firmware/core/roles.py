@@ -82,11 +82,11 @@ class Sealed:
         if len(passphrase) < LEAST_CHARACTERS:
             raise RolesError(f"A passphrase has at least {LEAST_CHARACTERS} characters.", "passphrase_short")
         salt = secrets.token_bytes(16)
-        return cls(salt, cost, _stretched(passphrase, salt, cost))
+        return cls(salt, cost, stretched(passphrase, salt, cost))
 
     def opens(self, passphrase: str) -> bool:
         """Whether it is this one."""
-        return hmac.compare_digest(_stretched(passphrase, self.salt, self.cost), self.digest)
+        return hmac.compare_digest(stretched(passphrase, self.salt, self.cost), self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,5 +244,6 @@ class Roles:
             ) from error
 
 
-def _stretched(passphrase: str, salt: bytes, cost: int) -> bytes:
+def stretched(passphrase: str, salt: bytes, cost: int) -> bytes:
+    """What scrypt makes of it, 32 bytes; `cost` is its N."""
     return hashlib.scrypt(passphrase.encode(), salt=salt, n=cost, r=_R, p=_P, maxmem=_MEMORY, dklen=32)

@@ -1,13 +1,15 @@
 """One payment at the terminal, as a frozen value: every event gives the next value.
 
     TAP ---tapped---> LOOK ---enough good frames---> DECIDED ---stored---> RECEIPT ---verified receipt---> OVER
-     |                 |                                |                     |
-     +--no tap---------+--refusal, no camera, time------+--cannot store-------+--no receipt in time------> OVER
+     |                 |       (then a PIN where      |                     |
+     |                 |        one is wanted)        |                     |
+     +--no tap---------+--refusal, no camera, time----+--cannot store-------+--no receipt in time--------> OVER
 
 Rules kept here:
 - Every path ends: each phase has a deadline, and a deadline that passes is a refusal (before the authorization
   is stored) or "unknown, do not retry" (after).
 - `approved` is reached from RECEIPT by a verified receipt, and from nowhere else.
+- Where a PIN is wanted, LOOK leads to PIN, and DECIDED is reached from there by the right one, and from nowhere else.
 - Good frames must be consecutive: one frame in doubt starts the count again. A frame of the claimed person to which
   nothing is missing but further frames counts too, and never decides: only one in which all is proven does.
 - No clock is read here; times are handed in, monotonic nanoseconds.
@@ -25,6 +27,8 @@ from firmware.runtime.config import Profile
 # The camera may take this long from the command to the first frame; after that a second is all it gets.
 FIRST_FRAME_S = 4.0
 NEXT_FRAME_S = 1.0
+# How long somebody has to type their PIN, from each time they are asked.
+PIN_S = 30.0
 # Frames with an attack's reason, or the wrong person, that end a session before its time is up.
 REFUSE_AFTER = 3
 
@@ -36,6 +40,7 @@ class Phase(Enum):
 
     TAP = "tap"
     LOOK = "look"
+    PIN = "pin"
     DECIDED = "decided"
     RECEIPT = "receipt"
     OVER = "over"
@@ -47,6 +52,7 @@ class Session:
 
     Attributes:
         deadline_ns: when `expired` is due.
+        pin: whether a PIN must be typed after the look.
         frame_deadline_ns: while looking, when the camera counts as lost.
         good: consecutive frames of the claimed person that nothing spoke against.
         reasons: how often each reason was seen while looking.
@@ -57,6 +63,7 @@ class Session:
     profile: Profile
     phase: Phase
     deadline_ns: int
+    pin: bool = False
     frame_deadline_ns: int = 0
     good: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -64,14 +71,19 @@ class Session:
     reason: str = ""
 
     @classmethod
-    def begin(cls, profile: Profile, now_ns: int) -> "Session":
-        """Start: nobody is looked at before a tap."""
-        return cls(profile, Phase.TAP, now_ns + _ns(profile.tap_s))
+    def begin(cls, profile: Profile, now_ns: int, *, pin: bool = False) -> "Session":
+        """Start: nobody is looked at before a tap. `pin`: whether a PIN must be typed as well."""
+        return cls(profile, Phase.TAP, now_ns + _ns(profile.tap_s), pin)
 
     @property
     def over(self) -> bool:
         """Whether the session has its outcome."""
         return self.phase is Phase.OVER
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the look has just ended well: alive, and the claimed person."""
+        return self.phase in (Phase.PIN, Phase.DECIDED)
 
     def due_ns(self) -> int:
         """When `expired` must be called if nothing else happens."""
@@ -98,6 +110,8 @@ class Session:
         if reason in ("", PENDING):
             nxt = replace(nxt, good=self.good + 1)
             enough = not reason and nxt.good >= self.profile.frames_needed
+            if enough and self.pin:
+                return replace(nxt, phase=Phase.PIN, deadline_ns=now_ns + _ns(PIN_S))
             return replace(nxt, phase=Phase.DECIDED) if enough else nxt
         if reason in FINAL:
             return nxt.refused(reason)
@@ -105,6 +119,16 @@ class Session:
         if (reason in ATTACKS or reason in ANOTHER) and reasons[reason] >= REFUSE_AFTER:
             return nxt.refused(reason)
         return replace(nxt, good=0, reasons=reasons)
+
+    def typed(self, right: bool, now_ns: int) -> "Session":
+        """Take whether the PIN that was typed is theirs. Who typed a wrong one is asked again, for `PIN_S`."""
+        if self.phase is not Phase.PIN:
+            return self
+        if now_ns >= self.deadline_ns:
+            return self.expired(now_ns)
+        if right:
+            return replace(self, phase=Phase.DECIDED)
+        return replace(self, deadline_ns=now_ns + _ns(PIN_S))
 
     def stored(self, now_ns: int) -> "Session":
         """Wait for the receipt: the authorization lies in the outbox."""
@@ -130,6 +154,8 @@ class Session:
             return self
         if self.phase is Phase.TAP:
             return self.refused("no_tap")
+        if self.phase is Phase.PIN:
+            return self.refused("no_pin")
         if self.phase is Phase.LOOK:
             if now_ns >= self.frame_deadline_ns:
                 return self.refused("camera_lost")

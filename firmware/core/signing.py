@@ -44,7 +44,7 @@ class Signer:
         salt = parts.element.random(SALT_BYTES)
         audit = _record("", finding)
         evidence = Evidence(
-            assurance="dynamic" if finding.dynamic else "geometry",
+            assurance=finding.assurance,
             gates=tuple(gate.name for gate in finding.gates if gate.passed),
             match_band=_band(parts.judge.bound),
             record=commit(audit, salt),

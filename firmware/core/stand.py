@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementGoneError
 from firmware.core.analysis import Finding
-from firmware.core.inbox import CameraGone, Cancelled, Inbox, OutOfService, Tapped
+from firmware.core.inbox import CameraGone, Cancelled, Inbox, OutOfService, Tapped, Typed
 from firmware.core.ports import CameraPort, Subscribers
 from firmware.core.reasons import FALLBACK, MENDABLE, SENTENCES, told
 from firmware.runtime.lights import Lights
@@ -44,8 +44,9 @@ class Stand:
         inbox: what happens meanwhile.
         camera: looks at them.
         scene: counts sessions.
-        doing: `idle`, `payment` or `enrolment`.
+        doing: `idle`, `payment`, `enrolment` or `pin` (one is being chosen).
         shown: what the screen asks to confirm, empty while it asks nothing.
+        typing: whether the screen asks for a PIN; one that was typed ends it.
         cancellable: whether a Cancel would still be in time.
         closed: why the terminal is out of service; empty while it is not.
         failed: set by a defect.
@@ -58,6 +59,7 @@ class Stand:
         self.scene = 0
         self.doing = "idle"
         self.shown = ""
+        self.typing = False
         self.cancellable = False
         self.closed = ""
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -90,11 +92,16 @@ class Stand:
         self.inbox.put(OutOfService())
         self.say("notice", "out_of_service", f"{SENTENCES['out_of_service']} {FALLBACK}")
 
-    def touched(self, scene: int, happening: Tapped | Cancelled) -> bool:
+    def touched(self, scene: int, happening: Tapped | Cancelled | Typed) -> bool:
         """Take a touch of the screen; False where the screen shows something else by now."""
-        in_time = bool(self.shown) if isinstance(happening, Tapped) else self.cancellable
+        if isinstance(happening, Typed):
+            in_time = self.typing
+        else:
+            in_time = bool(self.shown) if isinstance(happening, Tapped) else self.cancellable
         if not self.busy or scene != self.scene or not in_time:
             return False
+        if isinstance(happening, Typed):
+            self.typing = False  # a key that bounces is not another try
         self.inbox.put(happening)
         return True
 
@@ -142,6 +149,6 @@ class Stand:
             self.say("notice", fault.cause, f"{FAULTS[fault.cause][0]} {fault.detail}", {"silent_s": silent_s})
 
     def _end(self, work: "asyncio.Task[None]") -> None:
-        self._active, self.doing, self.shown, self.cancellable = None, "idle", "", False
+        self._active, self.doing, self.shown, self.typing, self.cancellable = None, "idle", "", False, False
         if not work.cancelled() and (defect := work.exception()) is not None and not self.failed.done():
             self.failed.set_exception(defect)

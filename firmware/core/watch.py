@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,7 +106,9 @@ class Watch:
         self._camera, self._parts, self._template = camera, parts, template
         self._posing = template is None
         basis = parts.basis
-        self._basis = replace(basis, policy=basis.policy.asking()) if assurance == "dynamic" else basis
+        policy = basis.policy if assurance == "geometry" else basis.policy.asking()
+        # what is typed is asked for after the look (`keypad`)
+        self._basis = replace(basis, policy=msgspec.structs.replace(policy, pin=False))
         asks = self._basis.policy.dynamic != "asked"
         self.dynamic = Dynamic(basis.limits, self._basis.policy, parts.element.random) if asks else None
         self._look: Look | None = None

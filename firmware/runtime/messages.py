@@ -155,6 +155,17 @@ class Cancel(_Message, frozen=True):
     scene: int
 
 
+class Pin(_Message, frozen=True):
+    """Somebody typed a PIN on the terminal's screen while it showed `scene` and asked for one."""
+
+    scene: int
+    digits: Annotated[str, Meta(pattern=r"^[0-9]{4,12}\Z")]
+
+    def __repr__(self) -> str:
+        """Without the digits: what is printed is kept."""
+        return f"Pin(scene={self.scene})"
+
+
 class Status(_Message, frozen=True):
     """How is the terminal? Answered by `StatusReply`."""
 
@@ -206,6 +217,13 @@ class Enrol(_Message, frozen=True):
     consent: Envelope
     mandate: Envelope
     guardian: Envelope = b""
+
+
+class SetPin(_Message, frozen=True):
+    """Let this person choose a PIN on the screen, under a mandate for it. Answered by events, then `Done`."""
+
+    person: PersonId
+    mandate: Envelope
 
 
 class ListPeople(_Message, frozen=True):
@@ -283,9 +301,11 @@ class Event(_Message, frozen=True):
 class StatusReply(_Message, frozen=True):
     """State of the terminal.
 
-    `scene` and `shown`: what the screen shows now, for `Tap`; nothing while idle. `camera`: its serial, or, where no
-    frame can come, `cause: detail`, the cause one of `drivers.camera.FAULTS`. `advice`: what to mend of it before that.
+    `scene` and `shown`: what the screen shows now, for `Tap`; nothing while idle. `typing`: whether it asks for a PIN,
+    for `Pin`. `camera`: its serial, or, where no frame can come, `cause: detail`, the cause one of
+    `drivers.camera.FAULTS`. `advice`: what to mend of it before that.
     `tries`: what failed attempts in which nobody was claimed have come to; empty while they have come to nothing.
+    `clock`: why there is no time, and so nothing is paid by face; empty while there is.
     """
 
     terminal: str
@@ -300,6 +320,8 @@ class StatusReply(_Message, frozen=True):
     people: int
     outbox_waiting: int
     uptime_s: float
+    clock: Text = ""
+    typing: bool = False
 
 
 class Person(_Message, frozen=True):
@@ -307,6 +329,7 @@ class Person(_Message, frozen=True):
 
     `retain_until`: when they are erased by themselves, as things stand. `tries`: what failed attempts in their name
     have come to. `asked`: why they must be asked anew, a code, or empty. `disputes`: wrong matches that were reported.
+    `pin`: whether they have set one and may use it, in plain words; empty where they have none.
     """
 
     person: str
@@ -317,6 +340,7 @@ class Person(_Message, frozen=True):
     tries: Text = ""
     asked: Text = ""
     disputes: int = 0
+    pin: Text = ""
 
 
 class People(_Message, frozen=True):
@@ -386,9 +410,9 @@ ToCamera = StartCapture | StopCapture
 FromCamera = CameraHello | FrameReady | CameraFault | CameraAdvice
 ToLink = Publish | LastWill | TimeFloor | Certificate
 FromLink = Delivered | LinkState | WantCertificate
-Unnamed = Subscribe | Tap | Cancel | Status | Login | FirstTechnician
+Unnamed = Subscribe | Tap | Cancel | Pin | Status | Login | FirstTechnician
 Named = (
-    RecordConsent | Enrol | ListPeople | Erase | Withdraw | Renew | Export | Dispute
+    RecordConsent | Enrol | SetPin | ListPeople | Erase | Withdraw | Renew | Export | Dispute
     | Rotate | Backup | AddStaff | RemoveStaff | ListStaff | AuditCheckpoint
 )  # fmt: skip
 ToCore = Unnamed | Named

@@ -251,6 +251,7 @@ def test_every_kind_can_be_recorded_and_exported(folder: Path, element: SecureEl
         events.Backup(people=7, by="tech"),
         events.Exported(what="person", who=bytes(16), by="op"),
         events.StaffRequest(request="login", allowed=True, by="op"),
+        events.PinSet(who=bytes(16), by="op"),
     ]
     with started(folder, element) as audit:
         for event in every:

@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 
 from drivers.camera import Emitter, FrameSet, Intrinsics
-from firmware.core import parts
 from firmware.core.analysis import IDENTIFIED, Finding
-from firmware.core.errors import TerminalError
-from firmware.core.parts import Parts, open_parts
+from firmware.core.parts import Parts
 from firmware.core.ports import CameraPort
 from firmware.core.watch import Watch
 from firmware.liveness import dynamic
@@ -25,7 +23,7 @@ from firmware.liveness.look import Look, load_basis
 from firmware.liveness.motion import Deformation
 from firmware.liveness.policy import PolicyName
 from firmware.payment.messages import Assurance
-from firmware.runtime.config import Config, load_profile
+from firmware.runtime.config import load_profile
 from firmware.runtime.messages import FrameReady
 from firmware.vision.embed import Embedded
 from firmware.vision.face import Face
@@ -293,16 +291,6 @@ def test_motion_of_somebody_who_cannot_be_told_is_of_nobody_yet(scripted: type[S
     assert {here.frame("hidden", passive) for _ in range(8)} <= {PENDING, "no_answer"}
     assert here.watch.dynamic is not None
     assert not here.watch.dynamic.passed
-
-
-def test_terminal_whose_policy_wants_a_secret_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nothing to type it on, and what is wanted is never waived."""
-    analyst = SimpleNamespace(basis=load_basis("payment_high"))
-    monkeypatch.setattr(parts, "open_analyst", lambda *_: (analyst, None, b""))
-    profile = msgspec.structs.replace(load_profile("payment"), liveness="payment_high")
-    config = SimpleNamespace(site_calibration=None, models_dir="", npu=None)
-    with pytest.raises(TerminalError, match="payment_high"):
-        open_parts(cast("Config", config), profile)
 
 
 def test_profile_for_payments_gives_time_for_both_tries(scripted: type[Scripted]) -> None:
