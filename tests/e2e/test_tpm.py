@@ -11,7 +11,7 @@ import pytest
 from drivers.secure_element.tpm import provision
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
-from firmware.payment.outbox import BATCH
+from firmware.payment.counting import BATCH
 from firmware.runtime.messages import Erase
 from hil.backend.keys import registration, save_registrations
 from hil.rig.customer import enrol, pay

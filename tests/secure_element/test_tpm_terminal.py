@@ -11,7 +11,8 @@ import pytest
 
 from firmware.core.stand import Stand
 from firmware.core.terminal import Terminal
-from firmware.payment.outbox import BATCH, Outbox
+from firmware.payment.counting import BATCH
+from firmware.payment.outbox import Outbox
 from hil.backend.shop import Shop
 from tests.secure_element.tpm_device import Device, bench, provisioned, shelf
 
@@ -29,7 +30,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def test_a_whole_disk_put_back_signs_no_counter_twice(bench: Device, shop: Shop) -> None:
     element, path = bench.open(), shop.folder / "till-1.db"
     shop.till.outbox.close()
-    shop.till.outbox = Outbox(path, element.advance)
+    shop.till.outbox = Outbox(path, element)
     assert shop.code(shop.authorized()) == "approved"
     accepted = shop.open()
     shop.till.outbox.close()
@@ -38,7 +39,7 @@ def test_a_whole_disk_put_back_signs_no_counter_twice(bench: Device, shop: Shop)
     shutil.copy(path, image / path.name)
 
     element = bench.open()
-    shop.till.outbox = Outbox(path, element.advance)
+    shop.till.outbox = Outbox(path, element)
     (left,) = shop.till.outbox.interrupted(shop.time)
     declined = shop.till.decline(left, "interrupted", shop.time)
     assert shop.code(declined) == "declined"
@@ -48,7 +49,7 @@ def test_a_whole_disk_put_back_signs_no_counter_twice(bench: Device, shop: Shop)
     shutil.copy(image / path.name, path)
     bench.put_back(image)
     element = bench.open()
-    shop.till.outbox = Outbox(path, element.advance)
+    shop.till.outbox = Outbox(path, element)
     (left,) = shop.till.outbox.interrupted(shop.time)
     assert left.id == accepted.intent.id
     assert shop.code(shop.till.decline(left, "interrupted", shop.time)) != "clone_suspected"
