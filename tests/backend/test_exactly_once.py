@@ -1,128 +1,398 @@
-"""Crashes, duplicates, reordering and loss, in every order hypothesis thinks of: one effect per intent, none lost.
+"""The life of an intent in every order hypothesis thinks of, on the real stores, held against a model of it.
 
-The wires are bags: what lies on one may come in any order, any number of times, or never.
+Wires are bags: what lies on one may come in any order, any number of times, or never. Terminal and workers die between
+any two steps, while signing, and on either side of a commit; then they are opened again from what is on disk. The
+register cancels and looks in between, and time passes. After every step the backend's ledger must say what the model
+says, and once the wires heal every intent has one final state on both sides.
 """
 
+import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
+from firmware.payment import cose, schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent
+from firmware.payment.messages import Authorization, Cancellation, Decline, Intent, Receipt
+from firmware.payment.money import Amount
 from firmware.payment.outbox import OpenIntent
-from hil.backend.shop import Shop
+from hil.backend.backend import INTENT_TTL_S, Backend
+from hil.backend.cluster import Cluster
+from hil.backend.policy import DEMO, Velocity
+from hil.backend.shop import PAYER, Shop
+from hil.backend.store import Store, Transaction
+from hil.backend.tables import METADATA
 
 PICK = st.integers(0, 1000)
+T = TypeVar("T")
+LIMIT = Velocity(window_s=600, payments=3)
+POLICY = msgspec.structs.replace(DEMO, velocity=(LIMIT,))
+# what the terminal may have been told where the backend stands so
+AGREED = {
+    "approved": {"approved"}, "declined": {"declined"}, "rejected": {"rejected"}, "cancelled": {"rejected"},
+    "expired": {"rejected", "declined"},
+}  # fmt: skip
 
 
-class Traffic(RuleBasedStateMachine):
-    """One terminal, one backend, two bad wires."""
+class DiedError(Exception):
+    """A process is gone at this instant."""
 
-    def __init__(self) -> None:
+
+class Dying(Store):
+    """A store whose process dies in its next transaction, before the commit or right after it."""
+
+    def __init__(self, database: str, before_commit: bool) -> None:
+        super().__init__(database)
+        self._before_commit = before_commit
+        self.armed = False
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        def die(ledger: Transaction) -> T:
+            done = work(ledger)
+            if self.armed and self._before_commit:
+                raise DiedError
+            return done
+
+        done = super().transact(die)
+        if self.armed:
+            raise DiedError
+        return done
+
+
+@dataclass
+class Order:
+    """An intent as the model has it: at the backend `state`, at the terminal `signed` and then `said`."""
+
+    accepted: AcceptedIntent
+    state: str = "open"
+    signed: str = ""
+    said: str = ""
+
+
+class Life(RuleBasedStateMachine):
+    """One terminal, two workers on one database, a register, and two bad wires."""
+
+    def __init__(self, empty: Callable[[Path], str]) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.shop = Shop(Path(self.folder.name))
-        self.open: list[AcceptedIntent] = []
+        self.shop = Shop(Path(self.folder.name), POLICY, database=empty(Path(self.folder.name)))
+        self.other = Store(self.shop.database)
+        self.orders: dict[bytes, Order] = {}
+        self.hand: Order | None = None
         self.up: list[bytes] = []
         self.down: list[bytes] = []
-        self.answered: dict[bytes, str] = {}
-        self.said: dict[bytes, str] = {}
+        self.answers: dict[bytes, bytes] = {}
+        self.paid: list[tuple[bytes, int]] = []
+        self.skew_s = 0
+
+    @initialize(skew_s=st.integers(-25, 25))
+    def the_clocks_differ(self, skew_s: int) -> None:
+        self.skew_s = skew_s
 
     def teardown(self) -> None:
-        self.drain()
+        self.heal()
+        self.other.close()
         self.shop.close()
         self.folder.cleanup()
 
-    @rule()
-    def ask(self) -> None:
-        self.open.append(self.shop.open())
+    @property
+    def terminal_time(self) -> int:
+        return self.shop.time + self.skew_s
 
-    @precondition(lambda self: self.open)
-    @rule(pick=PICK, authorize=st.booleans())
-    def answer(self, pick: int, authorize: bool) -> None:
-        accepted = self.open.pop(pick % len(self.open))
-        if authorize:
-            self.shop.till.authorize(accepted, self.shop.mandate, self.shop.time)
+    # -- the register ------------------------------------------------------------------------------------------------
+
+    @rule(minor=st.integers(1, 5000))
+    def ask(self, minor: int) -> None:
+        _, envelope = self.shop.backend.issue_intent("till-1", Amount(minor, "EUR"), PAYER)
+        intent = schema.verify(envelope, Intent, self.shop.trust.resolve)[1]
+        self.orders[intent.id] = Order(AcceptedIntent(intent, b"", intent.assurance))
+        self.down.append(envelope)
+
+    @precondition(lambda self: self.orders)
+    @rule(pick=PICK)
+    def look(self, pick: int) -> None:
+        order = self.picked(pick)
+        if order.state == "open" and self.shop.time >= order.accepted.intent.expires_at:
+            order.state = "expired"
+        assert self.shop.backend.state(order.accepted.intent.id).state == order.state
+
+    @precondition(lambda self: self.orders)
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        order = self.picked(pick)
+        if order.state == "open":
+            order.state = "expired" if self.shop.time >= order.accepted.intent.expires_at else "cancelled"
+        view, envelope = self.shop.backend.cancel(order.accepted.intent.id)
+        assert view.state == order.state
+        assert (envelope is not None) is (order.state == "cancelled")
+        if envelope is not None:
+            self.down.append(envelope)
+
+    # -- the terminal ------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.down)
+    @rule(pick=PICK)
+    def comes_down(self, pick: int) -> None:
+        envelope = self.down[pick % len(self.down)]
+        {Intent.TYP: self.opens, Cancellation.TYP: self.is_taken_back, Receipt.TYP: self.settles}[
+            cose.peek_type(envelope)
+        ](envelope)
+
+    def opens(self, envelope: bytes) -> None:
+        try:
+            accepted = self.shop.till.open(envelope, self.terminal_time)
+        except PaymentError as error:
+            if error.code not in ("intent_used", "expired"):
+                raise
+            return
+        order = self.orders[accepted.intent.id]
+        order.accepted = accepted
+        if self.hand is None:
+            self.hand = order
         else:
-            self.shop.till.decline(OpenIntent(accepted.intent.id, accepted.digest), "flat", self.shop.time)
-        self.answered[accepted.intent.id] = "approved" if authorize else "declined"
+            self.declines(order, "busy")
+
+    def is_taken_back(self, envelope: bytes) -> None:
+        cancelled = schema.verify(envelope, Cancellation, self.shop.trust.resolve)[1]
+        if self.hand is not None and self.hand.accepted.digest == cancelled.intent_hash:
+            order, self.hand = self.hand, None
+            self.declines(order, "cancelled_by_register")
+
+    def settles(self, envelope: bytes) -> None:
+        settled = self.shop.till.outbox.settle(envelope, self.shop.trust, "till-1")
+        order = self.orders[settled.intent]
+        assert order.said in ("", settled.outcome), "what was said once is not taken back"
+        order.said = settled.outcome
+
+    @precondition(lambda self: self.hand)
+    @rule(yes=st.booleans())
+    def decides(self, yes: bool) -> None:
+        order, self.hand = self.hand, None
+        assert order is not None
+        if not yes:
+            self.declines(order, "flat")
+            return
+        try:
+            self.shop.till.authorize(order.accepted, self.shop.mandate, self.terminal_time)
+        except PaymentError as error:
+            if error.code != "expired":
+                raise
+            self.declines(order, "expired")
+        else:
+            order.signed = "authorization"
+
+    def declines(self, order: Order, reason: str) -> None:
+        self.shop.till.decline(OpenIntent(order.accepted.intent.id, order.accepted.digest), reason, self.terminal_time)
+        order.signed = "decline"
 
     @rule()
-    def send(self) -> None:
+    def sends(self) -> None:
         head = self.shop.till.outbox.head()
         if head is not None:
             self.up.append(head.envelope)
 
-    @precondition(lambda self: self.up)
-    @rule(pick=PICK, times=st.integers(1, 2))
-    def arrive(self, pick: int, times: int) -> None:
-        for _ in range(times):
-            self.down.append(self.shop.backend.handle("till-1", self.up[pick % len(self.up)]))
+    @rule(signing=st.booleans())
+    def the_terminal_dies(self, signing: bool) -> None:
+        if signing and self.hand is not None:
+            with pytest.raises(DiedError):
+                self.shop.till.outbox.authorize(self.hand.accepted.intent.id, _die, b"")
+        self.shop.restart_terminal()
+        self.hand = None
+        self.declines_what_was_left()
 
-    @precondition(lambda self: self.down)
+    def declines_what_was_left(self) -> None:
+        for left in self.shop.till.outbox.interrupted(self.terminal_time):
+            order = self.orders[left.id]
+            assert order.signed == ""
+            self.declines(order, "interrupted")
+
+    @precondition(lambda self: any(order.signed for order in self.orders.values()))
     @rule(pick=PICK)
-    def settle(self, pick: int) -> None:
-        settled = self.shop.till.outbox.settle(self.down[pick % len(self.down)], self.shop.trust, "till-1")
-        self.said[settled.intent] = settled.outcome
+    def what_was_answered_is_not_answered_again(self, pick: int) -> None:
+        answered = [order for order in self.orders.values() if order.signed]
+        with pytest.raises(PaymentError, match="intent_used"):
+            self.shop.till.outbox.authorize(answered[pick % len(answered)].accepted.intent.id, lambda _: b"never", b"")
+
+    # -- the backend -------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.up)
+    @rule(pick=PICK, second=st.booleans())
+    def comes_up(self, pick: int, second: bool) -> None:
+        envelope = self.up[pick % len(self.up)]
+        worker = self.shop.worker(self.other) if second else self.shop.backend
+        self.arrives(envelope, worker)
+
+    def arrives(self, envelope: bytes, worker: Backend) -> None:
+        known = self.answers.get(envelope)
+        receipt = worker.handle("till-1", envelope)
+        self.down.append(receipt)
+        if known is not None:
+            assert receipt == known
+            return
+        self.answers[envelope] = receipt
+        self.is_judged(envelope, self.shop.read(receipt))
+
+    def is_judged(self, envelope: bytes, receipt: Receipt) -> None:
+        """What the model says of an envelope that comes for the first time."""
+        if cose.peek_type(envelope) == Decline.TYP:
+            order = self.orders[schema.decode(cose.peek(envelope), Decline).intent]
+            expires_at, yes = order.accepted.intent.expires_at, False
+        else:
+            message = schema.decode(cose.peek(envelope), Authorization)
+            order = self.orders[message.intent]
+            expires_at, yes = message.expires_at, True
+        if order.state == "open" and self.shop.time >= expires_at:
+            order.state = "expired"
+        if order.state == "open" and yes and self.spent() >= LIMIT.payments:
+            order.state, expected = "rejected", ("rejected", "velocity")
+        elif order.state == "open":
+            order.state = "approved" if yes else "declined"
+            expected = (order.state, "")
+            if yes:
+                self.paid.append((order.accepted.intent.id, self.shop.time))
+        else:
+            expected = ("declined", "") if order.state == "expired" and not yes else ("rejected", order.state)
+        assert (receipt.outcome, receipt.code) == expected
+
+    def spent(self) -> int:
+        return sum(at > self.shop.time - LIMIT.window_s for _, at in self.paid)
+
+    @precondition(lambda self: self.up)
+    @rule(pick=PICK, before_commit=st.booleans())
+    def a_worker_dies_at_it(self, pick: int, before_commit: bool) -> None:
+        envelope = self.up[pick % len(self.up)]
+        dying = Dying(self.shop.database, before_commit)
+        worker = self.shop.worker(dying)
+        dying.armed = True
+        with pytest.raises(DiedError):
+            worker.handle("till-1", envelope)
+        dying.close()
+        if not before_commit:
+            self.arrives_after_all(envelope)
+
+    def arrives_after_all(self, envelope: bytes) -> None:
+        """It was committed, and nobody heard the answer: whoever is given it next says what was decided then."""
+        known = self.answers.get(envelope)
+        receipt = self.shop.backend.handle("till-1", envelope)
+        if known is None:
+            self.answers[envelope] = receipt
+            self.is_judged(envelope, self.shop.read(receipt))
+        else:
+            assert receipt == known
+
+    @rule()
+    def the_backend_is_started_again(self) -> None:
+        self.shop.restart_backend()
+
+    # -- what happens to all -----------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.up)
     @rule(pick=PICK)
-    def lose(self, pick: int) -> None:
+    def is_lost_on_its_way_up(self, pick: int) -> None:
         self.up.pop(pick % len(self.up))
 
     @precondition(lambda self: self.down)
     @rule(pick=PICK)
-    def lose_receipt(self, pick: int) -> None:
+    def is_lost_on_its_way_down(self, pick: int) -> None:
         self.down.pop(pick % len(self.down))
 
-    @rule()
-    def the_terminal_dies(self) -> None:
-        self.shop.restart_terminal()
-        left = self.shop.till.outbox.interrupted(self.shop.time)
-        assert {intent.id for intent in left} == {accepted.intent.id for accepted in self.open}
-        for intent in left:
-            self.shop.till.decline(intent, "interrupted", self.shop.time)
-            self.answered[intent.id] = "declined"
-        self.open.clear()
-
-    @rule()
-    def the_backend_dies(self) -> None:
-        self.shop.restart_backend()
-
-    @precondition(lambda self: self.answered)
-    @rule(pick=PICK)
-    def the_same_intent_is_tried_again(self, pick: int) -> None:
-        intent = list(self.answered)[pick % len(self.answered)]
-        try:
-            self.shop.till.outbox.authorize(intent, lambda _: b"never", b"")
-        except PaymentError as error:
-            if error.code == "intent_used":
-                return
-        raise AssertionError("an answered intent was answered again")
+    @rule(seconds=st.sampled_from((1, 30, INTENT_TTL_S - 1, INTENT_TTL_S, 601)))
+    def time_passes(self, seconds: int) -> None:
+        self.shop.time += seconds
 
     @invariant()
-    def at_most_one_effect_and_only_for_what_was_authorized(self) -> None:
-        paid = [payment.intent for payment in self.shop.backend.payments()]
+    def the_ledger_says_what_the_model_says(self) -> None:
+        def read(ledger: Transaction) -> tuple[dict[bytes, str], list[bytes]]:
+            issued = [ledger.issued(intent) for intent in self.orders]
+            states = {each.intent.id: each.state for each in issued if each is not None}
+            return states, [payment.intent for payment in ledger.payments()]
+
+        states, paid = self.shop.store.transact(read)
+        assert states == {intent: order.state for intent, order in self.orders.items()}
+        assert sorted(paid) == sorted(intent for intent, _ in self.paid)
         assert len(paid) == len(set(paid))
-        assert all(self.answered.get(intent) == "approved" for intent in paid)
+        assert set(paid) == {intent for intent, state in states.items() if state == "approved"}
+        assert all(self.orders[intent].signed == "authorization" for intent in paid)
 
     @invariant()
-    def the_terminal_says_only_what_the_backend_did(self) -> None:
-        for intent, outcome in self.said.items():
-            assert outcome == self.answered[intent] == self.shop.backend.state(intent).state
+    def the_terminal_says_nothing_else(self) -> None:
+        assert all(order.said in AGREED[order.state] for order in self.orders.values() if order.said)
 
-    def drain(self) -> None:
-        """The wires heal: everything signed arrives, in order, and is settled."""
+    def picked(self, pick: int) -> Order:
+        return list(self.orders.values())[pick % len(self.orders)]
+
+    def heal(self) -> None:
+        """The wires heal: what is in hand ends, all that was signed arrives, in order, and is settled."""
+        if self.hand is not None:
+            self.decides(yes=False)
+        self.ask(minor=1)
+        self.opens(self.down[-1])
+        if self.hand is not None:
+            self.decides(yes=True)
+        self.declines_what_was_left()
         while (head := self.shop.till.outbox.head()) is not None:
-            receipt = self.shop.backend.handle("till-1", head.envelope)
-            settled = self.shop.till.outbox.settle(receipt, self.shop.trust, "till-1")
-            assert settled.outcome == self.answered[settled.intent], settled
-        paid = {payment.intent for payment in self.shop.backend.payments()}
-        assert paid == {intent for intent, outcome in self.answered.items() if outcome == "approved"}
+            self.arrives(head.envelope, self.shop.backend)
+            self.settles(self.down[-1])
+        self.shop.time += INTENT_TTL_S
+        for pick in range(len(self.orders)):
+            self.look(pick)
+        self.the_ledger_says_what_the_model_says()
+        for order in self.orders.values():
+            assert order.state != "open"
+            assert order.said in (AGREED[order.state] if order.signed else {""})
 
 
-TestTraffic = Traffic.TestCase
-TestTraffic.settings = settings(max_examples=15, stateful_step_count=30, deadline=None, derandomize=True)
+def _die(_: int) -> bytes:
+    raise DiedError
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Path], str]]:
+    """Hands out an empty database, as often as it is asked; on PostgreSQL always the same one."""
+    if request.param == "sqlite":
+        template = tmp_path / "empty.db"
+        Store(template).close()
+        yield lambda folder: str(shutil.copy(template, folder / "backend.db"))
+        return
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    url = cluster.create()
+    store = Store(url)
+
+    def truncated(_: Path) -> str:
+        names = ", ".join(table.name for table in METADATA.sorted_tables)
+        store.transact(lambda ledger: ledger.connection.exec_driver_sql(f"TRUNCATE {names}"))
+        return url
+
+    yield truncated
+    store.close()
+
+
+def test_whatever_happens_every_intent_ends_once_and_on_both_sides_alike(empty: Callable[[Path], str]) -> None:
+    run_state_machine_as_test(
+        lambda: Life(empty),
+        settings=settings(max_examples=15, stateful_step_count=30, deadline=None, derandomize=True),
+    )
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+def test_the_same_for_longer(empty: Callable[[Path], str]) -> None:
+    run_state_machine_as_test(
+        lambda: Life(empty), settings=settings(max_examples=1000, stateful_step_count=60, deadline=None)
+    )
