@@ -7,6 +7,7 @@ Rules kept here:
 - The order of fields is the wire format: a field is appended, never moved. A change of meaning is a new `TYP`.
 """
 
+from functools import cache
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -42,8 +43,10 @@ def decode(data: bytes, kind: type[M]) -> M:
 
 
 def sign(message: Message, signer: cose.Signer, kid: bytes) -> bytes:
-    """Return the signed envelope of `message`."""
-    return cose.sign(encode(message), signer, kid, message.TYP)
+    """Return the signed envelope of `message`. Raises PaymentError `schema` for a value out of its bounds."""
+    payload = encode(message)
+    decode(payload, type(message))  # a struct's constructor checks no bounds
+    return cose.sign(payload, signer, kid, message.TYP)
 
 
 def verify(envelope: bytes, kind: type[M], resolve_key: cose.ResolveKey) -> tuple[bytes, M]:
@@ -68,11 +71,18 @@ def _to_item(value: object) -> cbor.Item:
 
 def _named(item: cbor.Item, kind: type[Message]) -> dict[str, object]:
     """Give the map's keys their field names, in nested messages too."""
-    fields = msgspec.structs.fields(kind)
+    fields = _fields(kind)
     if not isinstance(item, dict) or item.keys() != set(range(len(fields))):
         raise PaymentError("schema", f"{kind.__name__}: not a map of exactly the keys 0..{len(fields) - 1}")
-    named: dict[str, object] = {}
-    for key, field in enumerate(fields):
-        nested = isinstance(field.type, type) and issubclass(field.type, Message)
-        named[field.name] = _named(item[key], field.type) if nested else item[key]
-    return named
+    return {
+        name: item[key] if nested is None else _named(item[key], nested) for key, (name, nested) in enumerate(fields)
+    }
+
+
+@cache
+def _fields(kind: type[Message]) -> tuple[tuple[str, type[Message] | None], ...]:
+    """Name of each field, and its type where that is a message too; the same for ever."""
+    return tuple(
+        (field.name, field.type if isinstance(field.type, type) and issubclass(field.type, Message) else None)
+        for field in msgspec.structs.fields(kind)
+    )
