@@ -8,6 +8,7 @@ Rules kept here:
   close an intent. Such an answer is signed anew each time and always says the same.
 """
 
+import datetime
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable
@@ -31,14 +32,17 @@ from firmware.payment.messages import (
     Receipt,
 )
 from firmware.payment.trust import key_id, load_pem
-from hil.backend import orders, verify
+from hil.backend import books, orders, reconcile, verify
+from hil.backend.books import Closing
+from hil.backend.calls import Call, once
 from hil.backend.keys import signer
-from hil.backend.orders import RegisterView
+from hil.backend.orders import Refund, RegisterView
 from hil.backend.policy import Policy, Registration
 from hil.backend.store import Payment, Store, Transaction
 
 INTENT_TTL_S = 120
 MANDATE_TTL_S = 600
+MOST_REFERRED = 100
 ANSWERS: dict[str, type[Authorization] | type[Decline]] = {kind.TYP: kind for kind in (Authorization, Decline)}
 
 
@@ -70,18 +74,26 @@ class Backend:
             raise PaymentError("trust", "two terminals are registered under one key")
 
     def issue_intent(
-        self, terminal: str, amount: money.Amount, payer: str, assurance: Assurance = "geometry"
+        self,
+        terminal: str,
+        amount: money.Amount,
+        payer: str,
+        assurance: Assurance = "geometry",
+        *,
+        reference: str = "",
+        call: Call | None = None,
     ) -> tuple[bytes, bytes]:
         """Ask a terminal for a payment. Returns (intent id, signed envelope); publish the envelope.
 
-        The stronger of `assurance` and what the policy demands is asked for.
+        The stronger of `assurance` and what the policy demands is asked for. The same `call` again gets the same two.
 
         Raises:
             PaymentError: `topic_identity`, `currency` or `schema`.
+            CallError: `key_reuse`.
         """
         registration, now = self._registered(terminal), self._now()
 
-        def ask(ledger: Transaction) -> tuple[bytes, bytes]:
+        def ask(ledger: Transaction) -> str:
             intent = Intent(
                 id=secrets.token_bytes(16),
                 issued_at=now,
@@ -97,10 +109,14 @@ class Backend:
                 counter=ledger.last_counter(terminal),
             )
             envelope = self._seal(intent)
-            ledger.keep_intent(intent, hashlib.sha256(envelope).digest(), envelope)
-            return intent.id, envelope
+            ledger.keep_intent(intent, hashlib.sha256(envelope).digest(), envelope, reference)
+            return intent.id.hex()
 
-        return self._store.transact(ask)
+        def ask_once(ledger: Transaction) -> tuple[bytes, bytes]:
+            intent = bytes.fromhex(once(ledger, call, now, lambda: ask(ledger), str))
+            return intent, ledger.envelope(intent)
+
+        return self._store.transact(ask_once)
 
     def issue_mandate(
         self, terminal: str, payer: str, purpose: str, consent_hash: bytes, method: str = "simulated"
@@ -170,6 +186,43 @@ class Backend:
 
         return self._store.transact(take_back)
 
+    def referred(self, reference: str) -> list[RegisterView]:
+        """Return how the intents stand that the register calls so, at most `MOST_REFERRED`, in no order."""
+        now = self._now()
+        return self._store.transact(
+            lambda ledger: [orders.look(ledger, intent, now) for intent in ledger.referred(reference, MOST_REFERRED)]
+        )
+
+    def reverse(self, intent: bytes) -> RegisterView:
+        """Take a payment back as a whole while its day is open. Raises CallError as `orders.reverse`."""
+        return self._store.transact(lambda ledger: orders.reverse(ledger, intent, self._now()))
+
+    def refund(self, intent: bytes, amount: money.Amount, call: Call) -> Refund:
+        """Give a part of a payment back; the same `call` again gives nothing more and gets the same answer.
+
+        Raises:
+            CallError: as `orders.refund`, or `key_reuse`.
+            PaymentError: `currency`.
+        """
+        now = self._now()
+        return self._store.transact(
+            lambda ledger: once(ledger, call, now, lambda: orders.refund(ledger, intent, amount, now), Refund)
+        )
+
+    def close_day(self, day: datetime.date) -> Closing:
+        """Close the books up to the end of `day`, UTC. Raises CallError as `reconcile.close`."""
+        until = reconcile.end_of(day)
+        return self._store.transact(lambda ledger: reconcile.close(ledger, until, self._now(), self._seal))
+
+    def file_of(self, day: datetime.date) -> bytes | None:
+        """Return the reconciliation file that `day` was closed with, or None where it has none."""
+
+        def write(ledger: Transaction) -> bytes | None:
+            closed = books.closing(ledger, reconcile.end_of(day))
+            return None if closed is None else reconcile.write(ledger, closed.since, closed.until)[0]
+
+        return self._store.transact(write)
+
     def payments(self) -> list[Payment]:
         """Return every effect so far: the ledger."""
         return self._store.transact(lambda ledger: ledger.payments())
@@ -193,26 +246,28 @@ class Backend:
         """
         digest = hashlib.sha256(envelope).digest()
         try:
-            message = self._open(topic, envelope)
+            kid, message = self._open(topic, envelope)
         except PaymentError as refusal:
             # it may have been good once: before a key was revoked, say
             said = self._store.transact(lambda ledger: ledger.answer(topic, digest))
             return said or self._receipt(topic, digest, NO_ID, "rejected", refusal.code)
-        return self._store.transact(lambda ledger: self._answer(ledger, topic, message, digest))
+        return self._store.transact(lambda ledger: self._answer(ledger, topic, kid, message, digest))
 
-    def _answer(self, ledger: Transaction, topic: str, message: Authorization | Decline, digest: bytes) -> bytes:
+    def _answer(
+        self, ledger: Transaction, topic: str, kid: bytes, message: Authorization | Decline, digest: bytes
+    ) -> bytes:
         ledger.hold_terminal(message.terminal)
         # only now: another worker may have these bytes too
         said = ledger.answer(topic, digest)
         if said is not None:
             return said
-        outcome, code = self._judge(ledger, message, digest)
+        outcome, code = self._judge(ledger, kid, message, digest)
         receipt = self._receipt(topic, digest, message.intent, outcome, code)
         ledger.keep_answer(topic, digest, receipt)
         return receipt
 
-    def _open(self, topic: str, envelope: bytes) -> Authorization | Decline:
-        """Establish who speaks, or raise PaymentError."""
+    def _open(self, topic: str, envelope: bytes) -> tuple[bytes, Authorization | Decline]:
+        """Establish who speaks, and with which key, or raise PaymentError."""
         if topic not in self._terminals:
             raise PaymentError("topic_identity", f"no terminal {topic} is registered")
         kind = ANSWERS.get(cose.peek_type(envelope))
@@ -223,7 +278,7 @@ class Backend:
         code = verify.sender(message, topic, self._signers[kid][1])
         if code is not None:
             raise PaymentError(code, "the topic, the key and the message do not name one terminal")
-        return message
+        return kid, message
 
     def _resolve(self, kid: bytes) -> ec.EllipticCurvePublicKey:
         if kid not in self._signers:
@@ -234,14 +289,14 @@ class Backend:
         return public
 
     def _judge(
-        self, ledger: Transaction, message: Authorization | Decline, digest: bytes
+        self, ledger: Transaction, kid: bytes, message: Authorization | Decline, digest: bytes
     ) -> tuple[Outcome, Code | Literal[""]]:
         """Judge a message whose sender is known, and have its effect."""
         terminal, now = message.terminal, self._now()
         number = message.id if isinstance(message, Authorization) else None
-        code = verify.replay(message.counter, ledger.standing(terminal, message.counter, number))
+        code = verify.replay(message.counter, ledger.standing(terminal, kid, message.counter, number))
         if code == "clone_suspected":
-            ledger.suspend(terminal)
+            ledger.suspend(terminal, kid, now)
         if code in ("suspended", "clone_suspected", "counter_rollback"):
             return "rejected", code
         ledger.advance(terminal, message.counter, digest)
@@ -262,7 +317,7 @@ class Backend:
         if code is not None:
             return "rejected", code
         if isinstance(message, Authorization):
-            ledger.pay(message, now)
+            ledger.pay(message, books.booked_at(now))
             return "approved", ""
         return "declined", ""
 

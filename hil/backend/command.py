@@ -19,8 +19,9 @@ from typing import Annotated
 import typer
 
 from firmware.runtime.stop import StopFlag, stopped_by
+from hil.backend.installation import load_service_config
 from hil.backend.metrics import FOLDER_VARIABLE
-from hil.backend.service import DATABASE_VARIABLE, load_service_config
+from hil.backend.service import DATABASE_VARIABLE
 
 LOOK_S = 0.2
 STOP_S = 10.0

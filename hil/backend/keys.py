@@ -92,10 +92,20 @@ def sign_key_set(
     """
     if is_demo(root.public_key()) != (environment == "demo"):
         raise PaymentError("trust", f"this root signs no key set for {environment}: make one for that environment")
-    spki = tuple(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for key in keys)
-    made = KeySet(version=version, issued_at=now, expires_at=now + life_s, environment=environment, keys=spki)
+    made = KeySet(
+        version=version,
+        issued_at=now,
+        expires_at=now + life_s,
+        environment=environment,
+        keys=tuple(spki(key) for key in keys),
+    )
     schema.decode(schema.encode(made), KeySet)  # a struct's constructor checks no bounds
     return schema.sign(made, signer(root), key_id(root.public_key()))
+
+
+def spki(key: ec.EllipticCurvePublicKey) -> bytes:
+    """Return a public key as key sets list it: DER SubjectPublicKeyInfo."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def load_backend_key(private: Path) -> ec.EllipticCurvePrivateKey:
@@ -116,8 +126,8 @@ def registration(terminal: str, merchant: str, profile: str, public_key: bytes) 
 
 
 def save_registrations(path: Path, registrations: list[Registration]) -> None:
-    """Write the list of terminals as JSON."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(registrations)))
+    """Write the list of terminals as JSON; who reads it meanwhile sees the old list or the new one."""
+    replace(path, msgspec.json.format(msgspec.json.encode(registrations)))
 
 
 def load_registrations(path: Path) -> list[Registration]:
@@ -126,6 +136,13 @@ def load_registrations(path: Path) -> list[Registration]:
         return msgspec.json.decode(path.read_bytes(), type=list[Registration])
     except (OSError, msgspec.DecodeError) as error:
         raise PaymentError("trust", f"{path}: not a list of terminals: {error}") from error
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Replace a file that is no secret, whole."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_bytes(data)
+    os.replace(beside, path)
 
 
 def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:

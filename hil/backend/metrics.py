@@ -31,6 +31,12 @@ _SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
     registry=_REGISTRY,
 )
+_REFUSALS = Counter(
+    "tessera_backend_refusals",
+    "Messages that got no answer: nobody may have one, or there was nothing new in them.",
+    ["worker", "kind", "code"],
+    registry=_REGISTRY,
+)
 _FAILURES = Counter(
     "tessera_backend_failures",
     "Messages neither answered nor acknowledged, because the database was away.",
@@ -45,6 +51,11 @@ def answered(worker: int, receipt: bytes, seconds: float) -> None:
     said = schema.decode(cose.peek(receipt), Receipt)
     _ANSWERS.labels(str(worker), said.outcome, said.code).inc()
     _SECONDS.labels(str(worker)).observe(seconds)
+
+
+def refused(worker: int, kind: str, code: str) -> None:
+    """Count a message of this kind, the last part of its topic, that got no answer."""
+    _REFUSALS.labels(str(worker), kind, code).inc()
 
 
 def failed(worker: int) -> None:

@@ -3,6 +3,8 @@
 Rules kept here:
 - Workers share one subscription: the broker hands each message to one of them. Which one does not matter. A process
   that is alone subscribes plainly: the demo's embedded broker holds back what it should hand to a shared subscription.
+- The subscription's name is a secret of the backend's: whoever joined it, a terminal say, would be given a share of
+  the messages and swallow it. A broker's access list does not hold that off (measured on mosquitto 2.0.11).
 - The session lives on at the broker (`clean_start=False` with an expiry), so what came while we were away is kept.
   Of one among several it soon ends: the broker goes on giving an absent worker its share, while the others would do it.
 - A message is acknowledged after its answer is committed and its receipt handed to the socket, in that order. If we
@@ -10,6 +12,8 @@ Rules kept here:
 - What could not be committed is not acknowledged: the worker leaves the broker, comes back when the database
   answers, and is given it again.
 - The broker is trusted with delivery only: who speaks is a matter of signatures.
+- The first process, which keeps the register where there are several, also takes what terminals say of themselves
+  (the broker keeps the last of each, and hands what it keeps to no shared subscription) and gives them the key set.
 """
 
 import logging
@@ -27,7 +31,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from firmware.link.topics import topic
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
-from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Inbound
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Inbound, Outbound
 from hil.backend import metrics
 from hil.backend.backend import INTENT_TTL_S, Backend
 from hil.backend.database import StoreError
@@ -36,15 +40,14 @@ from hil.backend.fleet import Fleet
 log = logging.getLogger(__name__)
 
 CLIENT_ID = "tessera-backend"
-SHARED = "$share/tessera-backend"
 SESSION_EXPIRY_S = 7 * 24 * 3600
 # of one among several: long enough to be started again, and what is lost with it comes again from the outboxes
 SHARED_EXPIRY_S = 60
 KEEPALIVE_S = 15
 # more would only wait here while another worker is idle
 RECEIVE_MAXIMUM = 20
-# what a worker answers, and on which topic; authorizations and declines are told apart by what was signed
-ANSWERED: dict[str, Inbound] = {"authorization": "receipt", "decline": "receipt", "beacon-request": "beacon"}
+# what any worker answers; authorizations and declines are told apart by what was signed
+ANSWERED: tuple[Outbound, ...] = ("authorization", "decline", "beacon-request", "certificate-request")
 # a beacon counts for five seconds after it was asked for; nobody wants one later
 BEACON_TTL_S = 5
 # an envelope and room for topic and properties
@@ -106,10 +109,12 @@ class BackendLink:
 
     def send_intent(self, terminal: str, envelope: bytes) -> None:
         """Publish an intent; the broker drops it once it has expired."""
-        expiry = _properties(PacketTypes.PUBLISH)
-        expiry.MessageExpiryInterval = INTENT_TTL_S
-        self._client.publish(topic(terminal, "intent"), envelope, qos=1, properties=expiry)
+        self._publish(terminal, "intent", envelope, INTENT_TTL_S)
         metrics.asked()
+
+    def send_cancellation(self, terminal: str, envelope: bytes) -> None:
+        """Publish that an intent was taken back; of no use once the intent would have expired."""
+        self._publish(terminal, "cancellation", envelope, INTENT_TTL_S)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -134,11 +139,13 @@ class BackendLink:
             log.warning("broker refused the connection: %s", reason)
             return
         log.info("connected to %s:%d", self._broker.host, self._broker.port)
-        if self._judges:
-            topics = [f"tessera/v1/+/{kind}" for kind in ANSWERED]
-            client.subscribe([(f"{SHARED}/{each}" if self._number else each, 1) for each in topics])
-        else:
-            self._ready.set()
+        kinds = ANSWERED if self._judges else ()
+        topics = [(f"$share/{self._fleet.group}/{every(kind)}" if self._number else every(kind), 1) for kind in kinds]
+        if not self._number:
+            topics.append((every("status"), 1))
+            for terminal in self._fleet.terminals:
+                client.publish(topic(terminal, "key-set"), self._fleet.key_set, qos=1, retain=True)
+        client.subscribe(topics)
 
     def _subscribed(self, _client: Client, _data: None, _mid: int, reasons: list[ReasonCode], *_: object) -> None:
         refused = [str(reason) for reason in reasons if reason.is_failure]
@@ -156,7 +163,7 @@ class BackendLink:
             return
         _, _, terminal, kind = message.topic.split("/")
         try:
-            self._answer(client, terminal, ANSWERED[kind], bytes(message.payload))
+            self._answer(terminal, kind, bytes(message.payload))
         except StoreError as error:
             log.error("not answered and not acknowledged, away until the database is back: %s", error)
             metrics.failed(self._number)
@@ -164,24 +171,39 @@ class BackendLink:
             client.disconnect()
             return
         except PaymentError as error:
-            log.warning("no answer to a %s of %r: %s", kind, terminal, error)
+            log.warning("%s of %r, not taken: %s", kind, terminal, error)
+            metrics.refused(self._number, kind, error.code)
         client.ack(message.mid, message.qos)
 
-    def _answer(self, client: Client, terminal: str, answer: Inbound, envelope: bytes) -> None:
-        """Answer on topic `answer`. Raises PaymentError where there is none to give."""
-        properties, came = _properties(PacketTypes.PUBLISH), time.monotonic()
-        if answer == "beacon":
-            sealed = self._fleet.beacon(terminal, envelope)
-            properties.MessageExpiryInterval = BEACON_TTL_S
+    def _answer(self, terminal: str, kind: str, envelope: bytes) -> None:
+        """Take what came, and answer. Raises PaymentError where there is no answer to give, StoreError."""
+        came = time.monotonic()
+        if kind == "status":
+            self._fleet.take_status(terminal, envelope)
+        elif kind == "beacon-request":
+            self._publish(terminal, "beacon", self._fleet.beacon(terminal, envelope), BEACON_TTL_S)
+        elif kind == "certificate-request":
+            self._publish(terminal, "certificate", self._fleet.certificate(terminal, envelope))
         else:
-            sealed = self._backend.handle(terminal, envelope)
-            metrics.answered(self._number, sealed, time.monotonic() - came)
-        client.publish(topic(terminal, answer), sealed, qos=1, properties=properties)
+            receipt = self._backend.handle(terminal, envelope)
+            self._publish(terminal, "receipt", receipt)
+            metrics.answered(self._number, receipt, time.monotonic() - came)
+
+    def _publish(self, terminal: str, kind: Inbound, envelope: bytes, expiry_s: int | None = None) -> None:
+        properties = _properties(PacketTypes.PUBLISH)
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
+        self._client.publish(topic(terminal, kind), envelope, qos=1, properties=properties)
 
 
 def suffix(number: int) -> str:
     """What the client id of process `number` ends in, and its certificate's name."""
     return f"-{number}" if number else ""
+
+
+def every(kind: Outbound) -> str:
+    """The filter for one kind of envelope of every terminal."""
+    return topic("+", kind)
 
 
 def _properties(packet: int) -> Properties:

@@ -14,6 +14,7 @@ from firmware.liveness.verdict import GATES
 from firmware.payment.messages import Assurance, Currency, Minor, Name, Reason, Sum, Version
 from firmware.payment.money import EXPONENTS
 
+DEMO_PROFILES = ("demo", "rig")
 HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
@@ -87,7 +88,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Refuse a policy that takes what only a demonstration may. Raises ValueError."""
         if self.name == "demo":
             return
-        if {"demo", "rig"} & set(self.profiles) or self.assurance == "geometry":
+        if set(DEMO_PROFILES) & set(self.profiles) or self.assurance == "geometry":
             raise ValueError(f"policy {self.name}: profiles demo and rig, and assurance geometry, are for policy demo")
         if not (self.policies and self.thresholds and self.models):
             raise ValueError(f"policy {self.name}: policies, thresholds and models must be listed")
@@ -95,7 +96,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 DEMO = Policy(
     name="demo",
-    profiles=("demo", "rig"),
+    profiles=DEMO_PROFILES,
     assurance="geometry",
     gates=GATES,
     match_band=1,

@@ -1,8 +1,9 @@
 """The backend as a process: one TOML file, one broker, one database; the register on 127.0.0.1, a worker, or both.
 
 Rules kept here:
-- The configuration is decoded strictly; without TLS only a broker on 127.0.0.1 is used.
 - SIGTERM and SIGINT end it cleanly; `kill -9` at any instant loses nothing (see `store` and `mqtt`).
+- Where one of its files is replaced by one it can use, it begins anew with it: a key that was revoked counts no
+  longer within seconds. What it cannot use it says, and goes on as it was.
 """
 
 import argparse
@@ -10,14 +11,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import uvicorn
 from fastapi import FastAPI
-from msgspec import Meta
 
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
@@ -25,51 +26,19 @@ from firmware.runtime.hardening import harden
 from firmware.runtime.stop import stopped_by
 from hil.backend.backend import Backend
 from hil.backend.fleet import Fleet
-from hil.backend.keys import load_backend_key, load_registrations
+from hil.backend.installation import ServiceConfig, files, load_installation, load_service_config
 from hil.backend.mqtt import BackendLink, suffix
-from hil.backend.policy import DEMO, Policy
 from hil.backend.register import create_app
 from hil.backend.store import Store
-from hil.backend.terminals import Terminals
+
+log = logging.getLogger(__name__)
 
 MIN_TOKEN = 16
 LOOK_S = 1.0
+# for calls that are waiting for a change when the register ends
+GRACE_S = 3
 # the database's URL, where a supervisor hands it on: a password does not belong on a command line
 DATABASE_VARIABLE = "TESSERA_BACKEND_DATABASE"
-
-
-class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The file; paths are relative to it.
-
-    Attributes:
-        store: the database: a SQLite file, or a URL of SQLite or PostgreSQL.
-        key: the backend's signing key, PEM.
-        terminals: the registrations, JSON (`keys.save_registrations`).
-        token: a file with the register's bearer token.
-        port: of the register on 127.0.0.1.
-        broker: as a terminal's `link`. `{worker}` in the paths of certificate and key is empty for the first process
-            and `-1`, `-2` ... for further workers: a broker that takes client ids from certificates wants one each.
-        policy: what is taken; the demonstration policy where none is given.
-    """
-
-    store: str
-    key: str
-    terminals: str
-    token: str
-    port: Annotated[int, Meta(ge=1, le=65535)]
-    broker: LinkConfig
-    policy: Policy = DEMO
-
-
-def load_service_config(path: Path) -> ServiceConfig:
-    """Read the file. Raises PaymentError `trust` that names file and reason."""
-    try:
-        config = msgspec.toml.decode(path.read_bytes(), type=ServiceConfig, strict=True)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
-        raise PaymentError("trust", f"{path}: {error}") from error
-    if config.broker.tls is None and config.broker.host != "127.0.0.1":
-        raise PaymentError("trust", f"{path}: broker.tls: missing; a broker without TLS is for 127.0.0.1 only")
-    return config
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -83,66 +52,126 @@ class Part(msgspec.Struct, frozen=True):
 ALONE = Part()
 
 
-def serve(path: Path, part: Part = ALONE, database: str | None = None) -> None:
-    """Run until SIGTERM or SIGINT; `database` instead of the file's `store`.
+def _now() -> int:
+    return int(time.time())
+
+
+class Watched:
+    """The files of a running backend: whether one was replaced since the last look by one that can be used."""
+
+    def __init__(self, path: Path, config: ServiceConfig) -> None:
+        self._path, self._files = path, files(path, config)
+        self._seen = self._look()
+
+    def changed(self) -> bool:
+        """Look again."""
+        seen = self._look()
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        try:
+            load_installation(self._path, load_service_config(self._path))
+        except PaymentError as error:
+            log.error("a file was changed and cannot be used, going on as before: %s", error)
+            return False
+        return True
+
+    def _look(self) -> list[tuple[int, int] | None]:
+        return [_mark(path) for path in self._files]
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def serve(path: Path, part: Part = ALONE, database: str | None = None, now: Callable[[], int] = _now) -> None:
+    """Run until SIGTERM or SIGINT; `database` instead of the file's `store`, `now`: whole seconds since 1970.
 
     Raises:
         PaymentError: the configuration, a key or the database cannot be used.
         OSError: a file cannot be read.
     """
+    while not _served(path, part, database, now):
+        log.info("a file was changed: beginning anew")
+
+
+def _served(path: Path, part: Part, database: str | None, now: Callable[[], int]) -> bool:
+    """Run until a signal, which returns True, or until one of its files is replaced."""
     config, base = load_service_config(path), path.resolve().parent
+    watched = Watched(path, config)
+    installation = load_installation(path, config)
     token = (base / config.token).read_text().strip()
     if len(token) < MIN_TOKEN:
         raise PaymentError("trust", f"{base / config.token}: a token of at least {MIN_TOKEN} characters is needed")
-    key, registrations = load_backend_key(base / config.key), load_registrations(base / config.terminals)
     store = Store(database or (config.store if "://" in config.store else str(base / config.store)))
     try:
-        backend = Backend(store, key, registrations, config.policy, _now)
-        fleet = Fleet(store, key, Terminals(registrations), _now)
+        backend = Backend(store, installation.key, installation.registrations, installation.policy, now)
+        fleet = Fleet(store, installation, now)
         link = BackendLink(backend, fleet, _broker(config, base, part.number), part.number, judges=part.judges)
         link.start()
         try:
             if part.register:
-                _keep_register(create_app(backend, link, token), config.port)
-            else:
-                _judge(link)
+                return _keep_register(create_app(backend, link, token), config.port, watched.changed)
+            return _judge(link, watched.changed)
         finally:
             link.stop()
     finally:
         store.close()
 
 
-def _now() -> int:
-    return int(time.time())
-
-
 def _broker(config: ServiceConfig, base: Path, number: int) -> LinkConfig:
     broker = config.broker
     if broker.tls is None:
         return broker
-    names = {name: getattr(broker.tls, name).replace("{worker}", suffix(number)) for name in ("certificate", "key")}
-    paths = {name: str(base / given) for name, given in ({"ca": broker.tls.ca} | names).items()}
-    return msgspec.structs.replace(broker, tls=msgspec.structs.replace(broker.tls, **paths))
+    given: dict[str, str] = msgspec.to_builtins(broker.tls)
+    paths = {name: str(base / file.replace("{worker}", suffix(number))) for name, file in given.items()}
+    return msgspec.structs.replace(broker, tls=msgspec.convert(paths, type(broker.tls)))
 
 
-def _keep_register(app: FastAPI, port: int) -> None:
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="warning"))
+def _keep_register(app: FastAPI, port: int, changed: Callable[[], bool]) -> bool:
+    """Serve the register until a signal, which returns True, or until `changed`."""
+    config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=GRACE_S)
+    server, ended, over = uvicorn.Server(config), threading.Event(), threading.Event()
 
     def end(*_: object) -> None:
+        ended.set()
         server.should_exit = True
+
+    def look() -> None:
+        while not over.wait(LOOK_S):
+            if changed():
+                server.should_exit = True
 
     # for the moments before uvicorn has its own handlers, and after: it raises the signal again at its end
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    server.run()
+    looking = threading.Thread(target=look, name="files", daemon=True)
+    looking.start()
+    try:
+        server.run()
+    finally:
+        over.set()
+        looking.join()
+    return ended.is_set() or not server.should_exit
 
 
-def _judge(link: BackendLink) -> None:
-    """Judge until a signal. Raises PaymentError where the link has ended by itself."""
+def _judge(link: BackendLink, changed: Callable[[], bool]) -> bool:
+    """Judge until a signal, which returns True, or until `changed`.
+
+    Raises:
+        PaymentError: the link has ended by itself.
+    """
     with stopped_by(signal.SIGTERM, signal.SIGINT) as stop:
         while not stop.wait(LOOK_S):
+            if changed():
+                return False
             if link.wait(0):
                 raise PaymentError("trust", "the connection to the broker has ended for good; see the log")
+    return True
 
 
 def main(arguments: list[str]) -> int:

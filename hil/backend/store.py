@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from firmware.payment import cose, schema
 from firmware.payment.messages import Authorization, Intent, Mandate
+from hil.backend import fleet_store
 from hil.backend.database import Database
 from hil.backend.tables import (
     ANSWERS,
@@ -25,6 +26,7 @@ from hil.backend.tables import (
     MANDATES,
     PAYERS,
     PAYMENTS,
+    SUSPENSIONS,
     TERMINALS,
 )
 from hil.backend.verify import Issued, Spent, Standing
@@ -85,30 +87,43 @@ class Transaction:
         """Wait until no other worker judges a message of this terminal; from then on none does but this one."""
         self._hold(TERMINALS, terminal)
 
-    def standing(self, terminal: str, counter: int, authorization: bytes | None) -> Standing:
-        """Return what is known of a terminal, a counter and an authorization's id."""
-        row = self._one(select(TERMINALS.c.suspended, TERMINALS.c.counter).where(TERMINALS.c.id == terminal)) or (0, 0)
+    def standing(self, terminal: str, kid: bytes, counter: int, authorization: bytes | None) -> Standing:
+        """Return what is known of a terminal, its key, a counter and an authorization's id."""
+        of_key = exists().where(SUSPENSIONS.c.kid == kid)
+        row = self._one(
+            select(TERMINALS.c.suspended, TERMINALS.c.counter, of_key).where(TERMINALS.c.id == terminal)
+        ) or (0, 0, False)
         of_counter = select(COUNTERS.c.counter).where(COUNTERS.c.terminal == terminal, COUNTERS.c.counter == counter)
         of_id = select(AUTHORIZATIONS.c.id).where(AUTHORIZATIONS.c.id == authorization)
-        return Standing(bool(row[0]), row[1], self._one(of_counter) is not None, self._one(of_id) is not None)
+        suspended = bool(row[0] or row[2])
+        return Standing(suspended, row[1], self._one(of_counter) is not None, self._one(of_id) is not None)
 
     def advance(self, terminal: str, counter: int, digest: bytes) -> None:
         """Note a counter above all before it."""
         self._db.execute(insert(COUNTERS).values(terminal=terminal, counter=counter, digest=digest))
         self._db.execute(update(TERMINALS).where(TERMINALS.c.id == terminal).values(counter=counter))
 
-    def suspend(self, terminal: str) -> None:
-        """Take nothing more from this terminal."""
-        self._db.execute(update(TERMINALS).where(TERMINALS.c.id == terminal).values(suspended=1))
+    def suspend(self, terminal: str, kid: bytes, now: int) -> None:
+        """Take nothing more that is signed by this key of a terminal."""
+        fleet_store.suspend(self._db, kid, terminal, now)
 
     def last_counter(self, terminal: str) -> int:
         """Return the highest counter seen, 0 for none."""
         row = self._one(select(TERMINALS.c.counter).where(TERMINALS.c.id == terminal))
         return 0 if row is None else int(row[0])
 
-    def keep_intent(self, intent: Intent, digest: bytes, envelope: bytes) -> None:
-        """Remember an intent as open."""
-        self._db.execute(insert(INTENTS).values(id=intent.id, digest=digest, envelope=envelope))
+    def keep_intent(self, intent: Intent, digest: bytes, envelope: bytes, reference: str) -> None:
+        """Remember an intent as open, and what the register calls it."""
+        self._db.execute(insert(INTENTS).values(id=intent.id, digest=digest, envelope=envelope, reference=reference))
+
+    def envelope(self, intent: bytes) -> bytes:
+        """Return the envelope of an intent of ours."""
+        return bytes(self._db.execute(select(INTENTS.c.envelope).where(INTENTS.c.id == intent)).scalar_one())
+
+    def referred(self, reference: str, most: int) -> list[bytes]:
+        """Return the intents that a register calls so, at most so many."""
+        rows = self._db.execute(select(INTENTS.c.id).where(INTENTS.c.reference == reference).limit(most))
+        return [bytes(row[0]) for row in rows]
 
     def issued(self, intent: bytes, *, hold: bool = False) -> Issued | None:
         """Return an intent of ours; with `hold` nobody else closes it before this transaction ends."""
@@ -125,8 +140,8 @@ class Transaction:
         """Note the id of an authorization that is no replay."""
         self._db.execute(insert(AUTHORIZATIONS).values(id=message.id, digest=digest))
 
-    def pay(self, message: Authorization, now: int) -> None:
-        """Have the effect at `now`, in seconds. The table refuses a second one for the same intent."""
+    def pay(self, message: Authorization, at: int | ColumnElement[int]) -> None:
+        """Have the effect, which counts from `at`, in seconds. The table refuses a second one for the same intent."""
         self._db.execute(
             insert(PAYMENTS).values(
                 intent=message.intent,
@@ -134,7 +149,7 @@ class Transaction:
                 payer=message.payer,
                 amount_minor=message.amount_minor,
                 currency=message.currency,
-                approved_at=now,
+                approved_at=at,
             )
         )
 

@@ -6,13 +6,17 @@ Rules kept here:
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import schema
 from firmware.payment.errors import PaymentError
+from firmware.payment.messages import BeaconRequest, CertificateRequest, Status
 from firmware.payment.trust import key_id, load_pem
 from hil.backend.policy import Registration
+
+Said = TypeVar("Said", BeaconRequest, CertificateRequest, Status)
 
 
 class Terminals:
@@ -36,8 +40,13 @@ class Terminals:
             raise PaymentError("topic_identity", f"no terminal {terminal} is registered")
         return self._known[terminal]
 
-    def open(self, topic: str, envelope: bytes, kind: type[schema.M]) -> schema.M:
-        """Return the message that terminal `topic` signed; one that names no terminal is not refused for that.
+    @property
+    def kids(self) -> frozenset[bytes]:
+        """The ids of all their keys."""
+        return frozenset(self._signers)
+
+    def open(self, topic: str, envelope: bytes, kind: type[Said]) -> tuple[bytes, Said]:
+        """Return (key id, message) of what terminal `topic` signed.
 
         Raises:
             PaymentError: it did not, or its key does not count.
@@ -46,9 +55,9 @@ class Terminals:
         kid, message = schema.verify(envelope, kind, self.resolve)
         if self._signers[kid][1] is not known:
             raise PaymentError("kid_topic_mismatch", f"the key is not {topic}'s")
-        if getattr(message, "terminal", topic) != topic:
+        if message.terminal != topic:
             raise PaymentError("terminal_mismatch", f"the message is not {topic}'s")
-        return message
+        return kid, message
 
     def resolve(self, kid: bytes) -> ec.EllipticCurvePublicKey:
         """Return a terminal's key by its id. Raises PaymentError `unknown_key` or `revoked`."""

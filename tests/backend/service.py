@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from firmware.payment import schema
 from firmware.payment.messages import Mandate, Receipt
 from firmware.payment.trust import load_trust
-from hil.backend.keys import create_backend_key, registration, save_registrations
+from hil.backend.keys import create_backend_key, create_root, registration, save_registrations, sign_key_set
 from hil.backend.simulator import SimulatedTerminal, new_element
 from hil.rig.brokers import Broker, client_context, free_port
 from hil.rig.certificates import Authority
@@ -43,13 +43,15 @@ class Service:
         self.folder, port = folder, free_port()
         first, *_ = [authority.issue_client(name) for name in ("backend", "backend-1", "backend-2")]
         certificate, key = (path.with_stem("backend{worker}") for path in (first.certificate, first.key))
-        create_backend_key(folder / "backend.pem", folder / "backend-keys.json")
+        signing = create_backend_key(folder / "backend.pem", folder / "backend-keys.json").public_key()
+        root = create_root(folder / "root.key", folder / "root.json")
+        (folder / "key-set.cose").write_bytes(sign_key_set(root, [signing], version=1, now=int(time.time())))
         (folder / "token").write_text(TOKEN)
         self.config = folder / "backend.toml"
         self.config.write_text(
             f'store = "backend.db"\nkey = "backend.pem"\nterminals = "terminals.json"\ntoken = "token"\nport = {port}\n'
             f'[broker]\nhost = "127.0.0.1"\nport = {broker.port}\n'
-            f'[broker.tls]\nca = "{first.ca}"\ncertificate = "{certificate}"\nkey = "{key}"\n'
+            f'[broker.tls]\nca = "{first.ca}"\ncrl = "{first.crl}"\ncertificate = "{certificate}"\nkey = "{key}"\n'
         )
         headers = {"Authorization": f"Bearer {TOKEN}"}
         self.register = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False)

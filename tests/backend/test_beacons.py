@@ -10,9 +10,9 @@ from firmware.payment import authorize, schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import NO_ID, Beacon, BeaconRequest, Decline
 from hil.backend.fleet import Fleet
+from hil.backend.installation import Installation
 from hil.backend.shop import Shop
 from hil.backend.simulator import new_element
-from hil.backend.terminals import Terminals
 
 NONCE = bytes(range(32))
 
@@ -25,7 +25,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 def fleet(shop: Shop) -> Fleet:
-    return Fleet(shop.store, shop.key, Terminals(shop.registrations), lambda: shop.time)
+    return Fleet(shop.store, Installation(shop.key, b"", shop.registrations, shop.policy), lambda: shop.time)
 
 
 def request(element: SecureElement, terminal: str = "till-1") -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from firmware.payment import schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import GuardianMandate
-from hil.backend.service import load_service_config
+from hil.backend.installation import load_service_config
 from tests.backend.service import WAIT_S, Service, Till
 
 
