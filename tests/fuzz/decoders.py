@@ -11,7 +11,7 @@ from hil.backend.shop import Shop
 from tests.fuzz.ipc_bytes import bend_msgpack, framed, messages_of, read_stream, unions
 from tests.fuzz.mutate import Bend, bend_cbor
 from tests.fuzz.payment_bytes import GOOD, PAYLOADS, Acceptance, judge, read_cbor, read_envelope, reader
-from tests.fuzz.typed_bytes import BODIES, FORM, Api, bend_json, read_amount, read_form
+from tests.fuzz.typed_bytes import BODIES, FORM, PATHS, Api, bend_json, read_amount, read_form
 from tests.payment.cddl import KINDS
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -44,7 +44,7 @@ def decoders(shop: Shop) -> list[Decoder]:
     return [
         Decoder("cbor", 20, list(PAYLOADS.values()), read_cbor, bend_cbor),
         Decoder("cose", 10, sorted(GOOD), read_envelope),
-        *(Decoder(f"schema-{name}", 5, [PAYLOADS[name]], reader(kind), bend_cbor) for name, kind in KINDS.items()),
+        *(Decoder(f"schema-{name}", 2.5, [PAYLOADS[name]], reader(kind), bend_cbor) for name, kind in KINDS.items()),
         *(Decoder(f"ipc-{name}", 3, samples, messages_of(union), bend_msgpack) for name, union, samples in unions()),
         Decoder("ipc-stream", 2, [framed(sample) for _, _, samples in unions() for sample in samples], read_stream),
         Decoder("consent-form", 1, [FORM], read_form),
@@ -52,6 +52,6 @@ def decoders(shop: Shop) -> list[Decoder]:
         Decoder("intent-signed", 1, [accept.payload], accept.feed, bend_cbor),
         Decoder("receipt-signed", 1, [accept.receipt], accept.settle, bend_cbor),
         Decoder("backend", 1, [honest, *sorted(GOOD)], judge(shop, honest)),
-        Decoder("http-body", 0.5, BODIES, api.post, bend_json),
-        Decoder("http-path", 0.5, [b"/intents/" + b"00" * 16, b"/health", b"/mandates"], api.get),
+        Decoder("http-body", 1, BODIES, api.post, bend_json),
+        Decoder("http-path", 1, PATHS, api.get),
     ]

@@ -26,6 +26,7 @@ def unions() -> list[tuple[str, Any, list[bytes]]]:
         encode(messages.Login(name="op", passphrase="pass phrase")), encode(messages.RecordConsent(form=FORM)),
         encode(messages.Enrol(consent=envelope, mandate=envelope)), encode(messages.ListPeople(start=100)),
         encode(messages.Withdraw(person="p-1", purpose="door")), encode(messages.Rotate(what="sealing")),
+        encode(messages.Pin(scene=3, digits="123456")), encode(messages.SetPin(person="p-1", mandate=envelope)),
     ]  # fmt: skip
     from_core = [
         encode(messages.Event(scene=1, stage="outcome", reason="approved", text="Approved.", values={"a": 1.5})),
@@ -34,13 +35,18 @@ def unions() -> list[tuple[str, Any, list[bytes]]]:
     ]  # fmt: skip
     link = [
         encode(messages.Delivered(kind="intent", envelope=envelope)),
-        encode(messages.LinkState(connected=True, detail="")),
+        encode(messages.LinkState(connected=True, detail="", tls_until=1_900_000_000)),
+        encode(messages.WantCertificate(request=bytes(300))),
     ]
+    to_link = [
+        encode(messages.Publish(kind="decline", envelope=envelope)), encode(messages.LastWill(envelope=envelope)),
+        encode(messages.TimeFloor(at=1_800_000_000)), encode(messages.Certificate(certificate=bytes(600))),
+    ]  # fmt: skip
     return [
         ("to-core", messages.ToCore, to_core),
         ("from-core", messages.FromCore, from_core),
         ("from-link", messages.FromLink, link),
-        ("to-link", messages.ToLink, [encode(messages.Publish(kind="decline", envelope=envelope))]),
+        ("to-link", messages.ToLink, to_link),
         ("to-camera", messages.ToCamera, [encode(messages.StartCapture(capture=1))]),
         ("from-camera", messages.FromCamera, [encode(messages.CameraFault(cause="unplugged", detail="gone"))]),
     ]

@@ -49,6 +49,8 @@ BODIES = [
     b'{"terminal": "till-1", "consent_hash": "%s", "verifier": "office", "method": "document"}' % (b"ab" * 32),
 ]
 
+PATHS = [b"/intents/" + b"00" * 16, b"/health", b"/mandates", b"/metrics"]
+
 
 def bend_json(data: bytes, source: random.Random) -> bytes:
     """A JSON object with an odd value in one field, or a field more."""
