@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from drivers.npu.interface import NetworkError
@@ -15,7 +16,9 @@ from firmware.core.client import CONTROL_SOCKET
 from firmware.core.errors import TerminalError
 from firmware.core.parts import open_parts
 from firmware.core.terminal import Terminal
+from firmware.core.watch import MakeWatch, Watch
 from firmware.gallery.gallery import GalleryError
+from firmware.payment.clock import boottime
 from firmware.payment.errors import PaymentError
 from firmware.runtime import child
 from firmware.runtime.ipc import IpcError, serve
@@ -30,17 +33,20 @@ CANNOT_START = (
 CAMERA_SOCKET, LINK_SOCKET = "camera.sock", "link.sock"
 
 
-async def run(me: child.Child) -> None:
-    """Open everything, listen, and serve until told to stop."""
+async def run(me: child.Child, watch: MakeWatch = Watch, elapsed: Callable[[], float] = boottime) -> None:
+    """Open everything, listen, and serve until told to stop.
+
+    `watch` makes what looks at whoever pays, `elapsed` is what time is carried on by.
+    """
     if me.ring_fd is None:
         raise SystemExit("tessera-core: needs the frame ring; start the terminal with `tessera run`")
     try:
-        parts = open_parts(me.config, me.profile)
+        parts = open_parts(me.config, me.profile, elapsed)
     except CANNOT_START as error:
         me.log.critical("%s", error)
         raise SystemExit(os.EX_CONFIG) from error
     with contextlib.closing(parts):
-        terminal = Terminal(parts, RingReader(me.ring_fd))
+        terminal = Terminal(parts, RingReader(me.ring_fd), watch)
         try:
             terminal.recover()
         except (AuditError, SecureElementError) as error:
@@ -58,17 +64,19 @@ async def run(me: child.Child) -> None:
             raise SystemExit(os.EX_CONFIG) from error
         delivery = asyncio.create_task(terminal.payments.delivery.forever())
         element = asyncio.create_task(terminal.watch_element())
+        liaison = asyncio.create_task(terminal.liaison.keep_forever())
         me.log.info("ready")
         try:
             stopped = asyncio.create_task(me.beat_until_stopped())
             done, _ = await asyncio.wait(
-                {stopped, delivery, element, terminal.stand.failed}, return_when=asyncio.FIRST_COMPLETED
+                {stopped, delivery, element, liaison, terminal.stand.failed}, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 task.result()
         finally:
             delivery.cancel()
             element.cancel()
+            liaison.cancel()
             for server in servers:
                 await server.close()
 

@@ -6,6 +6,7 @@ a network socket or the camera.
 
 import hashlib
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -28,10 +29,12 @@ from firmware.gallery.consent import ConsentError, Notice
 from firmware.gallery.gallery import Gallery
 from firmware.gallery.notice import load_notice
 from firmware.liveness.look import Basis, load_basis
-from firmware.payment.clock import TrustedClock
-from firmware.payment.errors import PaymentError
+from firmware.payment.beacon import Beacons
+from firmware.payment.clock import TrustedClock, boottime
+from firmware.payment.keyset import BackendKeys
+from firmware.payment.messages import Allowance
 from firmware.payment.outbox import Outbox
-from firmware.payment.trust import Trust, load_trust
+from firmware.payment.trust import load_trust
 from firmware.runtime.config import Config, NpuConfig, Profile
 from firmware.vision.calibration import load_calibration
 from firmware.vision.detect import Detector
@@ -42,6 +45,8 @@ from firmware.vision.policy import load_policy
 
 AUDIT = "audit"
 """Folder of the audit log, in the state folder."""
+KEY_SET = "key-set.cose"
+"""The newest set of the backend's keys, in the state folder."""
 
 _log = logging.getLogger("tessera.core")
 
@@ -65,7 +70,8 @@ class Parts:
     attempts: Attempts
     roles: Roles
     clock: TrustedClock
-    trust: Trust
+    trust: BackendKeys
+    beacons: Beacons
     analyst: Analyst
     judge: Judge
     thresholds_digest: bytes
@@ -95,7 +101,15 @@ class Parts:
 
     def now_or_floor(self) -> int:
         """The time, or the latest the backend signed: for what does not wait until the clock is set."""
-        return _now_or_floor(self.clock, self.outbox)
+        return self.clock.at_least()
+
+    def allowance(self) -> Allowance | None:
+        """What may be authorized now while the link is down; None where nothing may.
+
+        Raises:
+            PaymentError: `clock`, there is no time.
+        """
+        return self.beacons.allowance(self.clock.now())
 
     def close(self) -> None:
         """Zero templates, close files, let go of the secure element."""
@@ -128,8 +142,8 @@ def open_analyst(
     return analyst, judge, hashlib.sha256(basis.digest + judge.calibration.digest + policy_digest).digest()
 
 
-def open_parts(config: Config, profile: Profile) -> Parts:
-    """Open everything, in order of what fails most often.
+def open_parts(config: Config, profile: Profile, elapsed: Callable[[], float] = boottime) -> Parts:
+    """Open everything, in order of what fails most often; `elapsed` is what time is carried on by.
 
     Raises:
         AttemptsError, CalibrationError, GalleryError, NetworkError, PaymentError, PluginError, SecureElementError,
@@ -137,12 +151,7 @@ def open_parts(config: Config, profile: Profile) -> Parts:
     """
     site = Path(config.site_calibration) if config.site_calibration is not None else None
     analyst, judge, thresholds_digest = open_analyst(profile, Path(config.models_dir), site, config.npu)
-    if analyst.basis.policy.pin:
-        raise TerminalError(
-            f"profile {profile.name}, liveness policy {profile.liveness}: wants a secret typed in, "
-            "and this version has no keys to type it on"
-        )
-    trust = load_trust(Path(config.backend.keys))
+    root = load_trust(Path(config.backend.root))
     element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, config.secure_element.backend)(
         config.secure_element.options
     )
@@ -159,11 +168,13 @@ def open_parts(config: Config, profile: Profile) -> Parts:
         except OSError as error:
             raise TerminalError(f"{state}: cannot be used as state_dir: {error.strerror}") from error
         counts = Capability.MONOTONIC_COUNTER in element.capabilities
-        outbox = Outbox(state / "outbox.db", element.advance if counts else None)
+        outbox = Outbox(state / "outbox.db", element if counts else None)
         opened.callback(outbox.close)
         identities = Identities(state / "identities.json", element.public_key)
-        clock = TrustedClock(outbox)
-        audit = Audit(state / AUDIT, element, config.terminal, partial(_now_or_floor, clock, outbox))
+        clock = TrustedClock(outbox, elapsed)
+        first, kept = Path(config.backend.keys), state / KEY_SET
+        trust = BackendKeys(root, profile.environment, first, kept, clock)
+        audit = Audit(state / AUDIT, element, config.terminal, clock.at_least)
         opened.callback(audit.close)
         parts = Parts(
             config=config,
@@ -178,6 +189,7 @@ def open_parts(config: Config, profile: Profile) -> Parts:
             roles=Roles(state / "roles.db"),
             clock=clock,
             trust=trust,
+            beacons=Beacons(config.terminal, trust, elapsed),
             analyst=analyst,
             judge=judge,
             thresholds_digest=thresholds_digest,
@@ -194,10 +206,3 @@ def _notice(config: Config) -> Notice | None:
     except ConsentError as error:
         _log.error("nobody can be enrolled or matched: %s", error)
         return None
-
-
-def _now_or_floor(clock: TrustedClock, outbox: Outbox) -> int:
-    try:
-        return clock.now()
-    except PaymentError:
-        return outbox.time_floor

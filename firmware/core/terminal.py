@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from drivers.secure_element.interface import SecureElementError, SecureElementGoneError
 from firmware.core.attempts import NOBODY
+from firmware.core.liaison import Liaison
 from firmware.core.parts import Parts
 from firmware.core.payments import Payments
 from firmware.core.ports import LinkPort
@@ -15,7 +17,7 @@ from firmware.core.stand import OUT_OF_SERVICE, Stand
 from firmware.core.watch import MakeWatch, Watch
 from firmware.payment.errors import PaymentError
 from firmware.runtime.lights import owned_lights
-from firmware.runtime.messages import Delivered, StatusReply
+from firmware.runtime.messages import Delivered, Inbound, LastWill, StatusReply, TimeFloor
 from firmware.runtime.ring import RingReader
 
 # How soon a secure element that was pulled out is noticed where nobody pays. Asking takes it some milliseconds.
@@ -34,8 +36,16 @@ class Terminal:
         self.stand = Stand(ring, lights, tell_values=parts.profile.tell_values)
         signer = Signer(parts)
         self.rights = Rights(parts, signer, self.stand)
-        self.link = LinkPort(self._delivered, self._connected)
+        self.link = LinkPort(self._delivered, self._connected, self._certificate_wanted, self._greeting)
+        self.liaison = Liaison(parts, self.link, self._camera_serial)
         self.payments = Payments(parts, signer, self.stand, self.link, before_each=self.rights.purge, watch=watch)
+        self._takers: dict[Inbound, Callable[[bytes], None]] = {
+            "intent": self.payments.on_intent,
+            "receipt": self.payments.on_receipt,
+            "beacon": self.liaison.on_beacon,
+            "key-set": self.liaison.on_key_set,
+            "certificate": self.liaison.on_certificate,
+        }
         self._started_ns = time.monotonic_ns()
 
     def recover(self) -> None:
@@ -69,7 +79,7 @@ class Terminal:
 
     def _delivered(self, delivered: Delivered) -> None:
         """Hand on what came from the backend, to whom it is for."""
-        take = {"intent": self.payments.on_intent, "receipt": self.payments.on_receipt}.get(delivered.kind)
+        take = self._takers.get(delivered.kind)
         try:
             if take is not None:
                 take(delivered.envelope)
@@ -77,7 +87,17 @@ class Terminal:
             _log.warning("%s refused: %s", delivered.kind, error)
             self.stand.say("notice", error.code, f"A {delivered.kind} was refused: {error.text}")
 
+    def _greeting(self) -> list[LastWill | TimeFloor]:
+        return self.liaison.greet()
+
+    def _certificate_wanted(self, request: bytes) -> None:
+        self.liaison.want_certificate(request)
+
+    def _camera_serial(self) -> str:
+        return self.stand.camera.info.serial if self.stand.camera.info is not None else ""
+
     def _connected(self) -> None:
+        self.liaison.connected()
         self.payments.delivery.wake()
 
     def status(self) -> StatusReply:
@@ -89,11 +109,21 @@ class Terminal:
             session=OUT_OF_SERVICE + self.stand.closed if self.stand.closed else self.stand.doing,
             scene=self.stand.scene,
             shown=self.stand.shown,
+            typing=self.stand.typing,
             camera=camera.problem or (camera.info.serial if camera.info else "unknown"),
             advice=camera.advice,
             tries=self.parts.attempts.standing(NOBODY).told,
             link="connected" if link.connected else link.detail,
+            clock=self._clock(),
             people=len(self.parts.gallery),
             outbox_waiting=self.parts.outbox.waiting(),
             uptime_s=(time.monotonic_ns() - self._started_ns) / 1e9,
         )
+
+    def _clock(self) -> str:
+        """Why there is no time; empty where there is."""
+        try:
+            self.parts.clock.now()
+        except PaymentError as error:
+            return error.text
+        return ""

@@ -1,10 +1,12 @@
-"""The time a terminal may believe.
+"""The time a terminal may believe: the backend's word, and the seconds since.
 
 Rules kept here:
-- Never below a floor that survives power loss; every intent the backend signed raises it.
-- The wall clock may jump forward: intents expire and nobody is matched, but nothing is lost (see `core.terminal`). If
-  it falls behind what the monotonic clock says has passed, that is a refusal, until it has caught up again: time held
-  back would stretch an intent's life.
+- A beacon sets it (see `beacon`). From then on CLOCK_BOOTTIME counts, which nobody sets and which goes on while the
+  board sleeps. The wall clock is not asked.
+- It counts from the moment of asking, and the beacon's whole seconds are rounded up: it may be ahead by the seconds the
+  answer took, and one, and is never behind by them. Time held back would stretch an intent's life.
+- Before the first beacon since the start, and a day after the last one, there is no time.
+- Never below a floor that survives power loss; what the backend signs raises it.
 - What is returned never decreases.
 """
 
@@ -14,8 +16,14 @@ from typing import Protocol
 
 from firmware.payment.errors import PaymentError
 
-MAX_SKEW_S = 30  # between the backend's clock and ours, both on NTP
-STEP_S = 2.0  # the monotonic clock is slewed with the wall clock, so only a step can separate them by more
+MAX_SKEW_S = 30  # between the backend's clock and ours: 6 s of an answer's way and 17 s of drift, and room
+MAX_AGE_S = 24 * 3600  # at 200 ppm, a poor crystal's worst, a day drifts by 17 s
+EARLIEST = 1_577_836_800  # 2020, where `messages.Seconds` begins
+
+
+def boottime() -> float:
+    """Seconds since the board was started, those it slept included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class FloorStore(Protocol):
@@ -27,40 +35,56 @@ class FloorStore(Protocol):
 
 
 class TrustedClock:
-    """Wall clock, checked against the monotonic clock and the persisted floor.
+    """The backend's time, carried on by a clock that nobody sets.
 
     Args:
         store: holds the floor.
-        wall: seconds since 1970.
-        monotonic: seconds of a clock that nobody sets.
+        elapsed: seconds of that clock.
     """
 
-    def __init__(
-        self,
-        store: FloorStore,
-        wall: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._store, self._read_wall, self._read_monotonic = store, wall, monotonic
-        self._wall, self._monotonic = wall(), monotonic()  # the furthest the clock ever was, and when
-        self._resume_at = 0.0
+    def __init__(self, store: FloorStore, elapsed: Callable[[], float] = boottime) -> None:
+        self._store, self._elapsed = store, elapsed
+        self._beacon: tuple[int, float] | None = None
+        self._latest = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a time now."""
+        try:
+            self.now()
+        except PaymentError:
+            return False
+        return True
+
+    def set(self, time_s: int, asked_at: float) -> None:
+        """Take the time of a beacon that was accepted.
+
+        Args:
+            time_s: what it says, whole seconds since 1970.
+            asked_at: when it was asked for, seconds of `elapsed`.
+        """
+        self._beacon = time_s + 1, asked_at
 
     def now(self) -> int:
         """Return whole seconds since 1970.
 
         Raises:
-            PaymentError: `clock`, when the wall clock stepped back or lies before the floor.
+            PaymentError: `clock`, no beacon has come since the start, or none for a day.
         """
-        wall, monotonic = self._read_wall(), self._read_monotonic()
-        expected = self._wall + (monotonic - self._monotonic)
-        caught_up = 0.0 < self._resume_at <= wall
-        if wall < expected - STEP_S and not self._resume_at:
-            self._resume_at = expected
-        if self._resume_at and not caught_up:
-            raise PaymentError("clock", f"the clock stepped back {expected - wall:.0f} s; set it right and wait")
-        floor = self._store.time_floor
-        if wall < floor - MAX_SKEW_S:
-            raise PaymentError("clock", f"the clock is {floor - wall:.0f} s before a time the backend signed; set it")
-        if wall > expected or caught_up:
-            self._wall, self._monotonic, self._resume_at, expected = wall, monotonic, 0.0, wall
-        return int(max(expected, floor))
+        if self._beacon is None:
+            raise PaymentError("clock", "the backend has not said what time it is since the start; see to the link")
+        time_s, asked_at = self._beacon
+        age = self._elapsed() - asked_at
+        if age > MAX_AGE_S:
+            raise PaymentError(
+                "clock", f"the backend last said what time it is {age / 3600:.0f} h ago; see to the link"
+            )
+        self._latest = max(self._latest, int(time_s + age), self._store.time_floor)
+        return self._latest
+
+    def at_least(self) -> int:
+        """The time, or where there is none, one that has surely passed."""
+        try:
+            return self.now()
+        except PaymentError:
+            return max(self._latest, self._store.time_floor, EARLIEST)

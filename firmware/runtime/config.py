@@ -50,6 +50,7 @@ class Profile(_Table, frozen=True):
     """What a kind of terminal may and must do. Shipped, never configured.
 
     Attributes:
+        environment: whose backend keys it believes: those of a demonstration, or of production. Never both.
         population: which score calibration holds: rendered people or real ones. Never mixed.
         policy: what counts as a recognition (`vision/policy.toml`).
         liveness: what counts as a living face (`liveness/policy.toml`).
@@ -67,6 +68,7 @@ class Profile(_Table, frozen=True):
     """
 
     name: Literal["demo", "payment", "rig"]
+    environment: Literal["demo", "production"]
     population: Literal["virtual", "real"]
     policy: Literal["payment", "door"]
     liveness: Literal["demo", "door", "payment", "payment_high"]
@@ -137,9 +139,16 @@ class NpuConfig(_Table, frozen=True):
 
 
 class TlsConfig(_Table, frozen=True):
-    """Mutual TLS to the broker: PEM files. The key is the link's own, never the signing key."""
+    """Mutual TLS to the broker: PEM files. The key is the link's own, never the signing key.
+
+    Attributes:
+        ca: the authorities that are pinned; they sign the broker's certificate themselves.
+        crl: what they took back; it must not have ended.
+        certificate, key: ours; `link` replaces both before they end.
+    """
 
     ca: str
+    crl: str
     certificate: str
     key: str
 
@@ -153,8 +162,14 @@ class LinkConfig(_Table, frozen=True):
 
 
 class BackendConfig(_Table, frozen=True):
-    """`keys`: a JSON file of the backend's pinned public keys, `{kid hex: PEM}`."""
+    """Whom this terminal believes.
 
+    Attributes:
+        root: the one public key pinned here, JSON, `{key id in hex: PEM}`: it signs which keys are the backend's.
+        keys: the set of keys signed by it that the terminal begins with; newer ones come over the broker.
+    """
+
+    root: str
     keys: str
 
 
@@ -271,8 +286,11 @@ def load_config(path: Path) -> tuple[Config, Profile]:
 def _absolute(config: Config, base: Path) -> Config:
     tls = config.link.tls
     if tls is not None:
-        tls = msgspec.structs.replace(
-            tls, ca=str(base / tls.ca), certificate=str(base / tls.certificate), key=str(base / tls.key)
+        tls = TlsConfig(
+            ca=str(base / tls.ca),
+            crl=str(base / tls.crl),
+            certificate=str(base / tls.certificate),
+            key=str(base / tls.key),
         )
     emitter = config.emitter
     if emitter is not None:
@@ -289,7 +307,7 @@ def _absolute(config: Config, base: Path) -> Config:
         models_dir=str(base / config.models_dir),
         site_calibration=None if config.site_calibration is None else str(base / config.site_calibration),
         link=msgspec.structs.replace(config.link, tls=tls),
-        backend=msgspec.structs.replace(config.backend, keys=str(base / config.backend.keys)),
+        backend=BackendConfig(root=str(base / config.backend.root), keys=str(base / config.backend.keys)),
     )
 
 

@@ -28,7 +28,7 @@ from firmware.payment.messages import Assurance
 from firmware.runtime.config import Config, load_config
 from firmware.runtime.ipc import Connection
 from firmware.runtime.messages import Login, Purpose, RecordConsent, Role, Status, StatusReply
-from hil.backend.keys import create_backend_key, registration, save_registrations
+from hil.backend.keys import create_backend_key, create_root, registration, save_registrations, sign_key_set
 from hil.emitter.demo import DemoCalibration
 from hil.rig.brokers import Broker, embedded, free_port, mosquitto
 from hil.rig.certificates import Authority
@@ -144,7 +144,9 @@ class Site:
         element = create_element(folder / "element", passphrase.encode())
         _hire(folder)
         (folder / "notice.txt").write_bytes(NOTICE)
-        create_backend_key(folder / "backend.key", folder / "backend-keys.json")
+        root = create_root(folder / "root.key", folder / "root.json")
+        keys = [create_backend_key(folder / "backend.key").public_key()]
+        (folder / "key-set.cose").write_bytes(sign_key_set(root, keys, version=1, now=int(time.time())))
         known = registration(TERMINAL, MERCHANT, profile, element.public_key)
         save_registrations(folder / "terminals.json", [known])
         write_stage(folder / "stage.json", Stage())
@@ -158,7 +160,7 @@ class Site:
             f"options = {_inline(options)}\n"
             f'[secure_element]\nbackend = "software"\n'
             f"options = {_inline({'path': str(folder / 'element'), 'passphrase_file': str(folder / 'passphrase')})}\n"
-            f'[backend]\nkeys = "backend-keys.json"\n{_PRIVACY}'
+            f'[backend]\nroot = "root.json"\nkeys = "key-set.cose"\n{_PRIVACY}'
             f'[link]\nhost = "{broker.host}"\nport = {broker.port}\n{_tls("link", authority, TERMINAL)}'
         )
         (folder / "backend.toml").write_text(
@@ -263,12 +265,13 @@ class Site:
             return False
 
     def up(self) -> dict[str, bool]:
-        """Whether core answers, the camera is open, the link connected."""
+        """Whether core answers, the camera is open, the link connected and the time known."""
         try:
             status = self.status()
         except TerminalError:
             return dict.fromkeys(PROCESSES, False)
-        return {"core": True, "camera": status.camera == self.config.camera.serial, "link": status.link == "connected"}
+        linked = status.link == "connected" and not status.clock
+        return {"core": True, "camera": status.camera == self.config.camera.serial, "link": linked}
 
     # -- people and money ---------------------------------------------------------------------------------------
 
@@ -357,7 +360,8 @@ def _tls(table: str, authority: Authority | None, name: str) -> str:
     if authority is None:
         return ""
     identity = authority.issue_client(name)
-    return f'[{table}.tls]\nca = "{identity.ca}"\ncertificate = "{identity.certificate}"\nkey = "{identity.key}"\n'
+    files = {name: str(getattr(identity, name)) for name in ("ca", "crl", "certificate", "key")}
+    return f"[{table}.tls]\n" + "".join(f'{name} = "{path}"\n' for name, path in files.items())
 
 
 def _inline(options: dict[str, Any]) -> str:

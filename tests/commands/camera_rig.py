@@ -30,9 +30,10 @@ host = "127.0.0.1"
 port = 1883
 {tls}
 [backend]
-keys = "keys.json"
+root = "root.json"
+keys = "key-set.cose"
 """
-TLS = '[link.tls]\nca = "ca"\ncertificate = "c"\nkey = "k"'
+TLS = '[link.tls]\nca = "ca"\ncrl = "crl"\ncertificate = "c"\nkey = "k"'
 
 
 def write_config(

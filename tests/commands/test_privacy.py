@@ -29,10 +29,12 @@ host = "127.0.0.1"
 port = 1883
 [link.tls]
 ca = "ca.pem"
+crl = "ca.crl"
 certificate = "link.pem"
 key = "link.key"
 [backend]
-keys = "keys.json"
+root = "root.json"
+keys = "key-set.cose"
 """
 PRIVACY = """
 [privacy]

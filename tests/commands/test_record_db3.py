@@ -37,7 +37,8 @@ backend = "software"
 host = "127.0.0.1"
 port = 1883
 [backend]
-keys = "keys.json"
+root = "root.json"
+keys = "key-set.cose"
 """
 
 

@@ -31,7 +31,9 @@ def edited(laid_out: Path, tmp_path: Path, old: str, new: str) -> Path:
     text = (laid_out / "terminal.toml").read_text()
     assert old in text
     text = text.replace(old, new).replace('"state"', f'"{tmp_path}/state"').replace('"run"', f'"{tmp_path}/run"')
-    (tmp_path / "terminal.toml").write_text(text.replace('"backend-keys.json"', f'"{laid_out}/backend-keys.json"'))
+    for name in ("root.json", "key-set.cose"):
+        text = text.replace(f'"{name}"', f'"{laid_out}/{name}"')
+    (tmp_path / "terminal.toml").write_text(text)
     return tmp_path
 
 

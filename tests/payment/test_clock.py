@@ -1,23 +1,21 @@
-"""A clock that steps back is a refusal; a floor the backend signed survives everything."""
+"""The time is the backend's word and the seconds since; the wall clock has no say, and a floor survives everything."""
 
 import pytest
 
-from firmware.payment.clock import MAX_SKEW_S, TrustedClock
+from firmware.payment.clock import EARLIEST, MAX_AGE_S, TrustedClock
 from firmware.payment.errors import PaymentError
 
 T0 = 1_800_000_000
 
 
 class Hands:
-    """The clock's three inputs, set by the test."""
+    """The clock's two inputs, set by the test."""
 
-    def __init__(self) -> None:
-        self.wall, self.monotonic, self.time_floor = float(T0), 50.0, 0
-        self.clock = TrustedClock(self, lambda: self.wall, lambda: self.monotonic)
-
-    def pass_s(self, seconds: float) -> None:
-        self.wall += seconds
-        self.monotonic += seconds
+    def __init__(self, beacon: int | None = T0) -> None:
+        self.elapsed, self.time_floor = 50.0, 0
+        self.clock = TrustedClock(self, lambda: self.elapsed)
+        if beacon is not None:
+            self.clock.set(beacon - 1, self.elapsed)  # whole seconds are rounded up
 
     def refuses(self) -> bool:
         try:
@@ -27,68 +25,66 @@ class Hands:
         return False
 
 
-def test_time_passes() -> None:
+def test_time_passes_with_the_clock_nobody_sets() -> None:
     hands = Hands()
-    hands.pass_s(10)
+    hands.elapsed += 10.9
     assert hands.clock.now() == T0 + 10
 
 
-def test_a_step_back_refuses_until_the_clock_has_caught_up() -> None:
-    hands = Hands()
-    hands.pass_s(10)
-    hands.wall -= 60
+def test_before_the_first_beacon_there_is_no_time() -> None:
+    hands = Hands(None)
     assert hands.refuses()
-    hands.pass_s(59)
+    assert not hands.clock.known
+    assert hands.clock.at_least() == EARLIEST
+    hands.time_floor = T0
+    assert hands.refuses(), "a floor is no time"
+    assert hands.clock.at_least() == T0
+
+
+def test_the_wall_clock_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = Hands()
+    for wall in (0.0, 4e9):
+        monkeypatch.setattr("time.time", lambda wall=wall: wall)
+        assert hands.clock.now() == T0
+
+
+def test_a_day_after_the_last_beacon_there_is_no_time_until_the_next() -> None:
+    hands = Hands()
+    hands.elapsed += MAX_AGE_S
+    assert hands.clock.now() == T0 + MAX_AGE_S
+    hands.elapsed += 1
     assert hands.refuses()
-    hands.pass_s(1)
-    assert hands.clock.now() == T0 + 70 - 60
+    assert hands.clock.at_least() == T0 + MAX_AGE_S, "what has surely passed stays"
+    hands.clock.set(T0 + MAX_AGE_S + 59, hands.elapsed)
+    assert hands.clock.now() == T0 + MAX_AGE_S + 60
 
 
-def test_a_step_back_hidden_by_a_pause_is_seen_by_the_monotonic_clock() -> None:
+def test_it_counts_from_the_asking_so_that_no_answer_held_back_makes_it_slow() -> None:
+    hands = Hands(None)
+    asked_at = hands.elapsed
+    hands.elapsed += 4.0
+    hands.clock.set(T0, asked_at)
+    assert hands.clock.now() == T0 + 5, "it was asked for 4 s ago, and may have been almost the next second then"
+
+
+def test_a_beacon_that_corrects_a_fast_clock_never_makes_time_go_back() -> None:
     hands = Hands()
-    hands.pass_s(1000)
-    hands.wall -= 900
-    assert hands.refuses()
-
-
-def test_many_small_steps_back_are_one_large_one() -> None:
-    hands = Hands()
-    refused = []
-    for _ in range(4):
-        hands.pass_s(1)
-        hands.wall -= 0.9
-        refused.append(hands.refuses())
-    assert refused == [False, False, True, True]
-
-
-def test_a_small_correction_never_makes_time_go_back() -> None:
-    hands = Hands()
-    hands.pass_s(10)
+    hands.elapsed += 3600
     before = hands.clock.now()
-    hands.wall -= 1.5
+    hands.clock.set(T0 + 3589, hands.elapsed)
     assert hands.clock.now() == before
-
-
-def test_a_step_forward_is_followed() -> None:
-    hands = Hands()
-    hands.wall += 3600
-    assert hands.clock.now() == T0 + 3600
-
-
-def test_a_clock_set_back_while_the_power_was_off_is_refused() -> None:
-    hands = Hands()
-    hands.time_floor = T0 + MAX_SKEW_S + 1
-    assert hands.refuses()
+    hands.elapsed += 11
+    assert hands.clock.now() == T0 + 3601
 
 
 def test_time_is_never_below_the_floor() -> None:
     hands = Hands()
-    hands.time_floor = T0 + MAX_SKEW_S
-    assert hands.clock.now() == T0 + MAX_SKEW_S
+    hands.time_floor = T0 + 20
+    assert hands.clock.now() == T0 + 20
+    hands.elapsed += 30
+    assert hands.clock.now() == T0 + 30
 
 
 def test_the_refusal_says_what_to_do() -> None:
-    hands = Hands()
-    hands.wall -= 60
-    with pytest.raises(PaymentError, match="stepped back 60 s; set it right"):
-        hands.clock.now()
+    with pytest.raises(PaymentError, match="see to the link"):
+        Hands(None).clock.now()

@@ -23,7 +23,8 @@ backend = "software"
 host = "127.0.0.1"
 port = 1883
 [backend]
-keys = "keys.json"
+root = "root.json"
+keys = "key-set.cose"
 """
 
 
@@ -62,7 +63,7 @@ def test_wrong_value_is_told_with_file_key_and_reason(tmp_path: Path, wrong: str
 
 
 def test_production_takes_no_software_key_and_no_virtual_camera(tmp_path: Path) -> None:
-    tls = '[link.tls]\nca = "a"\ncertificate = "b"\nkey = "c"\n'
+    tls = '[link.tls]\nca = "a"\ncrl = "l"\ncertificate = "b"\nkey = "c"\n'
     payment = GOOD.replace('"demo"', '"payment"') + tls
     with pytest.raises(ConfigError, match=r"secure_element\.backend"):
         load(tmp_path, payment)
