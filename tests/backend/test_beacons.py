@@ -3,18 +3,21 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from drivers.secure_element.interface import SecureElement
 from firmware.payment import authorize, schema
 from firmware.payment.errors import PaymentError
-from firmware.payment.messages import NO_ID, Beacon, BeaconRequest, Decline
-from hil.backend.fleet import Fleet
-from hil.backend.installation import Installation
+from firmware.payment.messages import NO_ID, Beacon, Decline
+from hil.backend.policy import DEMO, Offline
 from hil.backend.shop import Shop
 from hil.backend.simulator import new_element
+from tests.backend.fleet import NONCE, allowance, fleet, request
 
-NONCE = bytes(range(32))
+FLOOR = Offline(
+    currency="EUR", payment_minor=2_000, payer_minor=5_000, terminal_minor=20_000, hold_s=3_600, allowance_s=7_200
+)
+OFFLINE = msgspec.structs.replace(DEMO, offline=FLOOR)
 
 
 @pytest.fixture
@@ -22,14 +25,6 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     shop = Shop(tmp_path)
     yield shop
     shop.close()
-
-
-def fleet(shop: Shop) -> Fleet:
-    return Fleet(shop.store, Installation(shop.key, b"", shop.registrations, shop.policy), lambda: shop.time)
-
-
-def request(element: SecureElement, terminal: str = "till-1") -> bytes:
-    return authorize.sign(BeaconRequest(terminal=terminal, nonce=NONCE, counter=0, waiting=0), element)
 
 
 def test_a_beacon_repeats_the_nonce_and_says_time_and_the_last_counter_seen(shop: Shop) -> None:
@@ -67,3 +62,48 @@ def test_a_revoked_key_gets_no_beacon(shop: Shop) -> None:
     shop.register_again(revoked=True)
     with pytest.raises(PaymentError, match="revoked"):
         fleet(shop).beacon("till-1", request(shop.till.element))
+
+
+def test_a_terminal_that_counts_in_hardware_is_allowed_what_the_policy_says(shop: Shop) -> None:
+    shop.register_again(counter=True)
+    given = allowance(shop, fleet(shop, OFFLINE))
+    assert (given.currency, given.exponent, given.hold_s) == ("EUR", 2, 3_600)
+    assert (given.payment_minor, given.payer_minor, given.terminal_minor) == (2_000, 5_000, 20_000)
+    assert given.expires_at == shop.time + 7_200
+    assert given.id != NO_ID
+
+
+def test_a_terminal_that_does_not_count_in_hardware_or_is_suspended_is_allowed_nothing(shop: Shop) -> None:
+    assert allowance(shop, fleet(shop, OFFLINE)).id == NO_ID
+    shop.register_again(counter=True)
+    message = shop.till.read(shop.authorized())
+    assert shop.code(shop.till.sign(message)) == "approved"
+    assert shop.code(shop.till.sign(msgspec.structs.replace(message, amount_minor=1))) == "clone_suspected"
+    assert allowance(shop, fleet(shop, OFFLINE)).id == NO_ID
+
+
+def test_asking_again_and_again_gives_two_allowances_at_once_and_no_more(shop: Shop) -> None:
+    shop.register_again(counter=True)
+    of, seen = fleet(shop, OFFLINE), set()
+    for _ in range(20):
+        given = allowance(shop, of)
+        seen.add(given.id)
+        shop.time += 719
+        assert given.expires_at > shop.time
+    assert len(seen) == 1 + 20 * 719 // 3_600
+
+
+def test_a_policy_that_allows_less_is_told_with_the_next_beacon(shop: Shop) -> None:
+    shop.register_again(counter=True)
+    first = allowance(shop, fleet(shop, OFFLINE))
+    less = msgspec.structs.replace(OFFLINE, offline=msgspec.structs.replace(FLOOR, payment_minor=1_000))
+    second = allowance(shop, fleet(shop, less))
+    assert second.id != first.id
+    assert second.payment_minor == 1_000
+
+
+@pytest.mark.parametrize("change", [{"payer_minor": 1}, {"terminal_minor": 1}, {"currency": "XXX"}])
+def test_limits_that_are_none_are_no_policy(change: dict[str, object]) -> None:
+    written = msgspec.to_builtins(FLOOR) | change
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(written, Offline)
