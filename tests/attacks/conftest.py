@@ -1,4 +1,4 @@
-"""The sites of the attacks: one for a whole file, so that an attack costs what it says over the broker and no more."""
+"""The sites of the attacks: one for all of them, so that an attack costs what it says over the broker and no more."""
 
 from collections.abc import Callable, Iterator
 
@@ -45,13 +45,13 @@ def _site(tmp_path_factory: pytest.TempPathFactory, profile: str, more: str) -> 
         site.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, mosquitto_installed: None) -> Iterator[Site]:
     """A backend that takes what the demonstration takes."""
     yield from _site(tmp_path_factory, "demo", LIMITED)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def production(tmp_path_factory: pytest.TempPathFactory, mosquitto_installed: None) -> Iterator[Site]:
     """A backend with a policy for production."""
     yield from _site(tmp_path_factory, "payment", PRODUCTION)

@@ -18,6 +18,7 @@ import msgspec
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
+from firmware.link.topics import INBOUND
 from firmware.payment import schema
 from firmware.payment.intent import AcceptedIntent
 from firmware.payment.messages import Authorization, Decline, Mandate, Receipt
@@ -132,7 +133,7 @@ class Terminal:
     def __init__(self, site: Site, name: str) -> None:
         self.site, self.name = site, name
         self.device = SimulatedTerminal(site.folder / f"{name}.db", site.trust, site.elements[name], name)
-        self.wire = Wire(site.broker, site.authority, name, self.topic("intent"), self.topic("receipt"))
+        self.wire = Wire(site.broker, site.authority, name, *(self.topic(kind) for kind in INBOUND))
         self._mandate: bytes | None = None
 
     def close(self) -> None:
@@ -163,6 +164,10 @@ class Terminal:
     def opened(self, amount: str = "12.50", currency: str = "EUR", assurance: str = "geometry") -> AcceptedIntent:
         """An intent that came and was accepted."""
         return self.device.open(self.ask(amount, currency, assurance)[1], int(time.time()))
+
+    def cancel(self, intent: bytes) -> str:
+        """Have the register take it back; how it stands then."""
+        return str(self.site.post(f"/intents/{intent.hex()}/cancel", {}, 200)["state"])
 
     def authorized(self, amount: str = "12.50", currency: str = "EUR") -> bytes:
         """An honest authorization of a new intent."""

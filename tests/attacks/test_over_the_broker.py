@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import cbor, cose, schema
-from firmware.payment.messages import NO_ID, Authorization, Decline, Evidence, Mandate, Receipt
+from firmware.payment.messages import NO_ID, Authorization, Cancellation, Decline, Evidence, Mandate, Receipt
 from firmware.payment.outbox import OpenIntent
 from hil.backend.keys import signer
 from tests.attacks.site import LATE, REVOKED, STRANGER, Site, Terminal, Wire, World, difference
@@ -56,7 +56,7 @@ def touches_only(till: Terminal, sent: bytes, changed: World) -> None:
     for table, rows in changed.items():
         assert all(own & set(row) for row in rows), (table, rows)
     states = {row[3] for row in changed.get("intents", ())}
-    assert states in (set(), {"open", "rejected"})
+    assert states in (set(), {"open", "rejected"}, {"open", "expired"})
 
 
 def changed(**changes: object) -> Attack:
@@ -134,6 +134,28 @@ def test_a_mirrored_signature_cannot_make_an_honest_terminal_look_cloned(till: T
     honest = till.authorized()
     mirrored = cose.P256_ORDER - int.from_bytes(honest[-32:], "big")
     leaves_no_trace(till, honest, honest[:-32] + mirrored.to_bytes(32, "big"), "bad_signature")
+
+
+def test_an_authorization_of_what_the_register_took_back_is_cancelled(till: Terminal) -> None:
+    honest = till.authorized()
+    intent = till.read(honest).intent
+    assert till.cancel(intent) == "cancelled"
+    cancelled = schema.verify(till.wire.hear("cancellation"), Cancellation, till.site.trust.resolve)[1]
+    assert (cancelled.intent, cancelled.terminal) == (intent, till.name)
+    is_refused(till, honest, "cancelled")
+    assert till.state(intent) == "cancelled"
+
+
+def test_what_was_paid_cannot_be_taken_back_as_if_it_were_open(till: Terminal) -> None:
+    honest = till.authorized()
+    assert till.code(honest) == "approved"
+    before = till.site.world()
+    assert till.cancel(till.read(honest).intent) == "approved"
+    assert difference(before, till.site.world()) == {}
+
+
+def test_signed_as_if_offline_without_an_allowance(till: Terminal) -> None:
+    is_refused(till, till.altered(allowance=bytes([1]) * 16), "offline")
 
 
 # -- what is bound -----------------------------------------------------------------------------------------------------
