@@ -93,7 +93,7 @@ class Office:
         form = form_of(who, self.now, purposes, born, self.told, self.version, guardian)
         return self.rights.record(form, "op")
 
-    def mandate(self, consent: bytes, payer: str = "payer-ada", purpose: Purpose = "payment") -> bytes:
+    def mandate(self, consent: bytes, payer: str = "payer-ada", purpose: str = "payment") -> bytes:
         self.shop.time = self.now
         return self.shop.backend.issue_mandate("till-1", payer, purpose, consent_hash(consent))
 
