@@ -36,6 +36,11 @@ REVOKED, LATE, STRANGER = "revoked", "late", "stranger"
 World = dict[str, set[tuple[object, ...]]]  # table -> rows
 
 
+def _no_delay(_client: Client, _data: None, opened: Any) -> None:
+    """Else Nagle's algorithm holds every small packet back for 40 ms."""
+    opened.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+
+
 class Wire:
     """A connection to the broker under one certificate."""
 
@@ -45,8 +50,7 @@ class Wire:
         ready: queue.Queue[None] = queue.Queue()
         self._client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTv5)
         self._client.tls_set_context(client_context(authority.issue_client(name)))
-        # else Nagle's algorithm holds every small packet back for 40 ms
-        self._client.on_socket_open = lambda _client, _data, opened: opened.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        self._client.on_socket_open = _no_delay
         self._client.on_connect = lambda *_: ready.put(None)
         self._client.on_subscribe = lambda *_: ready.put(None)
         self._client.on_message = lambda _client, _data, message: self.came.put((message.topic, bytes(message.payload)))

@@ -88,10 +88,12 @@ class Order:
 class Life(RuleBasedStateMachine):
     """One terminal, two workers on one database, a register, and two bad wires."""
 
-    def __init__(self, empty: Callable[[Path], str]) -> None:
+    empty: Callable[[Path], str]
+
+    def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.shop = Shop(Path(self.folder.name), POLICY, database=empty(Path(self.folder.name)))
+        self.shop = Shop(Path(self.folder.name), POLICY, database=type(self).empty(Path(self.folder.name)))
         self.other = Store(self.shop.database)
         self.orders: dict[bytes, Order] = {}
         self.hand: Order | None = None
@@ -383,16 +385,19 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[
     store.close()
 
 
+def lives(empty: Callable[[Path], str], steps: settings) -> None:
+    class Here(Life):
+        pass
+
+    Here.empty = staticmethod(empty)
+    run_state_machine_as_test(Here, settings=steps)
+
+
 def test_whatever_happens_every_intent_ends_once_and_on_both_sides_alike(empty: Callable[[Path], str]) -> None:
-    run_state_machine_as_test(
-        lambda: Life(empty),
-        settings=settings(max_examples=15, stateful_step_count=30, deadline=None, derandomize=True),
-    )
+    lives(empty, settings(max_examples=12, stateful_step_count=30, deadline=None, derandomize=True))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(4 * 3600)
 def test_the_same_for_longer(empty: Callable[[Path], str]) -> None:
-    run_state_machine_as_test(
-        lambda: Life(empty), settings=settings(max_examples=1000, stateful_step_count=60, deadline=None)
-    )
+    lives(empty, settings(max_examples=1000, stateful_step_count=60, deadline=None))
