@@ -86,7 +86,7 @@ async def _stored(
     others = [templates for payer, templates in parts.gallery.templates() if payer != papers.payer]
     if await asyncio.to_thread(enrolled_elsewhere, enrolment.seen, others, parts.judge):
         raise EnrolmentError("face_enrolled_elsewhere")
-    if not await stand.past_cancelling():
+    if await stand.cancelled():
         raise EnrolmentError("cancelled")
     still()
     return parts.gallery.enrol(

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Literal
 
 from drivers.camera import Cause
 from firmware.runtime.messages import FrameReady
@@ -20,7 +21,9 @@ class Tapped:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The customer touched Cancel."""
+    """The customer touched Cancel, or, as `reason` says, the register took its intent back."""
+
+    reason: Literal["cancelled", "cancelled_by_register"] = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,10 @@ class Inbox:
         self._waiting.clear()
         self._frame = None
 
-    async def cancelled(self) -> bool:
-        """Whether a Cancel has come that nobody has taken: asked last, before what cannot be taken back."""
+    async def cancelled(self) -> str:
+        """Reason of a cancel that nobody has taken, or empty: asked last, before what cannot be taken back."""
         await catch_up()
-        return any(isinstance(happening, Cancelled) for happening in self._waiting)
+        return next((happening.reason for happening in self._waiting if isinstance(happening, Cancelled)), "")
 
     async def take(self, due_ns: int) -> Happening | None:
         """The next happening, frames last; None at `due_ns`, monotonic nanoseconds."""

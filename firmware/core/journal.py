@@ -9,13 +9,15 @@ Rules kept here:
 """
 
 import logging
-from typing import Literal
+from typing import Final, Literal
 
 from drivers.secure_element.interface import SecureElementError
 from firmware.audit.errors import AuditError
 from firmware.audit.events import Decision, Event, SpoofStreak
 from firmware.audit.log import Audit
 from firmware.core.attempts import FREE, Attempt
+
+CANCELLED: Final = ("cancelled", "cancelled_by_register")
 
 _log = logging.getLogger("tessera.core")
 
@@ -52,7 +54,7 @@ class Journal:
 def decision(purpose: str, reason: str, intent: bytes = b"", evidence: bytes = b"") -> Decision:
     """What was decided: approved where there is no `reason`. It names nobody: the intent does, to the backend."""
     outcome: Literal["approved", "cancelled", "refused"] = (
-        "cancelled" if reason == "cancelled" else "refused" if reason else "approved"
+        "cancelled" if reason in CANCELLED else "refused" if reason else "approved"
     )
     return Decision(purpose=purpose, outcome=outcome, reason=reason, intent=intent, evidence=evidence, who=b"")
 

@@ -30,7 +30,6 @@ from firmware.runtime.messages import SetPin
 CHOOSE_S: Final = 120.0
 """How long somebody has to choose a PIN and type it twice."""
 REFUSED: Final = (AuditError, GalleryError, RolesError, PinError, SecureElementError)
-_ENDS: Final[dict[type[object], str]] = {Cancelled: "cancelled", OutOfService: "out_of_service"}
 
 _log = logging.getLogger("tessera.core")
 
@@ -108,7 +107,7 @@ class Keypad:
             else:
                 prompt, chosen = "pin_differs", ""
         verifier = await asyncio.to_thread(Verifier.of, chosen)
-        if not await self._stand.past_cancelling():
+        if await self._stand.cancelled():
             raise PinError(SENTENCES["cancelled"], "cancelled")
         still()
         self.pins.put(papers, verifier, by)
@@ -121,8 +120,10 @@ class Keypad:
             while (happening := await self._stand.inbox.take(due_ns)) is not None:
                 if isinstance(happening, Typed):
                     return happening
-                if (ends := _ENDS.get(type(happening))) is not None:
-                    return ends
+                if isinstance(happening, Cancelled):
+                    return happening.reason
+                if isinstance(happening, OutOfService):
+                    return "out_of_service"
         finally:
             self._stand.typing = False
         return None

@@ -66,7 +66,7 @@ class Looking:
                 if happening is None:
                     session = session.expired(now_ns)
                 elif isinstance(happening, Cancelled):
-                    session = session.refused("cancelled")
+                    session = session.refused(happening.reason)
                 elif isinstance(happening, OutOfService):
                     session = session.refused("out_of_service")
                 elif isinstance(happening, CameraGone):

@@ -1,7 +1,9 @@
 """Payments: intents in, one look at a time, authorizations and declines out.
 
 Rules kept here:
-- An intent that comes while somebody is served is declined as `busy`.
+- An intent that comes while somebody is served is declined as `busy`; the one that takes the place of an intent
+  which was taken back is served after it. One that comes while there is no time is declined as `clock`.
+- An intent that is taken back ends before its authorization is stored, or not at all.
 - An authorization is stored before it is sent, and is never signed while the link is down.
 - A terminal out of service opens no intent, and so signs for none.
 - Whoever is claimed has agreed to be, and still does: their consent is looked at before every match.
@@ -18,7 +20,7 @@ from firmware.audit.errors import AuditError
 from firmware.core.analysis import Finding
 from firmware.core.consents import check_match
 from firmware.core.delivery import Delivery
-from firmware.core.inbox import Settled
+from firmware.core.inbox import Cancelled, Settled
 from firmware.core.keypad import Keypad
 from firmware.core.looking import Looking
 from firmware.core.parts import Parts
@@ -32,7 +34,7 @@ from firmware.gallery.consent import ConsentError
 from firmware.gallery.gallery import Enrolled, GalleryError
 from firmware.payment.authorize import display_text
 from firmware.payment.errors import OutboxError, PaymentError
-from firmware.payment.intent import AcceptedIntent, accept_intent
+from firmware.payment.intent import AcceptedIntent, check_time, read_cancellation, read_intent
 from firmware.runtime.messages import CameraFault
 
 _log = logging.getLogger("tessera.core")
@@ -53,6 +55,9 @@ class Payments:
         """`before_each` is called before somebody is served; `watch` makes what looks at them."""
         self._parts, self._signer, self._stand, self._before_each = parts, signer, stand, before_each
         self._link = link
+        self._in_hand: tuple[bytes, bytes] | None = None  # id and digest of the intent that is served
+        self._taken_back = False
+        self._next: tuple[AcceptedIntent, int] | None = None
         self._looking, self._keypad = Looking(parts, stand, watch), Keypad(parts, stand)
         self.delivery = Delivery(parts, signer, stand, link)
 
@@ -65,17 +70,16 @@ class Payments:
 
     def on_intent(self, envelope: bytes) -> None:
         """Take an intent from the wire and serve it. Raises PaymentError: it is not believed."""
-        now = self._parts.clock.now()
-        accepted = accept_intent(
+        accepted = read_intent(
             envelope,
             self._parts.trust,
             terminal=self._parts.config.terminal,
             merchant=self._parts.config.merchant,
-            now=now,
             profile=self._parts.profile,
         )
+        now = self._time_for(accepted)
         if self._stand.closed:
-            self._stand.say("outcome", "out_of_service", f"Refused: {SENTENCES['out_of_service']} {FALLBACK}")
+            self._refuse_at_once("out_of_service")
             return
         if not self._stand.busy:
             self.delivery.decline_interrupted()
@@ -84,16 +88,60 @@ class Payments:
             self._parts.outbox.open_intent(accepted)
         except OutboxError as error:
             _log.error("%s", error)
-            self._stand.say("outcome", "store", f"Refused: {SENTENCES['store']} {FALLBACK}")
+            self._refuse_at_once("store")
             return
         except PaymentError as error:
             if error.code == "intent_used":
                 return  # delivered twice: the first delivery goes on
             raise
+        if now is None:
+            self._refuse_at_once("clock")
+            self.delivery.decline(accepted.intent.id, accepted.digest, "clock")
+        elif self._taken_back and self._next is None:
+            self._next = accepted, now
+        else:
+            self._serve(accepted, now)
+
+    def on_cancellation(self, envelope: bytes) -> None:
+        """Take word that the register takes an intent back: the one in hand ends, of another nothing changes.
+
+        Raises PaymentError: it is not believed.
+        """
+        recalled = read_cancellation(envelope, self._parts.trust, self._parts.config.terminal)
+        if self._in_hand == (recalled.intent, recalled.intent_hash) and self._stand.cancellable:
+            self._taken_back = True
+            self._stand.inbox.put(Cancelled("cancelled_by_register"))
+
+    def _time_for(self, accepted: AcceptedIntent) -> int | None:
+        """The time, which the intent is for; None where there is none. Raises PaymentError: it is for another time."""
         try:
-            self._stand.begin(self._pay(accepted, now), "payment")
+            now = self._parts.clock.now()
+        except PaymentError as error:
+            _log.error("%s", error)
+            if accepted.intent.expires_at <= self._parts.outbox.time_floor:
+                raise PaymentError("expired", "the intent had expired when the backend last spoke") from error
+            return None
+        check_time(accepted.intent, now)
+        return now
+
+    def _refuse_at_once(self, reason: str) -> None:
+        self._stand.say("outcome", reason, f"Refused: {SENTENCES[reason]} {FALLBACK}")
+
+    def _serve(self, accepted: AcceptedIntent, now: int) -> None:
+        """Begin, or decline where somebody else is served."""
+        try:
+            self._stand.begin(self._pay(accepted, now), "payment", self._served)
         except BusyError:
             self.delivery.decline(accepted.intent.id, accepted.digest, "busy")
+        else:
+            self._in_hand = accepted.intent.id, accepted.digest
+
+    def _served(self) -> None:
+        """Go on with what took the place of an intent that was taken back, if anything did."""
+        self._in_hand, self._taken_back = None, False
+        if self._next is not None and not self._stand.closed:
+            (accepted, now), self._next = self._next, None
+            self._serve(accepted, now)
 
     async def _pay(self, accepted: AcceptedIntent, now: int) -> None:
         intent = accepted.intent
@@ -116,10 +164,10 @@ class Payments:
             session, finding = await self._keypad.asked(session, finding, enrolled.person)
             if session.phase is Phase.DECIDED and finding is not None:
                 self._stand.say("decision", "", "All gates hold, and it is the person who was claimed.", finding.values)
-                if await self._stand.past_cancelling():
-                    session = self._authorize(session, accepted, enrolled, shown, finding)
+                if cancelled := await self._stand.cancelled():
+                    session = session.refused(cancelled)
                 else:
-                    session = session.refused("cancelled")
+                    session = self._authorize(session, accepted, enrolled, shown, finding)
         while session.phase is Phase.RECEIPT:
             happening = await self._stand.inbox.take(session.due_ns())
             if happening is None:

@@ -66,6 +66,7 @@ SENTENCES = {
     "camera_unfit": "This camera is not allowed here.",
     "no_tap": "Nobody touched the screen.",
     "cancelled": "Cancelled at the terminal.",
+    "cancelled_by_register": "The cash register has taken the payment back.",
     "busy": "The terminal is busy.",
     "offline": "The terminal has no connection.",
     "clock": "The terminal's clock cannot be trusted.",

@@ -11,7 +11,7 @@ Rules kept here:
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 from drivers.camera import FAULTS
 from drivers.secure_element.interface import SecureElementGoneError
@@ -65,14 +65,18 @@ class Stand:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tell_values = tell_values
         self._active: asyncio.Task[None] | None = None
+        self._then: Callable[[], None] = lambda: None
 
     @property
     def busy(self) -> bool:
         """Whether somebody is being served."""
         return self._active is not None
 
-    def begin(self, work: Coroutine[None, None, None], doing: str) -> None:
-        """Serve somebody. Raises BusyError; SecureElementGoneError where the terminal is out of service."""
+    def begin(self, work: Coroutine[None, None, None], doing: str, then: Callable[[], None] = lambda: None) -> None:
+        """Serve somebody; `then` is called once they have been, and the next may come.
+
+        Raises BusyError; SecureElementGoneError where the terminal is out of service.
+        """
         if self.closed or self.busy:
             work.close()
             if self.closed:
@@ -82,7 +86,7 @@ class Stand:
         self.doing = doing
         self.cancellable = True
         self.inbox.clear()
-        self._active = asyncio.create_task(work)
+        self._active, self._then = asyncio.create_task(work), then
         self._active.add_done_callback(self._end)
 
     def close(self, cause: str) -> None:
@@ -105,12 +109,12 @@ class Stand:
         self.inbox.put(happening)
         return True
 
-    async def past_cancelling(self) -> bool:
-        """Close the door to a Cancel before what cannot be taken back; False where one has come in time."""
-        if await self.inbox.cancelled():
-            return False
-        self.cancellable, self.shown = False, ""
-        return True
+    async def cancelled(self) -> str:
+        """Close the door to a cancel before what cannot be taken back; the reason of one that has come in time."""
+        reason = await self.inbox.cancelled()
+        if not reason:
+            self.cancellable, self.shown = False, ""
+        return reason
 
     def say(
         self,
@@ -152,3 +156,5 @@ class Stand:
         self._active, self.doing, self.shown, self.typing, self.cancellable = None, "idle", "", False, False
         if not work.cancelled() and (defect := work.exception()) is not None and not self.failed.done():
             self.failed.set_exception(defect)
+            return
+        self._then()

@@ -120,7 +120,8 @@ def test_an_intent_that_comes_afterwards_is_not_even_opened(monkeypatch: pytest.
         element = Element()
         terminal = terminal_of(element)
         said = await gone(terminal, element)
-        monkeypatch.setattr(module, "accept_intent", lambda *_, **__: SimpleNamespace(intent=None))
+        monkeypatch.setattr(module, "read_intent", lambda *_, **__: SimpleNamespace(intent=None))
+        monkeypatch.setattr(module, "check_time", lambda *_: None)
         terminal.payments.on_intent(b"")
         assert cast("Outbox", terminal.parts.outbox).opened == []
         assert not terminal.stand.busy

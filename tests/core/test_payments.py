@@ -1,0 +1,453 @@
+"""Cancel, time-outs, restarts and recalls at the counter: one final state at the terminal, and one at the backend."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware.core.inbox import Cancelled
+from firmware.payment import schema
+from firmware.payment.errors import PaymentError
+from firmware.payment.messages import Cancellation
+from firmware.payment.money import Amount
+from hil.backend.backend import INTENT_TTL_S
+from hil.backend.keys import signer
+from tests.core.till import PAYER, Till
+
+Play = Callable[[Till], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Iterator[Callable[[Play], Till]]:
+    """Play at a till, in a loop of its own."""
+    till = Till(tmp_path)
+
+    async def opened(scene: Play) -> None:
+        till.open()
+        await asyncio.wait_for(scene(till), 30.0)
+
+    def run(scene: Play) -> Till:
+        asyncio.run(opened(scene))
+        return till
+
+    yield run
+    till.close()
+
+
+def settled(till: Till, intent: bytes) -> tuple[str, str, str]:
+    """(kind, outcome, code) of the one envelope that the terminal has for an intent."""
+    till.outbox.close()
+    with sqlite3.connect(till.shop.folder / "till-1.db") as file:
+        rows = file.execute("SELECT kind, outcome, code FROM outbox WHERE intent = ?", (intent,)).fetchall()
+    file.close()
+    (row,) = rows
+    return tuple(row)
+
+
+def ended(till: Till, intent: bytes, terminal: tuple[str, str, str], backend: tuple[str, str], paid: int = 0) -> None:
+    """Each side has its one final state, which agree, and nothing waits; so it stays at every later time."""
+    assert till.deliver() == []
+    for later in (0, 10 * INTENT_TTL_S):
+        till.now += later
+        assert till.state(intent) == backend
+    assert [payment.intent for payment in till.shop.backend.payments()].count(intent) == paid
+    assert settled(till, intent) == terminal
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "shown"),
+    [(1250, "EUR", "Pay 12.50 EUR to"), (1250, "JPY", "Pay 1250 JPY to"), (1250, "KWD", "Pay 1.250 KWD to")],
+)
+def test_a_payment_in_euro_yen_and_dinar(play: Callable[[Play], Till], minor: int, currency: str, shown: str) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(await till.paid(minor, currency))
+
+    till = play(scene)
+    assert next(event.text for event in till.said if event.stage == "prompt").startswith(shown)
+    assert till.outcome == "approved"
+    (payment,) = till.shop.backend.payments()
+    assert (payment.amount_minor, payment.currency) == (minor, currency)
+    ended(till, intents[0], ("authorization", "approved", ""), ("approved", ""), paid=1)
+
+
+def test_the_customer_cancels(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask())
+        await till.touch(Cancelled())
+        await till.idle()
+        till.deliver()
+
+    till = play(scene)
+    assert till.outcome == "cancelled"
+    ended(till, intents[0], ("decline", "declined", ""), ("declined", "cancelled"))
+
+
+def test_the_cashier_cancels_before_the_tap(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask())
+        await asyncio.sleep(0)
+        till.cancel(intents[0])
+        await till.idle()
+        assert till.deliver() == ["cancelled"]
+
+    till = play(scene)
+    assert (till.outcome, till.captures) == ("cancelled_by_register", 1)
+    ended(till, intents[0], ("decline", "rejected", "cancelled"), ("cancelled", ""))
+
+
+@pytest.mark.parametrize("frame", [1, 5])
+def test_the_cashier_cancels_while_the_customer_is_looked_at(play: Callable[[Play], Till], frame: int) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        frames = 0
+
+        def before_frame() -> None:
+            nonlocal frames
+            frames += 1
+            if frames == frame:
+                till.cancel(intents[0])
+
+        till.before_frame = before_frame
+        intents.append(till.ask())
+        await till.touch()
+        await till.idle()
+        assert till.deliver() == ["cancelled"]
+
+    till = play(scene)
+    assert (till.outcome, till.captures) == ("cancelled_by_register", 1), "and capture has ended"
+    ended(till, intents[0], ("decline", "rejected", "cancelled"), ("cancelled", ""))
+
+
+def test_a_cancellation_that_crosses_a_stored_authorization_changes_nothing_at_the_terminal(
+    play: Callable[[Play], Till],
+) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask())
+        await till.touch()
+        await till.stored()
+        till.cancel(intents[0])
+        assert till.deliver() == ["cancelled"]
+        await till.idle()
+
+    till = play(scene)
+    assert till.outcome == "cancelled", "the backend's word, not the terminal's own"
+    assert "Declined by the backend" in till.said[-1].text
+    ended(till, intents[0], ("authorization", "rejected", "cancelled"), ("cancelled", ""))
+
+
+def test_a_cancellation_that_comes_after_the_approval_finds_it_paid(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(await till.paid())
+        till.cancel(intents[0])
+
+    till = play(scene)
+    ended(till, intents[0], ("authorization", "approved", ""), ("approved", ""), paid=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, ""),
+        ({"terminal": "till-2"}, "terminal_mismatch"),
+        ({"intent": bytes(16)}, ""),
+        ({"intent_hash": bytes(32)}, ""),
+    ],
+)
+def test_a_cancellation_of_another_intent_or_terminal_ends_nothing(
+    play: Callable[[Play], Till], changes: dict[str, Any], code: str
+) -> None:
+    async def scene(till: Till) -> None:
+        gone = till.ask()
+        await till.touch(Cancelled())
+        await till.idle()
+        till.deliver()
+        intent = till.ask()
+        digest = till.shop.store.transact(lambda ledger: ledger.issued(intent)).digest  # type: ignore[union-attr]
+        whose: dict[str, Any] = {
+            "intent": intent if changes else gone,
+            "intent_hash": digest,
+            "terminal": "till-1",
+        } | changes
+        forged = schema.sign(Cancellation(**whose, issued_at=till.now), signer(till.shop.key), till.shop.kid)
+        if code:
+            with pytest.raises(PaymentError) as error:
+                till.payments.on_cancellation(forged)
+            assert error.value.code == code
+        else:
+            till.payments.on_cancellation(forged)
+        await till.touch()
+        await till.stored()
+        assert till.deliver() == ["approved"]
+        await till.idle()
+
+    assert play(scene).outcome == "approved"
+
+
+def test_a_cancellation_that_nobody_signed_who_may_ends_nothing(play: Callable[[Play], Till]) -> None:
+    async def scene(till: Till) -> None:
+        intent = till.ask()
+        digest = till.shop.store.transact(lambda ledger: ledger.issued(intent)).digest  # type: ignore[union-attr]
+        message = Cancellation(intent=intent, intent_hash=digest, terminal="till-1", issued_at=till.now)
+        own = schema.sign(message, till.element.sign, till.shop.till.kid)
+        pretended = schema.sign(message, till.element.sign, till.shop.kid)
+        for envelope, code in ((own, "unknown_key"), (pretended, "bad_signature"), (till.told_of, "malformed")):
+            with pytest.raises(PaymentError) as error:
+                till.payments.on_cancellation(envelope)
+            assert error.value.code == code
+        await till.touch()
+        await till.stored()
+        assert till.deliver() == ["approved"]
+        await till.idle()
+
+    assert play(scene).outcome == "approved"
+
+
+def test_an_intent_that_takes_the_place_of_one_taken_back_is_served_at_once(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask(1250))
+        await till.touch()
+        till.cancel(intents[0])
+        intents.append(till.ask(990))
+        intents.append(till.ask(5))
+        while till.stand.scene < 2:
+            await asyncio.sleep(0)
+        await till.touch()
+        while till.outbox.waiting() < 3:
+            await asyncio.sleep(0)
+        assert sorted(till.deliver()) == ["approved", "cancelled", "declined"]
+        await till.idle()
+
+    till = play(scene)
+    assert till.state(intents[2]) == ("declined", "busy"), "one waits, not a queue"
+    assert [payment.amount_minor for payment in till.shop.backend.payments()] == [990]
+    assert till.state(intents[1]) == ("approved", "")
+    ended(till, intents[0], ("decline", "rejected", "cancelled"), ("cancelled", ""))
+
+
+def test_two_intents_at_once_the_second_is_busy(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.extend([till.ask(), till.ask()])
+        await till.touch()
+        while till.outbox.waiting() < 2:
+            await asyncio.sleep(0)
+        assert till.deliver() == ["declined", "approved"]
+        await till.idle()
+
+    till = play(scene)
+    assert till.state(intents[0]) == ("approved", "")
+    ended(till, intents[1], ("decline", "declined", ""), ("declined", "busy"))
+
+
+def test_a_double_tap_pays_once(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask())
+        await till.touch()
+        await till.touch()
+        await till.stored()
+        till.deliver()
+        await till.idle()
+
+    till = play(scene)
+    assert till.captures == 1
+    ended(till, intents[0], ("authorization", "approved", ""), ("approved", ""), paid=1)
+
+
+def test_an_intent_delivered_twice_is_served_once(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask())
+        till.payments.on_intent(till.told_of)
+        await till.touch()
+        await till.stored()
+        till.payments.on_intent(till.told_of)
+        assert till.deliver() == ["approved"]
+        await till.idle()
+        till.payments.on_intent(till.told_of)
+        assert not till.stand.busy
+
+    ended(play(scene), intents[0], ("authorization", "approved", ""), ("approved", ""), paid=1)
+
+
+def test_nobody_taps(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        till.short(tap_s=0.001)
+        intents.append(till.ask())
+        await till.idle()
+        till.deliver()
+
+    till = play(scene)
+    assert till.outcome == "no_tap"
+    ended(till, intents[0], ("decline", "declined", ""), ("declined", "no_tap"))
+
+
+def test_no_receipt_in_time_is_unknown_and_still_delivered(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        till.short(receipt_s=0.001)
+        intents.append(till.ask())
+        await till.touch()
+        await till.idle()
+        assert till.outcome == "no_receipt"
+        assert "do not retry" in till.said[-1].text.lower()
+        assert till.deliver() == ["approved"]
+
+    ended(play(scene), intents[0], ("authorization", "approved", ""), ("approved", ""), paid=1)
+
+
+def test_what_is_delivered_after_its_time_is_expired_for_good(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        till.short(receipt_s=0.001)
+        intents.append(till.ask())
+        await till.touch()
+        await till.idle()
+        till.now += INTENT_TTL_S
+        assert till.state(intents[0]) == ("expired", "")
+        assert till.deliver() == ["expired"]
+
+    ended(play(scene), intents[0], ("authorization", "rejected", "expired"), ("expired", ""))
+
+
+def test_a_decline_after_its_time_is_taken_and_the_intent_stays_expired(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask())
+        await till.touch(Cancelled())
+        await till.idle()
+        till.now += INTENT_TTL_S
+        assert till.deliver() == ["declined"]
+
+    ended(play(scene), intents[0], ("decline", "declined", ""), ("expired", ""))
+
+
+def test_the_backend_says_no(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        till.finding = till.finding.__class__("", till.finding.gates[:1])
+        intents.append(till.ask())
+        await till.touch()
+        await till.stored()
+        assert till.deliver() == ["evidence"]
+        await till.idle()
+
+    till = play(scene)
+    assert "Declined by the backend" in till.said[-1].text
+    ended(till, intents[0], ("authorization", "rejected", "evidence"), ("rejected", "evidence"))
+
+
+@pytest.mark.parametrize("phase", ["tap", "look"])
+def test_a_restart_in_the_middle_is_interrupted(play: Callable[[Play], Till], phase: str) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask())
+        await asyncio.sleep(0)
+        if phase == "look":
+            till.finding = till.finding.__class__("no_face")
+            await till.touch()
+            for _ in range(20):
+                await asyncio.sleep(0)
+        till.die()
+        assert till.deliver() == ["declined"]
+
+    ended(play(scene), intents[0], ("decline", "declined", ""), ("declined", "interrupted"))
+
+
+def test_a_restart_after_the_authorization_delivers_it(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask())
+        await till.touch()
+        await till.stored()
+        till.die()
+        assert till.deliver() == ["approved"]
+
+    ended(play(scene), intents[0], ("authorization", "approved", ""), ("approved", ""), paid=1)
+
+
+def test_a_restart_between_cancellation_and_decline_ends_cancelled(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask())
+        await asyncio.sleep(0)
+        till.cancel(intents[0])
+        till.die()
+        assert till.deliver() == ["cancelled"]
+
+    ended(play(scene), intents[0], ("decline", "rejected", "cancelled"), ("cancelled", ""))
+
+
+def test_an_intent_that_comes_while_there_is_no_time_is_declined_and_nobody_is_looked_at(
+    play: Callable[[Play], Till],
+) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        till.time_known = False
+        intents.append(till.ask())
+        await till.idle()
+        assert till.deliver() == ["declined"]
+
+    till = play(scene)
+    assert (till.outcome, till.captures) == ("clock", 0)
+    ended(till, intents[0], ("decline", "declined", ""), ("declined", "clock"))
+
+
+def test_an_old_intent_replayed_while_there_is_no_time_is_not_even_opened(play: Callable[[Play], Till]) -> None:
+    async def scene(till: Till) -> None:
+        envelope = till.shop.backend.issue_intent("till-1", Amount(1250, "EUR"), PAYER)[1]
+        till.now += 2 * INTENT_TTL_S
+        await till.paid()
+        till.time_known = False
+        with pytest.raises(PaymentError, match="expired"):
+            till.payments.on_intent(envelope)
+        assert till.outbox.waiting() == 0
+
+    play(scene)
+
+
+def test_time_that_is_lost_during_the_look_signs_nothing(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        def before_frame() -> None:
+            till.time_known = False
+
+        till.before_frame = before_frame
+        intents.append(till.ask())
+        await till.touch()
+        await till.idle()
+        assert till.deliver() == ["declined"]
+
+    till = play(scene)
+    assert till.outcome == "clock"
+    ended(till, intents[0], ("decline", "declined", ""), ("declined", "clock"))
