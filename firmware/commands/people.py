@@ -44,7 +44,8 @@ def list_people(config: ConfigOption, who: AsOption, file: PassphraseOption = No
     for person in people:
         asked = f"must be asked anew: {person.asked}" if person.asked else ""
         disputes = f"wrong matches reported: {person.disputes}" if person.disputes else ""
-        for told in filter(None, (person.tries, asked, disputes)):
+        pin = f"PIN: {person.pin}" if person.pin else ""
+        for told in filter(None, (person.tries, asked, disputes, pin)):
             console.print(f"{person.person}: {told}", highlight=False)
 
 

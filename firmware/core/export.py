@@ -13,6 +13,7 @@ import msgspec
 from firmware.audit.events import who
 from firmware.audit.export import records
 from firmware.core.parts import Parts
+from firmware.core.pins import Pins
 from firmware.gallery.consent import ConsentRecord, consent_hash
 from firmware.gallery.gallery import Enrolled
 from firmware.runtime.messages import MAX_EXPORT_BYTES
@@ -20,6 +21,7 @@ from firmware.runtime.messages import MAX_EXPORT_BYTES
 LEFT_OUT = (
     "The face template: numbers made of the face, sealed in this terminal. It is of no use to you, and would help "
     "somebody else to pass for you.",
+    "What a PIN is checked against, where you have set one: you know the PIN, and nobody else is to find it from this.",
     "Single payments: this terminal keeps none once they are settled. Ask whoever keeps your account.",
 )
 MOST_ACTS = 200
@@ -48,6 +50,7 @@ def document(parts: Parts, enrolled: Enrolled, record: ConsentRecord, acts: list
             "mandate": enrolled.mandate.hex(),
             "wrong_matches_reported": enrolled.disputes,
             "failed_tries_in_a_row": parts.attempts.standing(enrolled.mandate).failed,
+            "pin": Pins(parts).told(enrolled.person),
         },
         "consent": _consent(enrolled.consent, record),
         "named_in_the_audit_log_as": who(enrolled.audit_key, enrolled.person).hex(),

@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from drivers.emitter.patterns import Pattern
 
-PROFILES = ("demo", "payment", "rig")
+PROFILES = ("demo", "payment", "payment_high", "rig")
 MAX_CONFIG_BYTES = 64 * 1024
 # what the board must light for the cameras known here
 _PATTERNS: dict[str, Pattern] = {
@@ -58,7 +58,8 @@ class Profile(_Table, frozen=True):
         allow_hil: whether plug-ins of the test rig may be used.
         software_key: whether the device key may live in an encrypted file.
         require_flood: whether the camera must have a flood light of its own.
-        require_assurance: evidence an authorization must carry; `geometry` is static 3D only.
+        require_assurance: evidence an authorization must carry; `geometry` is static 3D only, `dynamic_pin` wants a
+            PIN as well.
         max_amount_minor: largest amount paid by face, in the currency's minor unit.
         look_s: how long the customer has, seconds.
         tap_s: how long the terminal waits for the tap, seconds.
@@ -67,7 +68,7 @@ class Profile(_Table, frozen=True):
         frames_needed: consecutive good frames before a yes.
     """
 
-    name: Literal["demo", "payment", "rig"]
+    name: Literal["demo", "payment", "payment_high", "rig"]
     environment: Literal["demo", "production"]
     population: Literal["virtual", "real"]
     policy: Literal["payment", "door"]
@@ -76,7 +77,7 @@ class Profile(_Table, frozen=True):
     allow_hil: bool
     software_key: bool
     require_flood: bool
-    require_assurance: Literal["geometry", "dynamic"]
+    require_assurance: Literal["geometry", "dynamic", "dynamic_pin"]
     max_amount_minor: Annotated[int, Meta(ge=1, le=10_000_000)]
     look_s: Annotated[float, Meta(ge=1, le=60)]
     tap_s: Annotated[float, Meta(ge=1, le=300)]
@@ -216,7 +217,7 @@ class Config(_Table, frozen=True):
             shipped one.
     """
 
-    profile: Literal["demo", "payment", "rig"]
+    profile: Literal["demo", "payment", "payment_high", "rig"]
     terminal: Name
     merchant: Name
     state_dir: str

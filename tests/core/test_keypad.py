@@ -1,6 +1,7 @@
 """What is typed at the screen: a PIN after the look, and one that is chosen. Real session, stand, gallery and log."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
@@ -72,7 +73,11 @@ class Counter(Office):
 
 
 @pytest.fixture
-def counter(tmp_path: Path) -> Iterator[Counter]:
+def counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
+    """What scrypt makes of a PIN is a matter of `test_pins`."""
+    monkeypatch.setattr(
+        "firmware.core.pins.stretched", lambda digits, salt, _: hashlib.sha256(salt + digits.encode()).digest()
+    )
     with closing(Counter(tmp_path)) as counter:
         yield counter
 

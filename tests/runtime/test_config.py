@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware.liveness.policy import load_policy
 from firmware.runtime.config import PROFILES, Config, ConfigError, load_config, load_profile
 
 GOOD = """
@@ -139,6 +140,12 @@ def test_no_shipped_profile_but_demo_and_rig_accepts_static_evidence() -> None:
         assert lax == (name in ("demo", "rig"))
         assert (profile.population == "virtual") == (name in ("demo", "rig"))
         assert profile.policy == "payment"
+
+
+def test_profile_whose_policy_wants_a_pin_says_so_to_the_backend() -> None:
+    for name in PROFILES:
+        profile = load_profile(name)
+        assert load_policy(profile.liveness)[0].pin == (profile.require_assurance == "dynamic_pin")
 
 
 @given(st.binary(max_size=200))
