@@ -117,7 +117,7 @@ class Site:
         authority = Authority(folder / "ca") if broker == "mosquitto" else None
         running = embedded(folder / "broker") if authority is None else mosquitto(folder / "broker", authority)
         with running as started:
-            site = cls._lay_out(folder, started, authority, source, camera or {}, profile)
+            site = cls.lay_out(folder, started, authority, source, camera or {}, profile)
             try:
                 site.start_backend()
                 site.start_terminal()
@@ -128,7 +128,7 @@ class Site:
                 site._http.close()
 
     @classmethod
-    def _lay_out(
+    def lay_out(
         cls,
         folder: Path,
         broker: Broker,
@@ -137,35 +137,28 @@ class Site:
         camera: dict[str, Any],
         profile: str,
     ) -> "Site":
-        (folder / "state").mkdir(parents=True)
-        passphrase, token, port = secrets.token_hex(16), secrets.token_hex(16), free_port()
-        _private(folder / "passphrase", passphrase)
-        _private(folder / "token", token)
-        element = create_element(folder / "element", passphrase.encode())
+        """Write everything but the broker's into `folder`; nothing is started. Arguments as for `make`."""
+        token, port = secrets.token_hex(16), free_port()
+        public_key = lay_out_element(folder)
+        private(folder / "token", token)
         _hire(folder)
-        (folder / "notice.txt").write_bytes(NOTICE)
         root = create_root(folder / "root.key", folder / "root.json")
         keys = [create_backend_key(folder / "backend.key").public_key()]
         (folder / "key-set.cose").write_bytes(sign_key_set(root, keys, version=1, now=int(time.time())))
-        known = registration(TERMINAL, MERCHANT, profile, element.public_key)
-        save_registrations(folder / "terminals.json", [known])
+        save_registrations(folder / "terminals.json", [registration(TERMINAL, MERCHANT, profile, public_key)])
         write_stage(folder / "stage.json", Stage())
         options = {"stage": str(folder / "stage.json"), **camera}
         pinned = open_camera(source, options).info
-        (folder / "terminal.toml").write_text(
-            f'profile = "{profile}"\nterminal = "{TERMINAL}"\nmerchant = "{MERCHANT}"\n'
-            f'state_dir = "state"\nrun_dir = "run"\nmodels_dir = "{BUILT_DIR}"\n'
+        looks = (
             f'[camera]\nsource = "{source}"\nserial = "{pinned.serial}"\n'
             f'calibration_digest = "{pinned.calibration_digest[:DIGEST_PINNED]}"\n'
             f"options = {_inline(options)}\n"
-            f'[secure_element]\nbackend = "software"\n'
-            f"options = {_inline({'path': str(folder / 'element'), 'passphrase_file': str(folder / 'passphrase')})}\n"
-            f'[backend]\nroot = "root.json"\nkeys = "key-set.cose"\n{_PRIVACY}'
-            f'[link]\nhost = "{broker.host}"\nport = {broker.port}\n{_tls("link", authority, TERMINAL)}'
         )
+        link = f'[link]\nhost = "{broker.host}"\nport = {broker.port}\n{tls_table("link", authority, TERMINAL)}'
+        (folder / "terminal.toml").write_text(terminal_toml(folder, TERMINAL, profile, looks, link))
         (folder / "backend.toml").write_text(
             f'store = "backend.db"\nkey = "backend.key"\nterminals = "terminals.json"\ntoken = "token"\nport = {port}\n'
-            f'[broker]\nhost = "{broker.host}"\nport = {broker.port}\n{_tls("broker", authority, "backend")}'
+            f'[broker]\nhost = "{broker.host}"\nport = {broker.port}\n{tls_table("broker", authority, "backend")}'
         )
         config, _ = load_config(folder / "terminal.toml")
         return cls(folder, config, broker, authority, f"http://127.0.0.1:{port}", token)
@@ -324,9 +317,9 @@ class Site:
         with self.control() as core:
             return bytes(ask(core, RecordConsent(form=form), timeout_s=10).envelope)
 
-    def mandate(self, payer: str, consent: bytes, purpose: Purpose = "payment") -> bytes:
+    def mandate(self, payer: str, consent: bytes, purpose: Purpose = "payment", terminal: str = TERMINAL) -> bytes:
         """The backend's signed mandate to enrol `payer` under a consent record."""
-        body = {"payer": payer, "purpose": purpose, **_bound(consent)}
+        body = {"payer": payer, "purpose": purpose, **_bound(consent), "terminal": terminal}
         return bytes.fromhex(str(self._post("/mandates", body)["mandate"]))
 
     def guardian_mandate(self, consent: bytes, verifier: str, method: str) -> bytes:
@@ -356,7 +349,28 @@ def _bound(consent: bytes) -> dict[str, str]:
     return {"terminal": TERMINAL, "consent_hash": consent_hash(consent).hex()}
 
 
-def _tls(table: str, authority: Authority | None, name: str) -> str:
+def lay_out_element(folder: Path) -> bytes:
+    """What a terminal begins with in `folder`: state, secure element, notice. Returns its public key, DER."""
+    (folder / "state").mkdir(parents=True)
+    passphrase = secrets.token_hex(16)
+    private(folder / "passphrase", passphrase)
+    (folder / "notice.txt").write_bytes(NOTICE)
+    return create_element(folder / "element", passphrase.encode()).public_key
+
+
+def terminal_toml(folder: Path, terminal: str, profile: str, camera: str, link: str) -> str:
+    """The configuration of a terminal that is laid out in `folder`; `camera` and `link` are these two tables."""
+    element = {"path": str(folder / "element"), "passphrase_file": str(folder / "passphrase")}
+    return (
+        f'profile = "{profile}"\nterminal = "{terminal}"\nmerchant = "{MERCHANT}"\n'
+        f'state_dir = "state"\nrun_dir = "run"\nmodels_dir = "{BUILT_DIR}"\n{camera}'
+        f'[secure_element]\nbackend = "software"\noptions = {_inline(element)}\n'
+        f'[backend]\nroot = "root.json"\nkeys = "key-set.cose"\n{_PRIVACY}{link}'
+    )
+
+
+def tls_table(table: str, authority: Authority | None, name: str) -> str:
+    """The table `[table.tls]` for a client of the broker; empty where that has no TLS."""
     if authority is None:
         return ""
     identity = authority.issue_client(name)
@@ -379,10 +393,11 @@ def _hire(folder: Path) -> None:
         for role, name in STAFF.items():
             chosen = secrets.token_hex(16)
             roles.add(name, role, Sealed.of(chosen, COST))
-            _private(folder / f"{name}.passphrase", chosen)
+            private(folder / f"{name}.passphrase", chosen)
 
 
-def _private(path: Path, text: str) -> None:
+def private(path: Path, text: str) -> None:
+    """Write a file for its owner only."""
     path.touch(mode=0o600)
     path.write_text(text)
 

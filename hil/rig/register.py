@@ -1,0 +1,169 @@
+"""A cash register that keeps its own ledger: what it asked for, what it was told, and when that changed. Simulated.
+
+Rules kept here:
+- An order has one reference of the register's own, which is also the key of its call: asked again after a broken
+  connection it is the same order, and never a second payment.
+- Every answer is written down before anything is done with it, one line each, and nothing is ever changed: the ledger
+  holds against the backend what the backend once said.
+- What cannot be asked now is asked again, until `PATIENCE_S` is over.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import httpx
+import msgspec
+from msgspec import Meta
+
+from firmware.core.errors import TerminalError
+from firmware.payment.money import Amount, format_amount
+
+PATIENCE_S = 60.0
+RETRY_S = 0.2
+CALL_S = 5.0
+OPEN = ("open", "unknown")
+
+What = Literal["ask", "intent", "state", "cancel", "give_back", "given_back", "refused"]
+
+
+class RegisterError(TerminalError):
+    """The backend did not answer for `PATIENCE_S` seconds, or refused what it should not."""
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of the ledger.
+
+    Attributes:
+        reference: of the order.
+        what: `ask` before an order goes out, `intent` once it has its id, `state` whenever another is seen, `cancel`
+            before it is taken back; `give_back` before a reversal or refund goes out, `given_back` once it is answered.
+        at: Unix time by this machine's own clock, seconds.
+        says: the intent's id; the state and its code as `state/code`; how much is given back.
+    """
+
+    reference: str
+    what: What
+    at: float
+    says: str = ""
+    terminal: str = ""
+    amount_minor: Annotated[int, Meta(ge=0)] = 0
+    currency: str = ""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A payment that was asked for: `intent` is its id in hex."""
+
+    reference: str
+    intent: str
+
+
+class Register:
+    """Calls the backend from any thread.
+
+    Args:
+        url, token: of the backend's register.
+        ledger: the file; appended to.
+    """
+
+    def __init__(self, url: str, token: str, ledger: Path) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=CALL_S, limits=limits, trust_env=False)
+        self._file, self._writing = ledger.open("ab", buffering=0), threading.Lock()
+        self._seen: dict[str, str] = {}
+        self._pause = threading.Event()
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._http.close()
+        self._file.close()
+
+    def ask(self, terminal: str, amount: Amount, payer: str) -> Order:
+        """Ask for a payment. Raises RegisterError; the ledger then knows an order without an answer."""
+        reference = secrets.token_hex(8)
+        self._note(Line(reference, "ask", time.time(), payer, terminal, amount.minor, amount.currency))
+        body = {"terminal": terminal, "payer": payer, "currency": amount.currency, "reference": reference}
+        body["amount"] = format_amount(amount.minor, amount.currency).removesuffix(f" {amount.currency}")
+        answer = self._call("POST", "/intents", json=body, headers={"Idempotency-Key": reference})
+        self._note(Line(reference, "intent", time.time(), str(answer["intent"])))
+        return Order(reference, str(answer["intent"]))
+
+    def state(self, order: Order) -> str:
+        """How an order stands, `state` or `state/code`. Raises RegisterError."""
+        return self._stands(order, self._call("GET", f"/intents/{order.intent}"))
+
+    def settled(self, order: Order, within_s: float) -> bool:
+        """Wait until it is over, at most so long; returns whether it is. Raises RegisterError."""
+        deadline = time.monotonic() + within_s
+        while self.state(order) in OPEN:
+            if time.monotonic() > deadline:
+                return False
+            self._pause.wait(RETRY_S)
+        return True
+
+    def cancel(self, order: Order) -> str:
+        """Take it back, if that is still possible; returns how it stands. Raises RegisterError."""
+        self._note(Line(order.reference, "cancel", time.time()))
+        return self._stands(order, self._call("POST", f"/intents/{order.intent}/cancel"))
+
+    def reverse(self, order: Order) -> None:
+        """Take a payment back as a whole. Raises RegisterError."""
+        self._give_back(order, "reverse", {}, "all")
+
+    def refund(self, order: Order, amount: Amount) -> None:
+        """Give back a part. Raises RegisterError."""
+        body = {"amount": format_amount(amount.minor, amount.currency).removesuffix(f" {amount.currency}")}
+        self._give_back(order, "refunds", body | {"currency": amount.currency}, str(amount.minor))
+
+    def _give_back(self, order: Order, how: str, body: dict[str, str], says: str) -> None:
+        self._note(Line(order.reference, "give_back", time.time(), says))
+        key = {"Idempotency-Key": secrets.token_hex(8)}
+        self._call("POST", f"/intents/{order.intent}/{how}", json=body or None, headers=key)
+        self._note(Line(order.reference, "given_back", time.time(), says))
+
+    def _stands(self, order: Order, answer: dict[str, Any]) -> str:
+        stands = "/".join(filter(None, (str(answer["state"]), str(answer["code"]))))
+        with self._writing:
+            new = self._seen.get(order.reference) != stands
+            self._seen[order.reference] = stands
+        if new:
+            self._note(Line(order.reference, "state", time.time(), stands))
+        return stands
+
+    def _call(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                response = self._http.request(method, path, **more)
+            except httpx.TransportError as error:
+                told = str(error) or type(error).__name__
+            else:
+                if response.status_code < 300:
+                    answer: dict[str, Any] = response.json()
+                    return answer
+                told = f"{response.status_code} {response.text}"
+                if response.status_code != 503:  # the database or the broker is away: nothing was done
+                    raise RegisterError(f"{method} {path}: {told}")
+            if time.monotonic() > deadline:
+                raise RegisterError(f"{method} {path}: no answer for {PATIENCE_S:g} s: {told}")
+            self._pause.wait(RETRY_S)
+
+    def _note(self, line: Line) -> None:
+        with self._writing:
+            self._file.write(msgspec.json.encode(line) + b"\n")
+
+
+def read_lines(ledger: Path, kind: Callable[[bytes], Any]) -> Iterable[Any]:
+    """The lines of a ledger that are whole: the last may be cut off."""
+    for raw in ledger.read_bytes().splitlines(keepends=True):
+        if raw.endswith(b"\n"):
+            yield kind(raw)
+
+
+def read_ledger(ledger: Path) -> list[Line]:
+    """What a register wrote."""
+    return list(read_lines(ledger, msgspec.json.Decoder(Line).decode))
