@@ -258,10 +258,11 @@ class Backend:
     ) -> bytes:
         ledger.hold_terminal(message.terminal)
         # only now: another worker may have these bytes too
-        said = ledger.answer(topic, digest)
+        number = message.id if isinstance(message, Authorization) else None
+        said, standing = ledger.known(message.terminal, kid, digest, message.counter, number)
         if said is not None:
             return said
-        outcome, code = self._judge(ledger, kid, message, digest)
+        outcome, code = self._judge(ledger, kid, message, digest, standing)
         receipt = self._receipt(topic, digest, message.intent, outcome, code)
         ledger.keep_answer(topic, digest, receipt)
         return receipt
@@ -289,12 +290,16 @@ class Backend:
         return public
 
     def _judge(
-        self, ledger: Transaction, kid: bytes, message: Authorization | Decline, digest: bytes
+        self,
+        ledger: Transaction,
+        kid: bytes,
+        message: Authorization | Decline,
+        digest: bytes,
+        standing: verify.Standing,
     ) -> tuple[Outcome, Code | Literal[""]]:
         """Judge a message whose sender is known, and have its effect."""
         terminal, now = message.terminal, self._now()
-        number = message.id if isinstance(message, Authorization) else None
-        code = verify.replay(message.counter, ledger.standing(terminal, kid, message.counter, number))
+        code = verify.replay(message.counter, standing)
         if code == "clone_suspected":
             ledger.suspend(terminal, kid, now)
         if code in ("suspended", "clone_suspected", "counter_rollback"):
@@ -317,7 +322,7 @@ class Backend:
         if code is not None:
             return "rejected", code
         if isinstance(message, Authorization):
-            ledger.pay(message, books.booked_at(now))
+            ledger.pay(message, now)
             return "approved", ""
         return "declined", ""
 

@@ -7,26 +7,23 @@ Rules kept here:
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from firmware.payment import cose, schema
 from firmware.payment.messages import Authorization, Intent, Mandate
-from hil.backend import fleet_store
+from hil.backend import fleet_store, statements
 from hil.backend.database import Database
 from hil.backend.tables import (
-    ANSWERS,
-    AUTHORIZATIONS,
-    COUNTERS,
     INTENTS,
     MANDATES,
     PAYERS,
     PAYMENTS,
-    SUSPENSIONS,
     TERMINALS,
 )
 from hil.backend.verify import Issued, Spent, Standing
@@ -76,32 +73,33 @@ class Transaction:
 
     def answer(self, terminal: str, digest: bytes) -> bytes | None:
         """Return the receipt these bytes were given before."""
-        row = self._one(select(ANSWERS.c.receipt).where(ANSWERS.c.terminal == terminal, ANSWERS.c.digest == digest))
+        row = self._one(statements.ANSWER, terminal=terminal, digest=digest)
         return None if row is None else bytes(row[0])
 
     def keep_answer(self, terminal: str, digest: bytes, receipt: bytes) -> None:
         """Remember the receipt of these bytes."""
-        self._db.execute(insert(ANSWERS).values(terminal=terminal, digest=digest, receipt=receipt))
+        self._db.execute(statements.KEEP_ANSWER, {"terminal": terminal, "digest": digest, "receipt": receipt})
 
     def hold_terminal(self, terminal: str) -> None:
         """Wait until no other worker judges a message of this terminal; from then on none does but this one."""
         self._hold(TERMINALS, terminal)
 
-    def standing(self, terminal: str, kid: bytes, counter: int, authorization: bytes | None) -> Standing:
-        """Return what is known of a terminal, its key, a counter and an authorization's id."""
-        of_key = exists().where(SUSPENSIONS.c.kid == kid)
-        row = self._one(
-            select(TERMINALS.c.suspended, TERMINALS.c.counter, of_key).where(TERMINALS.c.id == terminal)
-        ) or (0, 0, False)
-        of_counter = select(COUNTERS.c.counter).where(COUNTERS.c.terminal == terminal, COUNTERS.c.counter == counter)
-        of_id = select(AUTHORIZATIONS.c.id).where(AUTHORIZATIONS.c.id == authorization)
-        suspended = bool(row[0] or row[2])
-        return Standing(suspended, row[1], self._one(of_counter) is not None, self._one(of_id) is not None)
+    def known(
+        self, terminal: str, kid: bytes, digest: bytes, counter: int, authorization: bytes | None
+    ) -> tuple[bytes | None, Standing]:
+        """Return the receipt these bytes were given before, and what is known of their terminal, which is held.
+
+        `kid`: of the key that signed them; `authorization`: the message's id, where it is one.
+        """
+        values = {"terminal": terminal, "digest": digest, "counter": counter, "authorization": authorization}
+        said, counter_seen, id_seen, of_key, of_terminal, last = self._one(statements.KNOWN, kid=kid, **values)
+        standing = Standing(bool(of_key or of_terminal), last, bool(counter_seen), bool(id_seen))
+        return None if said is None else bytes(said), standing
 
     def advance(self, terminal: str, counter: int, digest: bytes) -> None:
         """Note a counter above all before it."""
-        self._db.execute(insert(COUNTERS).values(terminal=terminal, counter=counter, digest=digest))
-        self._db.execute(update(TERMINALS).where(TERMINALS.c.id == terminal).values(counter=counter))
+        self._db.execute(statements.KEEP_COUNTER, {"terminal": terminal, "counter": counter, "digest": digest})
+        self._db.execute(statements.ADVANCE, {"terminal": terminal, "reached": counter})
 
     def suspend(self, terminal: str, kid: bytes, now: int) -> None:
         """Take nothing more that is signed by this key of a terminal."""
@@ -127,31 +125,21 @@ class Transaction:
 
     def issued(self, intent: bytes, *, hold: bool = False) -> Issued | None:
         """Return an intent of ours; with `hold` nobody else closes it before this transaction ends."""
-        columns = [INTENTS.c[name] for name in ("envelope", "digest", "state", "code", "reference")]
-        query = select(*columns).where(INTENTS.c.id == intent)
-        row = self._one(query.with_for_update() if hold else query)
-        return None if row is None else Issued(_payload(row[0], Intent), bytes(row[1]), *row[2:])
+        row = self._one(statements.ISSUED_HELD if hold else statements.ISSUED, intent=intent)
+        return None if row is None else Issued(_payload(bytes(row[0]), Intent), bytes(row[1]), *row[2:])
 
     def close_intent(self, intent: bytes, state: str, code: str) -> None:
         """Close an open intent, once."""
-        self._db.execute(update(INTENTS).where(INTENTS.c.id == intent).values(state=state, code=code))
+        self._db.execute(statements.CLOSE, {"intent": intent, "how": state, "why": code})
 
     def keep_authorization(self, message: Authorization, digest: bytes) -> None:
         """Note the id of an authorization that is no replay."""
-        self._db.execute(insert(AUTHORIZATIONS).values(id=message.id, digest=digest))
+        self._db.execute(statements.KEEP_AUTHORIZATION, {"id": message.id, "digest": digest})
 
-    def pay(self, message: Authorization, at: int | ColumnElement[int]) -> None:
-        """Have the effect, which counts from `at`, in seconds. The table refuses a second one for the same intent."""
-        self._db.execute(
-            insert(PAYMENTS).values(
-                intent=message.intent,
-                authorization=message.id,
-                payer=message.payer,
-                amount_minor=message.amount_minor,
-                currency=message.currency,
-                approved_at=at,
-            )
-        )
+    def pay(self, message: Authorization, now: int) -> None:
+        """Have the effect at `now`, in seconds. The table refuses a second one for the same intent."""
+        effect = Payment(message.intent, message.id, message.payer, message.amount_minor, message.currency)
+        self._db.execute(statements.PAY, msgspec.structs.asdict(effect) | {"now": now})
 
     def spent(self, payer: str, currency: str, since: int) -> Spent:
         """What this payer paid after `since`, in seconds; nobody else adds to it before this transaction ends."""
@@ -175,21 +163,21 @@ class Transaction:
 
     def mandate(self, mandate: bytes) -> Mandate | None:
         """Return a mandate of ours."""
-        row = self._one(select(MANDATES.c.envelope).where(MANDATES.c.id == mandate))
-        return None if row is None else _payload(row[0], Mandate)
+        row = self._one(statements.MANDATE, mandate=mandate)
+        return None if row is None else _payload(bytes(row[0]), Mandate)
 
-    def _one(self, query: Select[Any]) -> Any:
-        return self._db.execute(query).first()
+    def _one(self, query: Select[Any], **values: Any) -> Any:
+        return self._db.execute(query, values).first()
 
     def _hold(self, table: Any, name: str) -> None:
         """Lock the row of `name` in `table`, made where there is none."""
-        held = select(table.c.id).where(table.c.id == name).with_for_update()
-        if self._one(held) is None:
+        if self._one(statements.HOLD[table], id=name) is None:
             upsert = postgresql.insert if self._db.dialect.name == "postgresql" else sqlite.insert
             self._db.execute(upsert(table).values(id=name).on_conflict_do_nothing())
-            self._db.execute(held)
+            self._one(statements.HOLD[table], id=name)
 
 
+@lru_cache(maxsize=1024)  # a mandate is read for every payment under it
 def _payload(envelope: bytes, kind: type[schema.M]) -> schema.M:
     """Read an envelope of our own making, which the store kept."""
-    return schema.decode(cose.peek(bytes(envelope)), kind)
+    return schema.decode(cose.peek(envelope), kind)
