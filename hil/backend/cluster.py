@@ -60,6 +60,13 @@ class Cluster:
         """The URL of a database of it."""
         return f"postgresql://{USER}@/{database}?host={self._folder}"
 
+    @property
+    def pid(self) -> int:
+        """Process id of the server. Raises ClusterError if it does not run."""
+        if self._process is None:
+            raise ClusterError("PostgreSQL is not running")
+        return self._process.pid
+
     def start(self) -> None:
         """Start and wait until it answers. Raises ClusterError."""
         options = ["-k", str(self._folder), "-c", "listen_addresses=", "-c", "max_connections=50"]
