@@ -308,17 +308,17 @@ class Backend:
         if code is not None:
             return "rejected", code
         issued = ledger.issued(message.intent, hold=True)
+        lapsed = issued is not None and issued.open and ledger.lapsed(issued, now)
         if isinstance(message, Decline):
             code, outcome, reason = verify.decline(message, issued), "declined", message.reason
         else:
             ledger.keep_authorization(message, digest)
-            mandate, terms = ledger.mandate(message.mandate), (self._terminals[terminal], self._policy, now)
-            code = verify.authorization(message, issued, mandate, *terms) or self._velocity(ledger, message, now)
+            terms = ledger.held(message), ledger.mandate(message.mandate), self._terminals[terminal], self._policy
+            code = verify.authorization(message, issued, *terms, now) or ("expired" if lapsed else None)
+            code = code or self._velocity(ledger, message, now)
             outcome, reason = "approved", ""
         if issued is not None and issued.open and issued.intent.terminal == terminal:
-            late = code == "expired" or now >= issued.intent.expires_at
-            how = ("expired", "") if late else ("rejected", code) if code else (outcome, reason)
-            ledger.close_intent(message.intent, *how)
+            ledger.close_intent(message.intent, *verify.ends(outcome, code or "", reason, lapsed=lapsed))
         if code is not None:
             return "rejected", code
         if isinstance(message, Authorization):

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Select, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from firmware.payment import cose, schema
-from firmware.payment.messages import Authorization, Intent, Mandate
-from hil.backend import fleet_store, statements
+from firmware.payment.messages import NO_ID, Authorization, Intent, Mandate
+from hil.backend import allowances, fleet_store, statements
 from hil.backend.database import Database
 from hil.backend.tables import (
     INTENTS,
@@ -26,7 +26,7 @@ from hil.backend.tables import (
     PAYMENTS,
     TERMINALS,
 )
-from hil.backend.verify import Issued, Spent, Standing
+from hil.backend.verify import Held, Issued, Spent, Standing
 
 T = TypeVar("T")
 
@@ -128,6 +128,18 @@ class Transaction:
         row = self._one(statements.ISSUED_HELD if hold else statements.ISSUED, intent=intent)
         return None if row is None else Issued(_payload(bytes(row[0]), Intent), bytes(row[1]), *row[2:])
 
+    def lapsed(self, issued: Issued, now: int) -> bool:
+        """Whether nothing that comes from `now` on, in seconds, can be a yes to an open intent.
+
+        That is later than its end where its terminal could have signed offline before.
+        """
+        asked = issued.intent
+        return now >= asked.expires_at and now >= asked.expires_at + allowances.hold_s(self._db, asked)
+
+    def held(self, message: Authorization) -> Held | None:
+        """Return the allowance that an authorization names, and what was taken of it; None where there is none."""
+        return None if message.allowance == NO_ID else allowances.held(self._db, message)
+
     def close_intent(self, intent: bytes, state: str, code: str) -> None:
         """Close an open intent, once."""
         self._db.execute(statements.CLOSE, {"intent": intent, "how": state, "why": code})
@@ -140,6 +152,8 @@ class Transaction:
         """Have the effect at `now`, in seconds. The table refuses a second one for the same intent."""
         effect = Payment(message.intent, message.id, message.payer, message.amount_minor, message.currency)
         self._db.execute(statements.PAY, msgspec.structs.asdict(effect) | {"now": now})
+        if message.allowance != NO_ID:
+            allowances.note(self._db, message)
 
     def spent(self, payer: str, currency: str, since: int) -> Spent:
         """What this payer paid after `since`, in seconds; nobody else adds to it before this transaction ends."""

@@ -10,14 +10,25 @@ from collections.abc import Iterable
 
 import msgspec
 
-from firmware.liveness.verdict import DYNAMIC
+from firmware.liveness.verdict import DYNAMIC, PIN
 from firmware.payment.authorize import AUTHORIZATION_TTL_S, display_hash, display_text
 from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import Code
-from firmware.payment.messages import ASSURANCE_RANK, NO_ID, Authorization, Decline, Intent, Mandate
+from firmware.payment.messages import (
+    ASSURANCE_RANK,
+    NO_ID,
+    Allowance,
+    Assurance,
+    Authorization,
+    Decline,
+    Intent,
+    Mandate,
+)
 from hil.backend.policy import Policy, Registration, Velocity
 
 Checks = Iterable[tuple[Code, bool]]
+SHOWN_BY: dict[Assurance, set[str]] = {"geometry": set(), "dynamic": {DYNAMIC}, "dynamic_pin": {DYNAMIC, PIN}}
+"""The gates that must have passed where an authorization says so much."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -58,6 +69,15 @@ class Issued(msgspec.Struct, frozen=True):
         return self.state == "open"
 
 
+class Held(msgspec.Struct, frozen=True):
+    """The allowance that an authorization names: whose it is, and what its payer and all have taken of it so far."""
+
+    terminal: str
+    allowance: Allowance
+    payer_minor: int
+    terminal_minor: int
+
+
 class Spent(msgspec.Struct, frozen=True):
     """What a payer paid within a window: how often, and how much in minor units of one currency."""
 
@@ -96,8 +116,8 @@ def decline(message: Decline, issued: Issued | None) -> Code | None:
 
 
 def authorization(
-    message: Authorization, issued: Issued | None, mandate: Mandate | None, registration: Registration, policy: Policy,
-    now: int,
+    message: Authorization, issued: Issued | None, held: Held | None, mandate: Mandate | None,
+    registration: Registration, policy: Policy, now: int,
 ) -> Code | None:  # fmt: skip
     """Judge an authorization that is no replay; `now` is whole seconds since 1970."""
     if issued is None:
@@ -105,10 +125,21 @@ def authorization(
     return (
         _first(_answers(message, issued))
         or _first(_terms(message, issued.intent))
-        or _first(_times(message, issued.intent, now))
+        or _first(_times(message, issued.intent, held, registration, now))
         or _first(_evidence(message, issued.intent, mandate, policy))
         or _first(_software(message, registration, policy))
     )
+
+
+def ends(outcome: str, code: str, reason: str, *, lapsed: bool) -> tuple[str, str]:
+    """The state an open intent is closed with by what answers it, and the code beside.
+
+    `outcome` is what a good answer comes to, `code` why it is none, `reason` a decline's; `lapsed`: it comes when a
+    register may have been told already that the intent has expired, and so it stays.
+    """
+    if lapsed or code == "expired":
+        return "expired", ""
+    return ("rejected", code) if code else (outcome, reason)
 
 
 def velocity(message: Authorization, limit: Velocity, spent: Spent) -> Code | None:
@@ -145,19 +176,35 @@ def _terms(message: Authorization, intent: Intent) -> Checks:
     yield "display", message.display_hash != display_hash(shown)
 
 
-def _times(message: Authorization, intent: Intent, now: int) -> Checks:
-    yield "offline", message.allowance != NO_ID  # no allowance is given yet
-    yield "ttl", not 0 < message.expires_at - message.issued_at <= AUTHORIZATION_TTL_S
-    yield "ttl", message.expires_at > intent.expires_at
+def _times(message: Authorization, intent: Intent, held: Held | None, registration: Registration, now: int) -> Checks:
+    if message.allowance == NO_ID:
+        yield "ttl", not 0 < message.expires_at - message.issued_at <= AUTHORIZATION_TTL_S
+        yield "ttl", message.expires_at > intent.expires_at
+    else:
+        yield from _offline(message, intent, held, registration)
     yield "future", message.issued_at > now + MAX_SKEW_S
     yield "expired", now >= message.expires_at
+
+
+def _offline(message: Authorization, intent: Intent, held: Held | None, registration: Registration) -> Checks:
+    yield "offline", not registration.counter
+    yield "offline", held is None or held.terminal != message.terminal
+    if held is not None:
+        allowance = held.allowance
+        yield "offline", (message.currency, message.exponent) != (allowance.currency, allowance.exponent)
+        yield "offline", message.amount_minor > allowance.payment_minor
+        yield "offline", held.payer_minor + message.amount_minor > allowance.payer_minor
+        yield "offline", held.terminal_minor + message.amount_minor > allowance.terminal_minor
+        yield "offline", message.issued_at >= allowance.expires_at
+        yield "ttl", message.expires_at - message.issued_at != allowance.hold_s
+    yield "expired", message.issued_at >= intent.expires_at
 
 
 def _evidence(message: Authorization, intent: Intent, mandate: Mandate | None, policy: Policy) -> Checks:
     rank = ASSURANCE_RANK[message.evidence.assurance]
     yield "evidence", rank < max(ASSURANCE_RANK[intent.assurance], ASSURANCE_RANK[policy.assurance])
     yield "evidence", not set(policy.gates) <= set(message.evidence.gates)
-    yield "evidence", message.evidence.assurance == "dynamic" and DYNAMIC not in message.evidence.gates
+    yield "evidence", not SHOWN_BY[message.evidence.assurance] <= set(message.evidence.gates)
     yield "evidence", message.evidence.match_band < policy.match_band
     yield "mandate", mandate is None or message.payer != intent.payer
     if mandate is not None:
