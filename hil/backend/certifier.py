@@ -57,7 +57,7 @@ class Certifier:
         Raises:
             PaymentError: `malformed`, `bad_signature` or `terminal_mismatch`.
         """
-        key = _requested(terminal, request)
+        key = requested_key(terminal, request)
         if key_id(key) in device_keys:
             raise PaymentError("malformed", "a device key is asked for; a link has a key of its own")
         start = datetime.datetime.fromtimestamp(now, datetime.timezone.utc)
@@ -80,20 +80,12 @@ class Certifier:
         return certificate, certificate.public_bytes(Encoding.DER)
 
 
-def is_demo_authority(ca: Path) -> bool:
-    """Whether this certificate authority calls itself one of a demonstration. Raises PaymentError `trust`."""
-    return "demo" in _read(ca).subject.rfc4514_string().lower()
+def requested_key(terminal: str, request: bytes) -> ec.EllipticCurvePublicKey:
+    """Return the key of a PKCS#10 request, DER, in this terminal's name, which whoever made it holds.
 
-
-def _read(ca: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(ca.read_bytes())
-    except (OSError, ValueError) as error:
-        raise PaymentError("trust", f"{ca}: not a certificate: {error}") from error
-
-
-def _requested(terminal: str, request: bytes) -> ec.EllipticCurvePublicKey:
-    """The key of a request in this terminal's name, which whoever made it holds. Raises PaymentError."""
+    Raises:
+        PaymentError: `malformed`, `bad_signature`, or `terminal_mismatch` for another name, or one that is nobody's.
+    """
     try:
         made = x509.load_der_x509_csr(request)
         key, subject = made.public_key(), made.subject
@@ -107,6 +99,18 @@ def _requested(terminal: str, request: bytes) -> ec.EllipticCurvePublicKey:
     if subject != x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, terminal)]) or RESERVED.match(terminal):
         raise PaymentError("terminal_mismatch", f"the request is for another name than {terminal}, or nobody's name")
     return key
+
+
+def is_demo_authority(ca: Path) -> bool:
+    """Whether this certificate authority calls itself one of a demonstration. Raises PaymentError `trust`."""
+    return "demo" in _read(ca).subject.rfc4514_string().lower()
+
+
+def _read(ca: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(ca.read_bytes())
+    except (OSError, ValueError) as error:
+        raise PaymentError("trust", f"{ca}: not a certificate: {error}") from error
 
 
 _SIGNS = x509.KeyUsage(

@@ -1,4 +1,4 @@
-"""`tessera backend run`: the register and any number of workers as processes of their own, on one database.
+"""`tessera backend`, and `run`: the register and any number of workers as processes of their own, on one database.
 
 Rules kept here:
 - Workers know nothing of each other: what they share is the database and the broker's shared subscription.
@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 from firmware.runtime.stop import StopFlag, stopped_by
+from hil.backend.fleet_command import certify, fleet, keys, terminals
 from hil.backend.installation import load_service_config
 from hil.backend.metrics import FOLDER_VARIABLE
 from hil.backend.service import DATABASE_VARIABLE
@@ -33,6 +34,12 @@ MOST_WORKERS = 64
 _log = logging.getLogger("tessera.backend")
 
 backend = typer.Typer(help="The reference payment backend.", no_args_is_help=True)
+
+
+backend.add_typer(keys, name="keys")
+backend.add_typer(terminals, name="terminals")
+backend.command()(fleet)
+backend.command()(certify)
 
 
 @backend.callback()

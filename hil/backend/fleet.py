@@ -31,6 +31,7 @@ from firmware.payment.messages import (
 from firmware.payment.trust import key_id
 from hil.backend import fleet_store
 from hil.backend.fleet_store import Certified
+from hil.backend.fleet_view import FleetView, look
 from hil.backend.installation import Installation
 from hil.backend.keys import signer
 from hil.backend.policy import Offline
@@ -157,6 +158,11 @@ class Fleet:
             return sealed
 
         return self._store.transact(grant)
+
+    def view(self) -> FleetView:
+        """How the fleet is now. Raises StoreError."""
+        known, version = self._installation.registrations, self._installation.version
+        return self._store.transact(lambda ledger: look(ledger, known, version, self._now()))
 
     def _allowance(self, db: Connection, terminal: str, kid: bytes, now: int) -> Allowance:
         offline, registration = self._installation.policy.offline, self._known.registered(terminal)

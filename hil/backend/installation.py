@@ -19,12 +19,13 @@ from msgspec import Meta
 
 from firmware.payment import schema
 from firmware.payment.errors import PaymentError
+from firmware.payment.keyset import DEMO_MARK
 from firmware.payment.messages import Environment, KeySet
 from firmware.payment.trust import load_trust
 from firmware.runtime.config import LinkConfig
 from firmware.runtime.messages import MAX_ENVELOPE_BYTES
 from hil.backend.certifier import Certifier, is_demo_authority
-from hil.backend.keys import DEMO_MARK, load_backend_key, load_registrations, spki
+from hil.backend.keys import load_backend_key, load_registrations, spki
 from hil.backend.policy import DEMO, DEMO_PROFILES, Policy, Registration
 
 
@@ -69,13 +70,14 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 @dataclass(frozen=True)
 class Installation:
-    """What was read. `key_set` is the envelope, as terminals are given it."""
+    """What was read. `key_set` is the envelope, as terminals are given it, of this version."""
 
     key: ec.EllipticCurvePrivateKey
     key_set: bytes
     registrations: list[Registration]
     policy: Policy = DEMO
     certifier: Certifier | None = None
+    version: int = 0
 
 
 def load_service_config(path: Path) -> ServiceConfig:
@@ -112,7 +114,7 @@ def load_installation(path: Path, config: ServiceConfig) -> Installation:
         certifier = Certifier(base / config.certifier.ca, base / config.certifier.key, config.certifier.life_s)
     if config.environment == "production":
         _refuse_demonstration(config, base, registrations)
-    return Installation(key, key_set, registrations, config.policy, certifier)
+    return Installation(key, key_set, registrations, config.policy, certifier, made.version)
 
 
 def read_key_set(path: Path, root: Path, environment: Environment) -> tuple[bytes, KeySet]:

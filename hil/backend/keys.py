@@ -24,12 +24,11 @@ from cryptography.hazmat.primitives.serialization import (
 from firmware.payment import schema
 from firmware.payment.cose import Signer
 from firmware.payment.errors import PaymentError
+from firmware.payment.keyset import DEMO_MARK
 from firmware.payment.messages import Environment, KeySet
 from firmware.payment.trust import key_id, load_public_key
 from hil.backend.policy import Registration
 
-# how the id of a demonstration's root begins: one key in 256 does by chance, so it takes a few hundred draws
-DEMO_MARK = 0xDE
 # long enough for a terminal that was away for a month, and a key that was lost ends by itself
 KEY_SET_LIFE_S = 90 * 86_400
 
@@ -51,6 +50,7 @@ def create_root(private: Path, pinned: Path, environment: Environment = "demo") 
         FileExistsError: `private` is there; a key in use is not replaced.
     """
     key = ec.generate_private_key(ec.SECP256R1())
+    # one key in 256 has the mark by chance
     while is_demo(key.public_key()) != (environment == "demo"):
         key = ec.generate_private_key(ec.SECP256R1())
     _write_private(private, key)

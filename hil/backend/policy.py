@@ -16,6 +16,7 @@ from firmware.payment.money import EXPONENTS
 
 DEMO_PROFILES = ("demo", "rig")
 HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+HexKeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 
 
 class Velocity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -117,6 +118,7 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         revoked: its key no longer counts; never taken back, a new key is registered instead.
         counter: its element counts in hardware, so that an outbox put back from a copy shows. Only such a terminal is
             allowed anything while its link is down.
+        retired: ids of its keys before this one, in hex: none of them counts ever again, for any terminal.
     """
 
     terminal: Name
@@ -126,3 +128,4 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     since: int = 0
     revoked: bool = False
     counter: bool = False
+    retired: tuple[HexKeyId, ...] = ()

@@ -26,6 +26,7 @@ from firmware.runtime.hardening import harden
 from firmware.runtime.stop import stopped_by
 from hil.backend.backend import Backend
 from hil.backend.fleet import Fleet
+from hil.backend.fleet_routes import add_fleet
 from hil.backend.installation import ServiceConfig, files, load_installation, load_service_config
 from hil.backend.mqtt import BackendLink, suffix
 from hil.backend.register import create_app
@@ -52,7 +53,8 @@ class Part(msgspec.Struct, frozen=True):
 ALONE = Part()
 
 
-def _now() -> int:
+def wall_clock() -> int:
+    """Whole seconds since 1970."""
     return int(time.time())
 
 
@@ -88,7 +90,7 @@ def _mark(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def serve(path: Path, part: Part = ALONE, database: str | None = None, now: Callable[[], int] = _now) -> None:
+def serve(path: Path, part: Part = ALONE, database: str | None = None, now: Callable[[], int] = wall_clock) -> None:
     """Run until SIGTERM or SIGINT; `database` instead of the file's `store`, `now`: whole seconds since 1970.
 
     Raises:
@@ -107,7 +109,7 @@ def _served(path: Path, part: Part, database: str | None, now: Callable[[], int]
     token = (base / config.token).read_text().strip()
     if len(token) < MIN_TOKEN:
         raise PaymentError("trust", f"{base / config.token}: a token of at least {MIN_TOKEN} characters is needed")
-    store = Store(database or (config.store if "://" in config.store else str(base / config.store)))
+    store = Store(database or database_of(path, config))
     try:
         backend = Backend(store, installation.key, installation.registrations, installation.policy, now)
         fleet = Fleet(store, installation, now)
@@ -115,12 +117,19 @@ def _served(path: Path, part: Part, database: str | None, now: Callable[[], int]
         link.start()
         try:
             if part.register:
-                return _keep_register(create_app(backend, link, token), config.port, watched.changed)
+                app = create_app(backend, link, token)
+                add_fleet(app, fleet)
+                return _keep_register(app, config.port, watched.changed)
             return _judge(link, watched.changed)
         finally:
             link.stop()
     finally:
         store.close()
+
+
+def database_of(path: Path, config: ServiceConfig) -> str:
+    """The database `config`, the file at `path`, names: a URL, or a SQLite file."""
+    return config.store if "://" in config.store else str(path.resolve().parent / config.store)
 
 
 def _broker(config: ServiceConfig, base: Path, number: int) -> LinkConfig:

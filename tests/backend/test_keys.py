@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from firmware.payment import schema
 from firmware.payment.errors import PaymentError
+from firmware.payment.keyset import DEMO_MARK
 from firmware.payment.messages import Environment, KeySet
 from firmware.payment.trust import load_trust
-from hil.backend.keys import DEMO_MARK, create_root, is_demo, load_backend_key, sign_key_set
+from hil.backend.keys import create_root, is_demo, load_backend_key, sign_key_set
 
 NOW = 1_800_000_000
 

@@ -1,0 +1,174 @@
+"""`tessera backend fleet`, `keys`, `terminals`, `certify`: what whoever runs the backend does apart from payments.
+
+The files a running backend uses are replaced whole, and it takes them up by itself.
+"""
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from firmware.payment.errors import PaymentError
+from firmware.payment.messages import Environment, KeySet
+from firmware.payment.trust import key_id, load_public_key
+from hil.backend import fleet_view, registry, rotation
+from hil.backend.desk import RegisterOption, TokenOption
+from hil.backend.fleet import DAY_S, Fleet
+from hil.backend.fleet_view import FleetView
+from hil.backend.installation import load_installation, load_service_config
+from hil.backend.keys import create_root, load_backend_key
+from hil.backend.policy import Registration
+from hil.backend.service import database_of, wall_clock
+from hil.backend.store import Store
+
+# a terminal that was off for so long cannot ask over the broker: its certificate has ended
+BY_HAND_AGE_S = 90 * DAY_S
+
+ConfigOption = Annotated[Path, typer.Option(help="The backend's TOML file.")]
+RootOption = Annotated[Path, typer.Option(help="The root's private key, PEM.")]
+RequestOption = Annotated[Path, typer.Option(help="What `tessera element request` wrote, PEM.")]
+
+keys = typer.Typer(help="The keys the backend signs with, and the root above them.", no_args_is_help=True)
+terminals = typer.Typer(help="Which terminals the backend knows, and whose key counts.", no_args_is_help=True)
+
+
+def fleet(register: RegisterOption, token: TokenOption) -> None:
+    """Show every terminal: there or not, with what, what waits. Exit 1 where somebody must act."""
+    try:
+        headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
+        answer = httpx.get(f"{register}/fleet", headers=headers, timeout=10.0)
+        view = msgspec.json.decode(answer.raise_for_status().content, type=FleetView)
+    except (OSError, httpx.HTTPError, msgspec.DecodeError) as error:
+        raise PaymentError("trust", f"{register}: the backend does not tell: {error}") from error
+    console = Console()
+    table = Table(*fleet_view.COLUMNS, box=None)
+    for terminal in view.terminals:
+        table.add_row(*fleet_view.row(terminal))
+    console.print(table)
+    console.print(fleet_view.summary(view), highlight=False)
+    if view.alarm:
+        console.print(view.alarm, style="bold red", highlight=False)
+        raise typer.Exit(1)
+
+
+def certify(
+    terminal: Annotated[str, typer.Argument(help="Which terminal.")],
+    request: Annotated[Path, typer.Option(help="What `tessera link request` wrote.")],
+    out: Annotated[Path, typer.Option(help="Where to write the grant, for `tessera link install`.")],
+    config: ConfigOption,
+) -> None:
+    """Answer, by hand, a request for a certificate of a link that cannot ask by itself any more."""
+    loaded = load_service_config(config)
+    installation, store = load_installation(config, loaded), Store(database_of(config, loaded))
+    try:
+        envelope = request.read_bytes()
+        grant = Fleet(store, installation, wall_clock).certificate(terminal, envelope, age_s=BY_HAND_AGE_S)
+        out.write_bytes(grant)
+    except OSError as error:
+        raise PaymentError("trust", f"{error.filename}: {error.strerror}") from error
+    finally:
+        store.close()
+    Console().print(f"a certificate for the link of {terminal} in {out}", highlight=False)
+
+
+@keys.command("root")
+def make_root(
+    folder: Annotated[Path, typer.Argument(help="Where to write root.key and root.json.")],
+    environment: Annotated[Environment, typer.Option(help="What its key sets may be for.")] = "demo",
+) -> None:
+    """Make a root: root.json is for the backend and for every terminal, root.key stays where nobody gets at it."""
+    try:
+        made = create_root(folder / "root.key", folder / "root.json", environment)
+    except OSError as error:
+        raise PaymentError("trust", f"{error.filename}: {error.strerror}") from error
+    kid = key_id(made.public_key()).hex()
+    Console().print(f"root {kid} for {environment} in {folder}; keep root.key apart from the backend", highlight=False)
+
+
+@keys.command("renew")
+def renew(config: ConfigOption, root: RootOption) -> None:
+    """Sign the key set again, for another 90 days; the first one where there is none, with its key."""
+    _tell(rotation.renew(rotation.KeyFiles.of(config), root))
+
+
+@keys.command("rotate")
+def rotate(config: ConfigOption, root: RootOption) -> None:
+    """Make the next key and put it into the set; `switch` once terminals have that set (`tessera backend fleet`)."""
+    _tell(rotation.rotate(rotation.KeyFiles.of(config), root))
+
+
+@keys.command("switch")
+def switch(config: ConfigOption) -> None:
+    """Sign with the next key from now on."""
+    kid = rotation.switch(rotation.KeyFiles.of(config))
+    Console().print(f"{kid.hex()} signs from now on; revoke the one before once nothing of it is on its way")
+
+
+@keys.command("revoke")
+def revoke_key(
+    kid: Annotated[str, typer.Argument(help="The key's id, as `show` says it.")], config: ConfigOption, root: RootOption
+) -> None:
+    """Take a key out of the set: terminals believe nothing it signs any more."""
+    try:
+        found = bytes.fromhex(kid)
+    except ValueError as error:
+        raise PaymentError("key_set", f"{kid}: not a key's id") from error
+    _tell(rotation.revoke(rotation.KeyFiles.of(config), root, found))
+
+
+@keys.command("show")
+def show(config: ConfigOption) -> None:
+    """Say which keys count, which of them signs, and until when."""
+    files = rotation.KeyFiles.of(config)
+    used = key_id(load_backend_key(files.key).public_key())
+    _tell(files.in_force())
+    Console().print(f"{used.hex()} signs", highlight=False)
+
+
+def _tell(made: KeySet) -> None:
+    ends = datetime.fromtimestamp(made.expires_at, timezone.utc)
+    ids = ", ".join(key_id(load_public_key(key)).hex() for key in made.keys)
+    Console().print(f"key set {made.version} for {made.environment}, until {ends:%Y-%m-%d}: {ids}", highlight=False)
+
+
+@terminals.command("register")
+def register_terminal(
+    terminal: Annotated[str, typer.Argument(help="Its id.")],
+    merchant: Annotated[str, typer.Option(help="Where it stands.")],
+    profile: Annotated[str, typer.Option(help="The profile it runs.")],
+    request: RequestOption,
+    config: ConfigOption,
+    counter: Annotated[
+        bool, typer.Option("--counter", help="Its element counts in hardware; without it nothing is taken offline.")
+    ] = False,
+) -> None:
+    """Register a terminal by the request its device key signed."""
+    _told(registry.register(_terminals(config), terminal, merchant, profile, request, counter=counter))
+
+
+@terminals.command("rekey")
+def rekey(
+    terminal: Annotated[str, typer.Argument(help="Its id.")], request: RequestOption, config: ConfigOption
+) -> None:
+    """Let a terminal go on with a new key; this lifts a suspension. The old key never counts again."""
+    _told(registry.rekey(_terminals(config), terminal, request))
+
+
+@terminals.command("revoke")
+def revoke_terminal(terminal: Annotated[str, typer.Argument(help="Its id.")], config: ConfigOption) -> None:
+    """Let a terminal's key no longer count."""
+    registry.revoke(_terminals(config), terminal)
+    Console().print(f"{terminal}: its key no longer counts", highlight=False)
+
+
+def _terminals(config: Path) -> Path:
+    return config.resolve().parent / load_service_config(config).terminals
+
+
+def _told(known: Registration) -> None:
+    Console().print(f"{known.terminal} at {known.merchant}, profile {known.profile}", highlight=False)
