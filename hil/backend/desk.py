@@ -15,7 +15,7 @@ from firmware.gallery.consent import ConsentRecord, consent_hash
 from firmware.payment import cose, schema
 from firmware.payment.errors import PaymentError
 
-POLL_S = 0.2
+LONG_POLL_S = 5  # below the client's own time-out
 
 PayerOption = Annotated[str, typer.Option(help="The token of the account to be charged.")]
 RegisterOption = Annotated[str, typer.Option(help="The backend's register, e.g. http://127.0.0.1:8080.")]
@@ -59,9 +59,11 @@ def pay(
 def _wait(http: httpx.Client, intent: str, wait_s: float) -> dict[str, str]:
     """Look until it is over or the time is; return how it stands."""
     deadline = time.monotonic() + wait_s
-    while (view := _answer(http.get(f"/intents/{intent}")))["state"] == "open" and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-    return view
+    while True:
+        wait = {"wait_s": max(0, min(LONG_POLL_S, round(deadline - time.monotonic())))}
+        view = _answer(http.get(f"/intents/{intent}", params=wait))
+        if view["state"] != "open" or time.monotonic() >= deadline:
+            return view
 
 
 def mandate(
@@ -75,11 +77,14 @@ def mandate(
     guardian_out: Annotated[
         Path | None, typer.Option(help="Where to write the guardian's mandate, for a person under 14.")
     ] = None,
+    pin: Annotated[
+        bool, typer.Option("--pin", help="To set their PIN (`tessera pin set`), not to enrol them.")
+    ] = False,
 ) -> None:
-    """Get the backend's signed, one-use mandate to enrol somebody under their consent."""
+    """Get the backend's signed, one-use mandate to enrol somebody under their consent, or to set their PIN."""
     paper = _read_paper(consent)
     common = {"terminal": terminal, "consent_hash": paper.sha256}
-    body = common | {"payer": payer, "purpose": paper.purpose, "method": method}
+    body = common | {"payer": payer, "purpose": "pin" if pin else paper.purpose, "method": method}
     if guardian_out is not None and paper.guardian is None:
         raise PaymentError("mandate", f"{consent}: no guardian consented in it")
     with _backend(register, token) as http:

@@ -1,30 +1,39 @@
-"""What a cash register calls: ask for a payment, see how it stands, get a payer mandate. HTTP on 127.0.0.1.
+"""What a cash register calls: ask for a payment, watch it, take it back, give it back, reconcile. HTTP on 127.0.0.1.
 
 Rules kept here:
-- Every call carries the bearer token.
 - `GET /intents/{id}` is the truth about a payment, whatever a terminal's screen says.
-- A call that cannot be read is told where and why, and never what it said.
+- What moves money can be asked for again without being done again: under the same key it has the same answer.
+- What there is to call is described by `GET /openapi.json`, and the description is made from the code.
 """
 
-import hmac
-from typing import Annotated, Protocol
+import datetime
+from typing import Annotated, Any, Protocol
 
-import msgspec
-from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
 
-from firmware.payment.errors import PaymentError
-from firmware.payment.messages import Assurance
 from firmware.payment.money import parse_amount
 from hil.backend import metrics
 from hil.backend.backend import Backend
-from hil.backend.orders import RegisterView
+from hil.backend.calls import call
+from hil.backend.doors import CONFLICT, REFUSALS, SmallBodies, doorkeeper, word_refusals
+from hil.backend.forms import (
+    NAME,
+    Asked,
+    Closed,
+    GuardianMandateRequest,
+    Health,
+    Hex32,
+    IntentRequest,
+    Issued,
+    MandateRequest,
+    Name,
+    Problem,
+    RefundRequest,
+)
+from hil.backend.orders import Refund, RegisterView
+from hil.backend.watch import MOST_WAIT_S, Watchers
 
-Token = Annotated[str, Field(min_length=1, max_length=64)]
-Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Key = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=64, pattern=NAME)]
 
 
 class Link(Protocol):
@@ -41,105 +50,123 @@ class Link(Protocol):
         """Tell the terminal that an intent is taken back."""
 
 
-class IntentRequest(BaseModel):
-    """A payment to ask for: `amount` written out, e.g. `12.50`; `assurance` where more is wanted than by the policy."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    terminal: Token
-    amount: Token
-    currency: Token
-    payer: Token
-    assurance: Assurance = "geometry"
-
-
-class MandateRequest(BaseModel):
-    """A mandate to issue; `consent_hash` is SHA-256 in hex of the consent's bytes.
-
-    `method`: how the account's holder was authenticated out of band. Who asks answers for it.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    terminal: Token
-    payer: Token
-    purpose: Token
-    consent_hash: Hex64
-    method: Token = "simulated"
-
-
-class GuardianMandateRequest(BaseModel):
-    """A guardian's mandate to issue: `verifier` made sure who the guardian is, by `method`. Who asks answers for it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    terminal: Token
-    consent_hash: Hex64
-    verifier: Token
-    method: Token
-
-
 def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
     """Return the application; `token` is what callers must know."""
-
-    def authorized(authorization: Annotated[str, Header()] = "") -> None:
-        if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
-            raise HTTPException(401, "the bearer token is missing or wrong")
-
-    app = FastAPI(dependencies=[Depends(authorized)], docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.exception_handler(PaymentError)
-    def refused(_: Request, error: PaymentError) -> JSONResponse:
-        # `storage`: the database is away, which is no fault of who asked; nothing was done
-        return JSONResponse({"code": error.code, "detail": error.text}, 503 if error.code == "storage" else 400)
-
-    @app.exception_handler(RequestValidationError)
-    def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        # the framework's own answer repeats the input, and fails on text that UTF-8 cannot write (a lone surrogate)
-        places = ".".join(str(part) for part in error.errors()[0]["loc"])
-        detail = f"{places}: {error.errors()[0]['msg']}".encode("ascii", "backslashreplace").decode()
-        return JSONResponse({"code": "schema", "detail": detail[:200]}, 422)
-
-    @app.get("/health")
-    def health() -> dict[str, bool]:
-        return {"broker": link.connected}
-
-    @app.get("/metrics")
-    def counted() -> Response:
-        return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    @app.post("/intents", status_code=201)
-    def ask(request: IntentRequest) -> dict[str, str]:
-        if not link.connected:
-            raise HTTPException(503, "the backend has no broker; nothing was asked")
-        amount = parse_amount(request.amount, request.currency)
-        intent, envelope = backend.issue_intent(request.terminal, amount, request.payer, request.assurance)
-        link.send_intent(request.terminal, envelope)
-        return {"intent": intent.hex()}
-
-    @app.get("/intents/{intent}")
-    def state(intent: Hex32) -> dict[str, str | int]:
-        return _told(backend.state(bytes.fromhex(intent)))
-
-    @app.post("/intents/{intent}/cancel")
-    def cancel(intent: Hex32) -> dict[str, str | int]:
-        view, envelope = backend.cancel(bytes.fromhex(intent))
-        if envelope is not None:
-            link.send_cancellation(view.terminal, envelope)
-        return _told(view)
-
-    @app.post("/mandates", status_code=201)
-    def mandate(request: MandateRequest) -> dict[str, str]:
-        consent_hash = bytes.fromhex(request.consent_hash)
-        envelope = backend.issue_mandate(request.terminal, request.payer, request.purpose, consent_hash, request.method)
-        return {"mandate": envelope.hex()}
-
-    @app.post("/guardian-mandates", status_code=201)
-    def guardian_mandate(request: GuardianMandateRequest) -> dict[str, str]:
-        consent_hash = bytes.fromhex(request.consent_hash)
-        envelope = backend.issue_guardian_mandate(request.terminal, consent_hash, request.verifier, request.method)
-        return {"mandate": envelope.hex()}
-
+    app = FastAPI(
+        title="Tessera's register",
+        dependencies=[Depends(doorkeeper(token))],
+        responses=REFUSALS,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.add_middleware(SmallBodies)
+    word_refusals(app)
+    _service(app, link)
+    _orders(app, backend, link)
+    _given_back(app, backend)
+    _books(app, backend)
+    _mandates(app, backend)
     return app
 
 
-def _told(view: RegisterView) -> dict[str, str | int]:
-    told: dict[str, str | int] = msgspec.to_builtins(view)
-    return told
+def _service(app: FastAPI, link: Link) -> None:
+    @app.get("/health")
+    def health() -> Health:
+        return Health(broker=link.connected)
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def counted() -> Response:
+        return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def described() -> dict[str, Any]:
+        return app.openapi()
+
+
+def _orders(app: FastAPI, backend: Backend, link: Link) -> None:
+    watchers = Watchers()
+
+    @app.post("/intents", status_code=201, responses=CONFLICT)
+    def ask(request: IntentRequest, key: Key | None = None) -> Asked:
+        """Ask for a payment. The same key and body again: the same intent, and it is sent once more while open."""
+        if not link.connected:
+            raise HTTPException(503, "the backend has no broker; nothing was sent: ask again under the same key")
+        amount = parse_amount(request.amount, request.currency)
+        intent, envelope = backend.issue_intent(
+            request.terminal, amount, request.payer, request.assurance, reference=request.reference,
+            call=call(key, "intent", request.model_dump()) if key else None,
+        )  # fmt: skip
+        if not key or backend.state(intent).state == "open":
+            link.send_intent(request.terminal, envelope)
+        return Asked(intent=intent.hex())
+
+    @app.get("/intents")
+    def referred(reference: Annotated[Name, Query()]) -> list[RegisterView]:
+        """The orders a register calls so: for one that does not know what became of its call."""
+        return backend.referred(reference)
+
+    @app.get("/intents/{intent}")
+    async def state(
+        intent: Hex32, request: Request, wait_s: Annotated[int, Query(ge=0, le=MOST_WAIT_S)] = 0
+    ) -> RegisterView:
+        """How an order stands; with `wait_s`, when it is over or so many seconds have passed."""
+        order = bytes.fromhex(intent)
+        return await watchers.until_over(lambda: backend.state(order), wait_s, request.is_disconnected)
+
+    @app.post("/intents/{intent}/cancel")
+    def cancel(intent: Hex32) -> RegisterView:
+        """Take an order back. What it says then is final: cancelled, or whatever was first."""
+        view, envelope = backend.cancel(bytes.fromhex(intent))
+        if envelope is not None:
+            link.send_cancellation(view.terminal, envelope)
+        return view
+
+
+def _given_back(app: FastAPI, backend: Backend) -> None:
+    @app.post("/intents/{intent}/reverse", responses=CONFLICT)
+    def reverse(intent: Hex32) -> RegisterView:
+        """Take a payment back as a whole, once, while its day is open; asked again it says so again."""
+        return backend.reverse(bytes.fromhex(intent))
+
+    @app.post("/intents/{intent}/refunds", status_code=201, responses=CONFLICT)
+    def refund(intent: Hex32, request: RefundRequest, key: Key) -> Refund:
+        """Give a part of a payment back, never more than was paid. Every refund has a key of its own."""
+        amount = parse_amount(request.amount, request.currency)
+        return backend.refund(bytes.fromhex(intent), amount, call(key, "refund", intent, request.model_dump()))
+
+
+def _books(app: FastAPI, backend: Backend) -> None:
+    @app.post("/reconciliations/{day}", responses=CONFLICT)
+    def close(day: datetime.date) -> Closed:
+        """Close the books up to the end of `day`, UTC, once it is over; asked again it says the same again."""
+        done = backend.close_day(day)
+        return Closed(
+            since=done.since, until=done.until, lines=done.lines, digest=done.digest.hex(), envelope=done.envelope.hex()
+        )
+
+    @app.get(
+        "/reconciliations/{day}",
+        response_class=Response,
+        responses={200: {"content": {"text/csv": {}}}, 404: {"model": Problem}},
+    )
+    def file_of(day: datetime.date) -> Response:
+        """The file of a closed day: every effect since the closing before, one line each, then the totals."""
+        content = backend.file_of(day)
+        if content is None:
+            raise HTTPException(404, "no closing ended with that day")
+        return Response(content, media_type="text/csv; charset=us-ascii")
+
+
+def _mandates(app: FastAPI, backend: Backend) -> None:
+    @app.post("/mandates", status_code=201)
+    def mandate(request: MandateRequest) -> Issued:
+        consent_hash = bytes.fromhex(request.consent_hash)
+        envelope = backend.issue_mandate(request.terminal, request.payer, request.purpose, consent_hash, request.method)
+        return Issued(mandate=envelope.hex())
+
+    @app.post("/guardian-mandates", status_code=201)
+    def guardian_mandate(request: GuardianMandateRequest) -> Issued:
+        consent_hash = bytes.fromhex(request.consent_hash)
+        envelope = backend.issue_guardian_mandate(request.terminal, consent_hash, request.verifier, request.method)
+        return Issued(mandate=envelope.hex())
