@@ -1,12 +1,14 @@
 """Real MQTT brokers on a free port of 127.0.0.1, ready when a CONNECT has been answered.
 
-- `mosquitto`: as in production. Mutual TLS, the certificate's name is user and client id, access by topic.
+- `mosquitto`: as in production. Mutual TLS 1.3, the certificate's name is user and client id, access by topic:
+  `mosquitto.conf` and `mosquitto-acl.conf` beside this file.
 - `embedded`: rumqttd inside a wheel, for a demo without a Debian package. **Demo only**: no TLS, no access list,
   forgets everything when it ends. What protects a payment there are the signatures of its messages.
 """
 
 import contextlib
 import getpass
+import os
 import shutil
 import signal
 import socket
@@ -16,12 +18,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware.core.errors import TerminalError
-from firmware.link.topics import INBOUND, OUTBOUND, topic
 from firmware.runtime.messages import MAX_ENVELOPE_BYTES
 from hil.rig.certificates import Authority, Identity
 
@@ -29,44 +31,14 @@ HOST = "127.0.0.1"
 READY_S = 15.0
 MAX_PACKET_BYTES = MAX_ENVELOPE_BYTES + 1024
 _STOP_S = 5.0
+# in the folder of mosquitto.conf, and what it says there
+LOG_NAME = "mosquitto.log"
+_RELOADED = "Reloading config"
 
-_MOSQUITTO_CONF = """\
-listener {port} 127.0.0.1
-cafile {server.ca}
-certfile {server.certificate}
-keyfile {server.key}
-require_certificate true
-use_identity_as_username true
-use_username_as_clientid true
-tls_version tlsv1.2
-allow_anonymous false
-acl_file {directory}/acl
-persistence true
-persistence_location {directory}/
-# on disk before the next message is taken, so kill -9 loses the last acknowledged one at most; the timer loses all
-autosave_on_changes true
-autosave_interval 1
-max_packet_size {max_packet_bytes}
-user {user}
-log_dest file {directory}/mosquitto.log
-"""
-
-# %u is the certificate's name. `backend` and its further workers `backend-1` ... serve every terminal, `tap` is the
-# rig's ledger of what passed.
+# `backend` and its further workers serve every terminal
 BACKENDS = ("backend", *(f"backend-{number}" for number in range(1, 9)))
-_TAP_ACL = "\nuser tap\ntopic read tessera/v1/#\n"
-
-
-def access_list() -> str:
-    """Who may say and hear what, as mosquitto reads it: each terminal its own topics, a backend those of all."""
-    rules = [f"pattern read {topic('%u', kind)}" for kind in INBOUND]
-    rules += [f"pattern write {topic('%u', kind)}" for kind in OUTBOUND]
-    for name in BACKENDS:
-        rules += ["", f"user {name}"]
-        rules += [f"topic write {topic('+', kind)}" for kind in INBOUND]
-        rules += [f"topic read {topic('+', kind)}" for kind in OUTBOUND]
-    return "\n".join(rules) + "\n" + _TAP_ACL
-
+_MOSQUITTO_CONF = Path(__file__).with_name("mosquitto.conf")
+_ACCESS_LIST = Path(__file__).with_name("mosquitto-acl.conf")
 
 _EMBEDDED_TOML = """\
 id = 0
@@ -146,6 +118,20 @@ class Broker:
         """End it as a power cut would. `start` brings it back on the same port, with what it has on disk."""
         self._end(signal.SIGKILL)
 
+    def reload(self) -> None:
+        """Have mosquitto read its access list and its files for TLS again. Who is connected stays so.
+
+        Raises:
+            BrokerError: it says nothing of it within `READY_S`.
+        """
+        said = self._log.with_name(LOG_NAME)
+        before, deadline = said.read_text().count(_RELOADED), time.monotonic() + READY_S
+        os.kill(self.pid, signal.SIGHUP)
+        while said.read_text().count(_RELOADED) == before:
+            if time.monotonic() > deadline:
+                raise BrokerError(f"{self.label}: has not read its files again; see {said}")
+            time.sleep(0.01)
+
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:
             return
@@ -161,10 +147,11 @@ class Broker:
 
 
 @contextlib.contextmanager
-def mosquitto(directory: Path, authority: Authority) -> Iterator[Broker]:
-    """Run mosquitto with mutual TLS; its files, log and persistence lie in `directory`.
+def mosquitto(directory: Path, authority: Authority, more_acl: str = "") -> Iterator[Broker]:
+    """Run mosquitto with mutual TLS as `mosquitto.conf` says; its files, log and persistence lie in `directory`.
 
-    Users are certificate names: a terminal's id, one of `BACKENDS`, or `tap` (may read everything).
+    Users are certificate names: a terminal's id, one of `BACKENDS`, or `tap` (may read everything). `more_acl`:
+    lines behind the access list, for users of a test's own.
 
     Raises:
         BrokerError: it is not installed or does not start.
@@ -175,14 +162,19 @@ def mosquitto(directory: Path, authority: Authority) -> Iterator[Broker]:
         raise BrokerError("mosquitto is not installed: apt-get install mosquitto")
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    conf = _MOSQUITTO_CONF.format(
+    server, here = authority.issue_server(), directory.resolve()
+    conf = Template(_MOSQUITTO_CONF.read_text()).substitute(
         port=port,
-        server=authority.issue_server(),
-        directory=directory.resolve(),
+        ca=server.ca,
+        crl=server.crl,
+        certificate=server.certificate,
+        key=server.key,
+        acl=here / "acl",
+        directory=here,
         max_packet_bytes=MAX_PACKET_BYTES,
         user=getpass.getuser(),
     )
-    (directory / "acl").write_text(access_list())
+    (directory / "acl").write_text(_access_list() + more_acl)
     (directory / "acl").chmod(0o600)
     (directory / "mosquitto.conf").write_text(conf)
     command = (program, "-c", str(directory / "mosquitto.conf"))
@@ -214,10 +206,18 @@ def embedded(directory: Path) -> Iterator[Broker]:
         broker.stop()
 
 
+def _access_list() -> str:
+    listed = _ACCESS_LIST.read_text()
+    _, backend = listed.split(f"user {BACKENDS[0]}\n")
+    return listed + "".join(f"\nuser {name}\n{backend}" for name in BACKENDS[1:])
+
+
 def client_context(identity: Identity) -> ssl.SSLContext:
-    """Return a TLS context that trusts only our demo CA and presents `identity`."""
+    """Return a TLS 1.3 context that trusts only our demo CA, less what it took back, and presents `identity`."""
     context = ssl.create_default_context(cafile=str(identity.ca))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+    context.load_verify_locations(str(identity.crl))
     context.load_cert_chain(str(identity.certificate), str(identity.key))
     return context
 

@@ -17,18 +17,21 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware.runtime import ipc
+from firmware.runtime.messages import FromLink, LastWill, TimeFloor
 from hil.rig.brokers import Broker, client_context
 from hil.rig.certificates import Identity
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 20.0
+WILL = b"signed ahead: it is gone"
 
 
 class Core:
-    """Listens at a socket as core does; what comes is queued in `said`."""
+    """Listens at a socket as core does, and says `greeting` to whoever comes; what comes is queued in `said`."""
 
-    def __init__(self, path: Path, receive_type: Any) -> None:
+    def __init__(self, path: Path, receive_type: Any, greeting: tuple[Any, ...] = ()) -> None:
         self._path = path
+        self._greeting = greeting
         self._receive_type = receive_type
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
@@ -45,6 +48,8 @@ class Core:
 
     async def _attend(self, peer: ipc.Peer[Any]) -> None:
         self._peers.put(peer)
+        for message in self._greeting:
+            await peer.send(message)
         while True:
             self.said.put(await peer.receive())
 
@@ -74,10 +79,17 @@ class Core:
         self._loop.close()
 
 
+def link_core(folder: Path, floor: int = 0) -> Core:
+    """A core for the link process, in `folder`/run."""
+    return Core(folder / "run" / "link.sock", FromLink, (TimeFloor(at=floor), LastWill(envelope=WILL)))
+
+
 class Client:
     """Somebody else on the broker: the backend, or an attacker."""
 
-    def __init__(self, broker: Broker, name: str, identity: Identity | None, *topics: str) -> None:
+    def __init__(
+        self, broker: Broker, name: str, identity: Identity | None, *topics: str, expiry_s: int = 3600
+    ) -> None:
         self.got: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._acks: queue.Queue[ReasonCode] = queue.Queue()
         self._ready = threading.Event()
@@ -91,7 +103,7 @@ class Client:
         self.mqtt.on_message = lambda _client, _data, message: self.got.put((message.topic, bytes(message.payload)))
         self.mqtt.on_publish = lambda _client, _data, _mid, reason, _properties: self._acks.put(reason)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = 3600
+        properties.SessionExpiryInterval = expiry_s
         self.mqtt.connect(broker.host, broker.port, clean_start=False, properties=properties)
         self.mqtt.loop_start()
         assert self._ready.wait(WAIT_S)
@@ -102,9 +114,15 @@ class Client:
         else:
             self._ready.set()
 
-    def publish(self, topic: str, payload: bytes) -> ReasonCode:
+    def subscribe(self, topic: str) -> None:
+        """Subscribe besides, and wait until the broker has answered."""
+        self._ready.clear()
+        self.mqtt.subscribe(topic, qos=1)
+        assert self._ready.wait(WAIT_S)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> ReasonCode:
         """Publish and wait for the broker's word on it."""
-        self.mqtt.publish(topic, payload, qos=1)
+        self.mqtt.publish(topic, payload, qos=1, retain=retain)
         return self._acks.get(timeout=WAIT_S)
 
     def __enter__(self) -> "Client":

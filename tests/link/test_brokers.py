@@ -23,7 +23,8 @@ def test_missing_mosquitto_names_the_debian_package(folder: Path, monkeypatch: p
 
 
 def test_broker_that_cannot_start_says_where_to_look(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(brokers, "_MOSQUITTO_CONF", "no_such_setting true\n")
+    (folder / "mosquitto.conf.wrong").write_text("no_such_setting true\n")
+    monkeypatch.setattr(brokers, "_MOSQUITTO_CONF", folder / "mosquitto.conf.wrong")
     with pytest.raises(brokers.BrokerError, match=f"status .*{folder}"), brokers.mosquitto(folder, Authority(folder)):
         pass
 

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +17,11 @@ from firmware.link.broker import Broker as LinkBroker
 from firmware.link.topics import INBOUND, OUTBOUND, inbound_kind, topic
 from firmware.runtime.config import LinkConfig, TlsConfig
 from firmware.runtime.ipc import IpcError
-from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Delivered, FromLink, Inbound, LinkState, Outbound, Publish
+from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Delivered, Inbound, LinkState, Outbound, Publish
 from hil.rig import brokers
 from hil.rig.brokers import Broker
 from hil.rig.certificates import Authority, Identity
-from tests.link.ends import ROOT, WAIT_S, Client, Core, Link
+from tests.link.ends import ROOT, WAIT_S, WILL, Client, Core, Link, link_core
 
 pytestmark = pytest.mark.usefixtures("mosquitto_installed")
 
@@ -41,11 +43,13 @@ backend = "software"
 host = "127.0.0.1"
 port = {port}
 [backend]
-keys = "keys.json"
+root = "root.json"
+keys = "key-set.cose"
 """
 TLS = """
 [link.tls]
 ca = "{identity.ca}"
+crl = "{identity.crl}"
 certificate = "{identity.certificate}"
 key = "{identity.key}"
 """
@@ -69,8 +73,18 @@ def write_config(folder: Path, port: int, identity: Identity | None) -> Path:
 def link_settings(broker: Broker, identity: Identity | None) -> LinkConfig:
     if identity is None:
         return LinkConfig(host=broker.host, port=broker.port)
-    tls = TlsConfig(ca=str(identity.ca), certificate=str(identity.certificate), key=str(identity.key))
+    tls = TlsConfig(
+        ca=str(identity.ca), crl=str(identity.crl), certificate=str(identity.certificate), key=str(identity.key)
+    )
     return LinkConfig(host=broker.host, port=broker.port, tls=tls)
+
+
+def link_broker(
+    settings: LinkConfig,
+    on_envelope: Callable[[Inbound, bytes], None] = lambda *_: None,
+    on_state: Callable[[bool, str], None] = lambda *_: None,
+) -> LinkBroker:
+    return LinkBroker(settings, "t-1", WILL, time.time, on_envelope, on_state)
 
 
 @pytest.fixture
@@ -78,7 +92,7 @@ def line(folder: Path, stack: ExitStack) -> Line:
     authority = Authority(folder / "certificates")
     broker = stack.enter_context(brokers.mosquitto(folder / "broker", authority))
     backend = stack.enter_context(Client(broker, "backend", authority.issue_client("backend"), AUTHORIZATION, DECLINE))
-    core = stack.enter_context(Core(folder / "run" / "link.sock", FromLink))
+    core = stack.enter_context(link_core(folder))
     stack.enter_context(Link(write_config(folder, broker.port, authority.issue_client("t-1"))))
     assert core.hears(LinkState).connected
     return Line(broker, authority, backend, core)
@@ -121,7 +135,7 @@ def test_of_what_the_broker_kept_only_a_key_set_is_taken(folder: Path, stack: Ex
     for kind in INBOUND:
         backend.mqtt.publish(topic("t-1", kind), kind.encode(), qos=1, retain=True)
     backend.publish("tessera/v1/t-2/intent", b"acknowledged after all of these")
-    core = stack.enter_context(Core(folder / "run" / "link.sock", FromLink))
+    core = stack.enter_context(link_core(folder))
     stack.enter_context(Link(write_config(folder, broker.port, authority.issue_client("t-1"))))
     assert core.hears(Delivered) == Delivered(kind="key-set", envelope=b"key-set")
     backend.publish(INTENT, b"fresh")
@@ -146,14 +160,14 @@ def test_what_came_while_core_was_away_outlives_a_power_cut_of_the_broker(folder
     broker = stack.enter_context(brokers.mosquitto(folder / "broker", authority))
     backend = stack.enter_context(Client(broker, "backend", authority.issue_client("backend")))
     config = write_config(folder, broker.port, authority.issue_client("t-1"))
-    with Core(folder / "run" / "link.sock", FromLink) as core, Link(config):
+    with link_core(folder) as core, Link(config):
         assert core.hears(LinkState).connected
     backend.publish(INTENT, b"are you there")
     # a PUBACK is not durability: this one, acknowledged at the instant of the cut, may be lost
     backend.publish(INTENT, b"perhaps")
     broker.kill()
     broker.start()
-    with Core(folder / "run" / "link.sock", FromLink) as core, Link(config):
+    with link_core(folder) as core, Link(config):
         assert core.hears(Delivered).envelope == b"are you there"
 
 
@@ -168,11 +182,11 @@ def test_intent_that_core_could_not_take_comes_again(folder: Path, stack: ExitSt
         raise IpcError("core has gone")
 
     up = threading.Event()
-    with LinkBroker(settings, "t-1", fail, lambda *_: up.set()):
+    with link_broker(settings, fail, lambda *_: up.set()):
         assert up.wait(WAIT_S)
         backend.publish(INTENT, b"an intent")
         assert tried.wait(WAIT_S)
-    with LinkBroker(settings, "t-1", lambda *_: taken.set(), lambda *_: None):
+    with link_broker(settings, lambda *_: taken.set(), lambda *_: None):
         assert taken.wait(WAIT_S)
 
 
@@ -180,10 +194,10 @@ def test_intent_that_core_could_not_take_comes_again(folder: Path, stack: ExitSt
 def test_rogue_authority_gets_no_session_and_gives_none(folder: Path, line: Line, trusts_the_server: bool) -> None:
     identity = Authority(folder / "rogue").issue_client("t-1")
     if trusts_the_server:
-        identity = Identity(line.authority.ca, identity.certificate, identity.key)
+        identity = Identity(line.authority.ca, line.authority.crl, identity.certificate, identity.key)
     states: queue.Queue[tuple[bool, str]] = queue.Queue()
     settings = link_settings(line.broker, identity)
-    with LinkBroker(settings, "t-1", lambda *_: None, lambda *state: states.put(state)):
+    with link_broker(settings, lambda *_: None, lambda *state: states.put(state)):
         connected, detail = states.get(timeout=WAIT_S)
         assert not connected
         assert str(line.broker.port) in detail
@@ -206,7 +220,7 @@ def test_another_terminal_can_neither_publish_as_us_nor_hear_nor_displace_us(lin
         link._published(*arguments)
         refused.set()
 
-    with LinkBroker(link_settings(line.broker, identity), "t-1", take, lambda *_: up.set()) as link:
+    with link_broker(link_settings(line.broker, identity), take, lambda *_: up.set()) as link:
         assert up.wait(WAIT_S)
         link._client.on_publish = answered
         link.publish("authorization", b"forged")
@@ -228,7 +242,7 @@ def test_stale_subscription_of_an_old_session_is_dropped_counted_and_acknowledge
     heard: queue.Queue[bytes] = queue.Queue()
     up = threading.Event()
     link = stack.enter_context(
-        LinkBroker(link_settings(broker, None), "t-1", lambda _, envelope: heard.put(envelope), lambda *_: up.set())
+        link_broker(link_settings(broker, None), lambda _, envelope: heard.put(envelope), lambda *_: up.set())
     )
     assert up.wait(WAIT_S)
     backend = stack.enter_context(Client(broker, "backend", None))
@@ -242,7 +256,7 @@ def test_stale_subscription_of_an_old_session_is_dropped_counted_and_acknowledge
 
 
 def test_full_queue_drops_rather_than_grows(folder: Path) -> None:
-    with LinkBroker(LinkConfig(host="127.0.0.1", port=1), "t-1", lambda *_: None, lambda *_: None) as link:
+    with link_broker(LinkConfig(host="127.0.0.1", port=1), lambda *_: None, lambda *_: None) as link:
         for _ in range(200):
             link.publish("authorization", b"x")
         assert 0 < link.dropped["queue full"] < 200
@@ -251,7 +265,7 @@ def test_full_queue_drops_rather_than_grows(folder: Path) -> None:
 def test_demo_broker_carries_the_same_envelopes(folder: Path, stack: ExitStack) -> None:
     broker = stack.enter_context(brokers.embedded(folder / "broker"))
     backend = stack.enter_context(Client(broker, "backend", None, AUTHORIZATION))
-    core = stack.enter_context(Core(folder / "run" / "link.sock", FromLink))
+    core = stack.enter_context(link_core(folder))
     stack.enter_context(Link(write_config(folder, broker.port, None)))
     assert core.hears(LinkState).connected
     backend.publish(INTENT, b"an intent")
@@ -262,7 +276,7 @@ def test_demo_broker_carries_the_same_envelopes(folder: Path, stack: ExitStack) 
 
 def test_absent_broker_and_missing_key_are_told_to_core(folder: Path, stack: ExitStack) -> None:
     identity = Authority(folder / "certificates").issue_client("t-1")
-    core = stack.enter_context(Core(folder / "run" / "link.sock", FromLink))
+    core = stack.enter_context(link_core(folder))
     with Link(write_config(folder, 1, identity)):
         state = core.hears(LinkState)
         assert not state.connected
@@ -277,7 +291,7 @@ def test_absent_broker_and_missing_key_are_told_to_core(folder: Path, stack: Exi
 
 def test_link_ends_promptly_when_asked(folder: Path) -> None:
     link = Link(write_config(folder, 1, None))
-    with Core(folder / "run" / "link.sock", FromLink) as core:
+    with link_core(folder) as core:
         core.hears(LinkState)
         link.popen.send_signal(signal.SIGTERM)
         assert link.popen.wait(3.0) == 0
