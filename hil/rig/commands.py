@@ -14,6 +14,7 @@ from hil.artefacts.streams import STREAMS
 from hil.people import PeopleError
 from hil.rig.attack_commands import attack, worst_case
 from hil.rig.emitter import emitter
+from hil.rig.load_command import load
 from hil.rig.render import render as render_take
 from hil.rig.scenario import BONA_FIDE, ScenarioError, Take, read_scenario, take_of
 from hil.rig.species_sheet import draw
@@ -22,6 +23,7 @@ rig = typer.Typer(help="Simulated recordings, attacks and boards.", no_args_is_h
 rig.command()(emitter)
 rig.command()(attack)
 rig.command()(worst_case)
+rig.command()(load)
 
 
 @rig.command()
