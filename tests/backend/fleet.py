@@ -1,5 +1,6 @@
 """A fleet of two tills in process: what they sign, and the backend's answers."""
 
+import time
 from typing import Any
 
 from cryptography import x509
@@ -39,12 +40,17 @@ def allowance(shop: Shop, of: Fleet) -> Allowance:
 
 def status(shop: Shop, **changes: Any) -> bytes:
     """How till-1 is."""
+    return said_by(shop.till.element, **({"issued_at": shop.time} | changes))
+
+
+def said_by(element: SecureElement, **changes: Any) -> bytes:
+    """How till-1 is, in its own words."""
     said: dict[str, Any] = {
         "terminal": "till-1",
         "connection": bytes(16),
         "sequence": 1,
         "presence": "online",
-        "issued_at": shop.time,
+        "issued_at": int(time.time()),
         "profile": "demo",
         "firmware": "0.1.0",
         "models": bytes(32),
@@ -55,7 +61,7 @@ def status(shop: Shop, **changes: Any) -> bytes:
         "people": 3,
         "tls_until": 0,
     }
-    return authorize.sign(Status(**(said | changes)), shop.till.element)
+    return authorize.sign(Status(**(said | changes)), element)
 
 
 def asked(
@@ -66,10 +72,18 @@ def asked(
     request: bytes | None = None,
 ) -> bytes:
     """A request of till-1 for a certificate."""
-    if request is None:
-        key = key or ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-        request = made.public_bytes(Encoding.DER)
-    message = CertificateRequest(terminal="till-1", request=request, issued_at=shop.time)
-    return authorize.sign(message, element or shop.till.element)
+    return asked_by(element or shop.till.element, request or requested(name, key), shop.time)
+
+
+def asked_by(element: SecureElement, request: bytes | None = None, now: int | None = None) -> bytes:
+    """A request of till-1 for a certificate, signed by this element."""
+    issued_at = int(time.time()) if now is None else now
+    made = request or requested("till-1")
+    return authorize.sign(CertificateRequest(terminal="till-1", request=made, issued_at=issued_at), element)
+
+
+def requested(name: str, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+    """A PKCS#10 request in this name, DER; for a new key where none is given."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    return builder.sign(key or ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.DER)
