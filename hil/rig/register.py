@@ -11,7 +11,6 @@ Rules kept here:
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +26,7 @@ RETRY_S = 0.2
 CALL_S = 5.0
 OPEN = ("open", "unknown")
 
-What = Literal["ask", "intent", "state", "cancel", "give_back", "given_back", "refused"]
+What = Literal["ask", "intent", "state", "cancel", "give_back", "given_back", "booked_back"]
 
 
 class RegisterError(TerminalError):
@@ -40,9 +39,11 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         reference: of the order.
         what: `ask` before an order goes out, `intent` once it has its id, `state` whenever another is seen, `cancel`
-            before it is taken back; `give_back` before a reversal or refund goes out, `given_back` once it is answered.
+            before it is taken back; `give_back` before a reversal or refund goes out, `given_back` once it is
+            answered, `booked_back` what the books say of that in the end.
         at: Unix time by this machine's own clock, seconds.
-        says: the intent's id; the state and its code as `state/code`; how much is given back.
+        says: the payer, the intent's id, or the state and its code as `state/code`.
+        amount_minor: asked for, or given back, in minor units of `currency`.
     """
 
     reference: str
@@ -82,12 +83,18 @@ class Register:
         self._http.close()
         self._file.close()
 
+    def __enter__(self) -> "Register":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def ask(self, terminal: str, amount: Amount, payer: str) -> Order:
         """Ask for a payment. Raises RegisterError; the ledger then knows an order without an answer."""
         reference = secrets.token_hex(8)
         self._note(Line(reference, "ask", time.time(), payer, terminal, amount.minor, amount.currency))
         body = {"terminal": terminal, "payer": payer, "currency": amount.currency, "reference": reference}
-        body["amount"] = format_amount(amount.minor, amount.currency).removesuffix(f" {amount.currency}")
+        body["amount"] = _written(amount)
         answer = self._call("POST", "/intents", json=body, headers={"Idempotency-Key": reference})
         self._note(Line(reference, "intent", time.time(), str(answer["intent"])))
         return Order(reference, str(answer["intent"]))
@@ -110,20 +117,38 @@ class Register:
         self._note(Line(order.reference, "cancel", time.time()))
         return self._stands(order, self._call("POST", f"/intents/{order.intent}/cancel"))
 
-    def reverse(self, order: Order) -> None:
-        """Take a payment back as a whole. Raises RegisterError."""
-        self._give_back(order, "reverse", {}, "all")
+    def find(self, reference: str) -> Order | None:
+        """The order that was made under a reference, where its answer was lost; None where none was.
 
-    def refund(self, order: Order, amount: Amount) -> None:
+        Raises RegisterError.
+        """
+        for view in self._call("GET", "/intents", params={"reference": reference}):
+            self._note(Line(reference, "intent", time.time(), str(view["intent"])))
+            return Order(reference, str(view["intent"]))
+        return None
+
+    def reverse(self, order: Order, whole: Amount) -> None:
+        """Take a payment back, all of it. Raises RegisterError."""
+        self._give_back(order, "reverse", None, whole)
+
+    def refund(self, order: Order, part: Amount) -> None:
         """Give back a part. Raises RegisterError."""
-        body = {"amount": format_amount(amount.minor, amount.currency).removesuffix(f" {amount.currency}")}
-        self._give_back(order, "refunds", body | {"currency": amount.currency}, str(amount.minor))
+        body = {"amount": _written(part), "currency": part.currency}
+        self._give_back(order, "refunds", body, part)
 
-    def _give_back(self, order: Order, how: str, body: dict[str, str], says: str) -> None:
-        self._note(Line(order.reference, "give_back", time.time(), says))
-        key = {"Idempotency-Key": secrets.token_hex(8)}
-        self._call("POST", f"/intents/{order.intent}/{how}", json=body or None, headers=key)
-        self._note(Line(order.reference, "given_back", time.time(), says))
+    def balance(self, order: Order) -> None:
+        """Write down how it stands in the end, and what of it the books say is given back. Raises RegisterError."""
+        answer = self._call("GET", f"/intents/{order.intent}")
+        self._stands(order, answer)
+        back = int(answer["given_back_minor"])
+        self._note(Line(order.reference, "booked_back", time.time(), amount_minor=back))
+
+    def _give_back(self, order: Order, how: str, body: dict[str, str] | None, amount: Amount) -> None:
+        line = Line(order.reference, "give_back", time.time(), "", "", amount.minor, amount.currency)
+        self._note(line)
+        headers = {"Idempotency-Key": secrets.token_hex(8)}
+        self._call("POST", f"/intents/{order.intent}/{how}", json=body, headers=headers)
+        self._note(msgspec.structs.replace(line, what="given_back", at=time.time()))
 
     def _stands(self, order: Order, answer: dict[str, Any]) -> str:
         stands = "/".join(filter(None, (str(answer["state"]), str(answer["code"]))))
@@ -134,7 +159,7 @@ class Register:
             self._note(Line(order.reference, "state", time.time(), stands))
         return stands
 
-    def _call(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+    def _call(self, method: str, path: str, **more: Any) -> Any:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -143,8 +168,7 @@ class Register:
                 told = str(error) or type(error).__name__
             else:
                 if response.status_code < 300:
-                    answer: dict[str, Any] = response.json()
-                    return answer
+                    return response.json()
                 told = f"{response.status_code} {response.text}"
                 if response.status_code != 503:  # the database or the broker is away: nothing was done
                     raise RegisterError(f"{method} {path}: {told}")
@@ -157,13 +181,11 @@ class Register:
             self._file.write(msgspec.json.encode(line) + b"\n")
 
 
-def read_lines(ledger: Path, kind: Callable[[bytes], Any]) -> Iterable[Any]:
-    """The lines of a ledger that are whole: the last may be cut off."""
-    for raw in ledger.read_bytes().splitlines(keepends=True):
-        if raw.endswith(b"\n"):
-            yield kind(raw)
+def _written(amount: Amount) -> str:
+    return format_amount(amount.minor, amount.currency).removesuffix(f" {amount.currency}")
 
 
 def read_ledger(ledger: Path) -> list[Line]:
-    """What a register wrote."""
-    return list(read_lines(ledger, msgspec.json.Decoder(Line).decode))
+    """What a register wrote; a last line that was cut off is left out."""
+    decode = msgspec.json.Decoder(Line).decode
+    return [decode(raw) for raw in ledger.read_bytes().splitlines(keepends=True) if raw.endswith(b"\n")]

@@ -1,0 +1,250 @@
+"""The chaos run: payments while everything is killed, cut and shifted, judged by what witnesses wrote down. Simulated.
+
+Rules kept here:
+- It runs in rounds. Each has a seed and a town of its own, ends by itself, and is judged; what it came to is appended
+  to one file. A run that was interrupted goes on with the rounds that are not in it.
+- Nothing is judged before everything is at rest: faults over, every order ended, every outbox empty, processes ended in
+  good order. What is not at rest by then is a violation.
+- Of a round with a violation every ledger is kept; of the others the counts.
+"""
+
+import contextlib
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from firmware.core.client import ask as ask_core
+from firmware.core.client import control
+from firmware.core.errors import TerminalError
+from firmware.payment.trust import load_pem
+from firmware.runtime.messages import Status
+from hil.backend.cluster import Cluster, cluster
+from hil.backend.keys import load_backend_key, load_registrations
+from hil.backend.store import Payment, Store
+from hil.rig import chaos_witness as witness
+from hil.rig.brokers import mosquitto
+from hil.rig.certificates import Authority
+from hil.rig.chaos_faults import Fault, Hand
+from hil.rig.chaos_judge import Case, Violation, judge
+from hil.rig.chaos_lane import MIX, Kind, Lane, draw, find_lost
+from hil.rig.chaos_network import Wires
+from hil.rig.chaos_town import CAMERA_PAYER, Terminal, Town, add_camera, found, people_of
+from hil.rig.customer import enrol, obliging
+from hil.rig.register import Register
+from hil.rig.tap import Tap
+from hil.sensor.stage import Alive, Stage
+
+Database = Literal["sqlite", "postgresql"]
+FAULTS = "faults.jsonl"
+HANDS = 2
+WORKERS = 3
+READY_S = 120.0
+REST_S = 180.0
+# in front of the camera: somebody of the demonstration
+PERSON = 2
+BEFORE_THE_CAMERA: tuple[Kind, ...] = ("pays", "taps_twice", "cashier_cancels", "reversed", "refunded")
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """What one round came to: a line of the run's file.
+
+    Attributes:
+        orders: how many, and of these `looked` at a terminal with a camera.
+        ends: by the register's last word, e.g. `approved`, `rejected/expired`.
+        faults: by what was done.
+        passed: what passed the broker, by kind, every delivery counted.
+        resolved: what became of those whose screen said "unknown".
+        problems: calls that were never answered.
+    """
+
+    seed: int
+    database: Database
+    seconds: float
+    orders: int
+    looked: int
+    ends: dict[str, int]
+    faults: dict[str, int]
+    passed: dict[str, int]
+    resolved: dict[str, int]
+    deaths: int
+    forged: int
+    problems: list[str]
+    violations: list[Violation]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a round is: orders at tills on a recorded verdict (`tills` of them), and before the camera."""
+
+    seed: int
+    database: Database
+    orders: int
+    looked: int
+    tills: int
+
+
+def play(plan: Plan, folder: Path) -> Round:
+    """Play one round in `folder`, which must not exist; judge it.
+
+    Raises:
+        BrokerError, ClusterError, SiteError, RegisterError, TerminalError: the round could not be played.
+    """
+    folder.mkdir(parents=True)
+    began, authority = time.monotonic(), Authority(folder / "ca")
+    with _cluster(plan) as postgres, mosquitto(folder / "broker", authority) as broker, Wires() as wires:
+        town = found(folder, broker, authority, wires, postgres, plan.tills, WORKERS)
+        if plan.looked:
+            add_camera(town)
+        with Tap(broker, authority, folder / witness.TAP), _register(town) as register:
+            with town.running():
+                lanes = _open(town, plan, register)
+                with contextlib.ExitStack() as hands:
+                    for number in range(HANDS):
+                        hands.enter_context(Hand(town, f"{plan.seed}/{number}", folder / FAULTS))
+                    _work(lanes)
+                _rest(town, lanes, register)
+            books = _books(town)
+        return _judged(plan, town, lanes, books, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _cluster(plan: Plan) -> Iterator[Cluster | None]:
+    if plan.database == "sqlite":
+        yield None
+        return
+    with cluster() as running:
+        yield running
+
+
+def _register(town: Town) -> Register:
+    return Register(town.site.register_url, town.site.token, town.folder / witness.REGISTER)
+
+
+def _open(town: Town, plan: Plan, register: Register) -> list[Lane]:
+    """Wait until everything runs, enrol those who pay, and draw the day."""
+    town.site.wait_for("the backend", town.site.backend_ready)
+    people_of(town)
+    town.open()
+    for terminal in town.terminals:
+        town.site.wait_for(terminal.name, lambda terminal=terminal: _ready(terminal), READY_S)
+    if plan.looked:
+        subject = Alive(f"virtual-{PERSON}", obliging(PERSON))
+        enrol(town.site, subject, CAMERA_PAYER)
+        town.site.show(Stage(subject=subject))
+    return [_lane(town, plan, register, terminal) for terminal in town.terminals]
+
+
+def _lane(town: Town, plan: Plan, register: Register, terminal: Terminal) -> Lane:
+    kinds = BEFORE_THE_CAMERA if terminal.camera else tuple(MIX)
+    orders = plan.looked if terminal.camera else plan.orders // plan.tills
+    drawn = list(draw(plan.seed, terminal.name, terminal.payers, orders, kinds))
+    return Lane(terminal, register, drawn, town.folder / witness.SCREENS)
+
+
+def _ready(terminal: Terminal) -> bool:
+    """Whether it is up, knows the time and reaches its broker."""
+    try:
+        with control(terminal.config) as core:
+            status = ask_core(core, Status(), timeout_s=5)
+    except TerminalError:
+        return False
+    return bool(status.link == "connected" and not status.clock)
+
+
+def _idle(terminal: Terminal) -> bool:
+    """Whether nobody is served and every answer has its receipt."""
+    try:
+        with control(terminal.config) as core:
+            status = ask_core(core, Status(), timeout_s=5)
+    except TerminalError:
+        return False
+    return bool(status.session == "idle" and status.outbox_waiting == 0)
+
+
+def _work(lanes: list[Lane]) -> None:
+    threads = [threading.Thread(target=lane.run, name="lane") for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _rest(town: Town, lanes: list[Lane], register: Register) -> None:
+    """Let everything come to its end: orders, outboxes, and what nobody knows the end of."""
+    for lane in lanes:
+        lane.finish()
+    ledger = witness.orders(town.folder / witness.REGISTER)
+    find_lost(register, [reference for reference, order in ledger.items() if not order.intents])
+    for terminal in town.terminals:
+        with contextlib.suppress(TerminalError):  # what waits still is a violation, and told as one
+            town.site.wait_for(terminal.name, lambda terminal=terminal: _idle(terminal), REST_S)
+
+
+def _books(town: Town) -> list[Payment]:
+    store = Store(town.database)
+    try:
+        return store.transact(lambda ledger: ledger.payments())
+    finally:
+        store.close()
+
+
+def _judged(plan: Plan, town: Town, lanes: list[Lane], books: list[Payment], seconds: float) -> Round:
+    folder, site = town.folder, town.site.folder
+    registered = load_registrations(site / "terminals.json")
+    keys = [load_pem(known.public_key.encode(), known.terminal) for known in registered]
+    broker = witness.wire(folder / witness.TAP, load_backend_key(site / "backend.key").public_key(), keys)
+    register = witness.orders(folder / witness.REGISTER)
+    tills = witness.terminals([terminal.outbox for terminal in town.terminals])
+    made = witness.cases(register, broker, tills, books, witness.screens(folder / witness.SCREENS))
+    lines = (folder / FAULTS).read_bytes().splitlines()
+    faults = Counter(msgspec.json.decode(line, type=Fault).what for line in lines)
+    camera = town.site.config.terminal
+    return Round(
+        seed=plan.seed,
+        database=plan.database,
+        seconds=round(seconds, 1),
+        orders=len(register),
+        looked=sum(order.terminal == camera for order in register.values()),
+        ends=dict(Counter(case.end for case in made)),
+        faults=dict(faults),
+        passed=dict(broker.passed),
+        resolved=dict(Counter(case.state for case in made if _unknown(case))),
+        deaths=sum(kept.deaths for kept in town.kept),
+        forged=broker.forged,
+        problems=[problem for lane in lanes for problem in lane.problems],
+        violations=judge(made),
+    )
+
+
+def _unknown(case: Case) -> bool:
+    return any(text.startswith("Unknown") for text in case.screens)
+
+
+def run(plans: list[Plan], kept: Path, scratch: Path) -> Iterator[Round]:
+    """Play the rounds that are not in the file `kept` yet; yield every round, old or new, as it is there.
+
+    `scratch`: a folder for the towns; that of a round without violations is removed.
+    """
+    known = {played.seed: played for played in read(kept)}
+    for plan in plans:
+        if plan.seed not in known:
+            folder = scratch / f"round-{plan.seed}"
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
+            known[plan.seed] = play(plan, folder)
+            with kept.open("ab") as file:
+                file.write(msgspec.json.encode(known[plan.seed]) + b"\n")
+            if not known[plan.seed].violations:
+                shutil.rmtree(folder)
+        yield known[plan.seed]
+
+
+def read(kept: Path) -> list[Round]:
+    """The rounds of a file; none where there is no file."""
+    if not kept.exists():
+        return []
+    return [msgspec.json.decode(line, type=Round) for line in kept.read_bytes().splitlines()]

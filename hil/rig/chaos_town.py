@@ -1,0 +1,271 @@
+"""The installation of a chaos run: one broker, one database, a backend of several processes, many terminals. Simulated.
+
+Rules kept here:
+- Every process is the product's own but for what is labelled: `hil.rig.till` in the place of most terminals (no camera,
+  a recorded verdict), `hil.rig.chaos_backend` in the place of `hil.backend` (a clock that may be shifted).
+- Every process may be killed at any time and is started again by `keep`; what is on disk stays as the kill left it.
+- Every terminal, and the backend, has a wire of its own to the broker, which may be cut.
+- What a terminal's outbox forgets in time is kept beside it, in the same transaction, by triggers of the rig's own.
+"""
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from drivers.secure_element.software import open_secure_element
+from firmware.gallery.consent import consent_hash, parse_form, sign_consent
+from firmware.gallery.gallery import DAY_S, Gallery
+from firmware.gallery.notice import load_notice
+from firmware.payment import cose, schema
+from firmware.payment.messages import Mandate
+from firmware.payment.outbox import Outbox
+from firmware.runtime.config import Config, load_config
+from firmware.vision.networks import template_networks
+from firmware.vision.templates import TEMPLATE_SHAPE, Templates
+from hil.backend.cluster import Cluster
+from hil.backend.keys import load_registrations, registration, save_registrations
+from hil.backend.service import DATABASE_VARIABLE
+from hil.rig.brokers import Broker
+from hil.rig.certificates import Authority
+from hil.rig.chaos_backend import shift_file
+from hil.rig.chaos_clock import SHIFT
+from hil.rig.chaos_network import Wire, Wires
+from hil.rig.customer import form_of
+from hil.rig.site import MERCHANT, Site, lay_out_element, terminal_toml, tls_table
+
+PROFILE = "rig"
+BACK_S = 0.3
+LOOK_S = 0.05
+STOP_S = 10.0
+CAMERA_PAYER, CAMERA_SEED = "payer-camera", 1
+PEOPLE = 2
+"""Enrolled at each terminal on a recorded verdict."""
+HISTORY = files("hil.rig") / "chaos_history.sql"
+
+
+class Kept:
+    """A process that is started again when it has died, until `stop`."""
+
+    def __init__(self, name: str, command: tuple[str, ...], log: Path, environment: dict[str, str]) -> None:
+        self.name, self._command, self._log, self._environment = name, command, log, os.environ | environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._due_at = 0.0
+        self.deaths = 0
+
+    def step(self, now: float) -> None:
+        """Start it where it is due; `now` is monotonic seconds."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process, self._due_at = None, now + BACK_S
+            self.deaths += 1
+        if self._process is None and now >= self._due_at:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment
+                )
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+
+    def stop(self) -> None:
+        """End it in good order, for good."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@dataclass
+class Terminal:
+    """A terminal, its wire to the broker, and who may pay at it. `camera`: it looks; else its verdict is recorded."""
+
+    name: str
+    folder: Path
+    config: Config
+    wire: Wire
+    kept: Kept
+    payers: tuple[str, ...]
+    camera: bool
+
+    @property
+    def outbox(self) -> Path:
+        """The outbox file."""
+        return Path(self.config.state_dir) / "outbox.db"
+
+    @property
+    def clock(self) -> Path:
+        """Where it stands how far its clock is off."""
+        return Path(self.config.state_dir) / SHIFT
+
+    def pid(self, process: str) -> int:
+        """Of `core`, `camera` or `link`. Raises OSError, ValueError while it does not run."""
+        return int((Path(self.config.run_dir) / f"{process}.pid").read_text())
+
+
+@dataclass
+class Town:
+    """A running installation. Make one with `found`. `away` is held by whoever has taken broker or database away."""
+
+    folder: Path
+    site: Site
+    broker: Broker
+    cluster: Cluster | None
+    database: str
+    wires: Wires
+    backend_wire: Wire
+    register: Kept
+    workers: list[Kept]
+    terminals: list[Terminal]
+    away: threading.Lock = field(default_factory=threading.Lock)
+    _open: threading.Event = field(default_factory=threading.Event)
+    _ending: threading.Event = field(default_factory=threading.Event)
+
+    def clock_of(self, worker: int) -> Path:
+        """Where it stands how far the clock of a worker (1, 2 ...), or of the register (0), is off."""
+        return shift_file(self.site.folder / "backend.toml", worker)
+
+    @property
+    def kept(self) -> list[Kept]:
+        """Every process that is started again: terminals, once the town is open, as well."""
+        return [self.register, *self.workers, *(terminal.kept for terminal in self.terminals if self._open.is_set())]
+
+    def open(self) -> None:
+        """Start the terminals too."""
+        self._open.set()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep everything running meanwhile; end it in good order after, terminals first."""
+        keeper = threading.Thread(target=self._keep, name="keeper")
+        keeper.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            keeper.join()
+            for process in reversed(self.kept):
+                process.stop()
+
+    def _keep(self) -> None:
+        while not self._ending.wait(LOOK_S):
+            for process in self.kept:
+                process.step(time.monotonic())
+
+
+def found(
+    folder: Path, broker: Broker, authority: Authority, wires: Wires, cluster: Cluster | None, tills: int, workers: int
+) -> Town:
+    """Lay out a town of `tills` on a recorded verdict and a backend of `workers`. Nothing runs but the broker.
+
+    `cluster`: where the database is; without it a SQLite file.
+    """
+    site = Site.lay_out(folder / "site", broker, authority, "virtual", {"seed": CAMERA_SEED}, PROFILE)
+    backend_wire = wires.lay(broker.port)
+    database = cluster.create() if cluster is not None else f"sqlite:///{site.folder / 'backend.db'}"
+    _backend_toml(site, authority, backend_wire.port, workers)
+    register, *judges = [_backend_process(site, number, database) for number in range(workers + 1)]
+    town = Town(folder, site, broker, cluster, database, wires, backend_wire, register, judges, [])
+    town.terminals = [_till(town, authority, f"till-{2 + number}") for number in range(tills)]
+    for terminal in town.terminals:
+        _keep_history(terminal.outbox)
+    return town
+
+
+def add_camera(town: Town) -> None:
+    """Add the site's own terminal, which looks through a virtual camera."""
+    site, wire = town.site, town.wires.lay(town.broker.port)
+    text = site.config_path.read_text()
+    site.config_path.write_text(text.replace(f"port = {site.broker.port}\n", f"port = {wire.port}\n"))
+    site.config, _ = load_config(site.config_path)
+    command = (sys.executable, "-m", "firmware.cli", "run", "--config", str(site.config_path))
+    kept = Kept(site.config.terminal, command, site.folder / "terminal.log", {})
+    terminal = Terminal(site.config.terminal, site.folder, site.config, wire, kept, (CAMERA_PAYER,), camera=True)
+    _keep_history(terminal.outbox)
+    town.terminals.append(terminal)
+
+
+def people_of(town: Town) -> None:
+    """Enrol who pays at the terminals on a recorded verdict: drawn vectors. They do not run yet, the register does."""
+    for terminal in town.terminals:
+        if not terminal.camera:
+            _enrol(town.site, terminal)
+
+
+def _backend_toml(site: Site, authority: Authority, port: int, workers: int) -> None:
+    """One configuration for all processes of the backend, each with a certificate of its own."""
+    for number in range(1, workers + 1):
+        authority.issue_client(f"backend-{number}")
+    tls = tls_table("broker", authority, "backend").replace("/backend.", "/backend{worker}.")
+    path = site.folder / "backend.toml"
+    text = path.read_text().split("[broker]")[0]
+    path.write_text(f'{text}[broker]\nhost = "127.0.0.1"\nport = {port}\n{tls}')
+
+
+def _backend_process(site: Site, number: int, database: str) -> Kept:
+    part = "worker" if number else "register"
+    command = [sys.executable, "-m", "hil.rig.chaos_backend", "--config", str(site.folder / "backend.toml")]
+    command += ["--part", part, "--number", str(number)]
+    return Kept(f"{part} {number}", tuple(command), site.folder / f"{part}-{number}.log", {DATABASE_VARIABLE: database})
+
+
+def _till(town: Town, authority: Authority, name: str) -> Terminal:
+    """Lay out one terminal on a recorded verdict, known to the backend."""
+    folder, wire = town.folder / name, town.wires.lay(town.broker.port)
+    public_key = lay_out_element(folder)
+    for shared in ("root.json", "key-set.cose"):
+        (folder / shared).write_bytes((town.site.folder / shared).read_bytes())
+    link = f'[link]\nhost = "127.0.0.1"\nport = {wire.port}\n{tls_table("link", authority, name)}'
+    config_path = folder / "terminal.toml"
+    config_path.write_text(terminal_toml(folder, name, PROFILE, '[camera]\nsource = "recording"\n', link))
+    known = town.site.folder / "terminals.json"
+    save_registrations(known, [*load_registrations(known), registration(name, MERCHANT, PROFILE, public_key)])
+    config, _ = load_config(config_path)
+    command = (sys.executable, "-m", "hil.rig.till", "--config", str(config_path))
+    payers = tuple(f"payer-{name}-{number}" for number in range(1, PEOPLE + 1))
+    return Terminal(name, folder, config, wire, Kept(name, command, folder / "terminal.log", {}), payers, camera=False)
+
+
+def _keep_history(outbox: Path) -> None:
+    """Lay out an outbox, and beside its tables one that keeps what it forgets."""
+    Outbox(outbox).close()
+    with contextlib.closing(sqlite3.connect(outbox)) as db:
+        db.executescript(HISTORY.read_text())
+
+
+def _enrol(site: Site, terminal: Terminal) -> None:
+    """Seal drawn vectors as the templates of its payers, under real papers: a signed consent, the backend's mandate."""
+    element = open_secure_element(terminal.config.secure_element.options)
+    notice, now = load_notice(terminal.config.privacy), int(time.time())
+    gallery = Gallery(Path(terminal.config.state_dir) / "gallery.db", element, template_networks())
+    with contextlib.closing(element), contextlib.closing(gallery):
+        for number, payer in enumerate(terminal.payers):
+            form = parse_form(form_of(payer, now))
+            consent = sign_consent(
+                form, terminal=terminal.name, recorded_by="op", now=now, notice=notice, element=element
+            )
+            mandate = schema.decode(cose.peek(site.mandate(payer, consent, terminal=terminal.name)), Mandate)
+            gallery.enrol(
+                consent=consent, purposes=("payment",), payer=payer, mandate=mandate.id, templates=_drawn(number),
+                retain_until=now + DAY_S, now=now, used=(consent_hash(consent),),
+            )  # fmt: skip
+
+
+def _drawn(seed: int) -> Templates:
+    """Templates of nobody: unit vectors in random directions, (2, 3, 128) float32."""
+    vectors = np.random.default_rng(seed).normal(size=TEMPLATE_SHAPE).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
