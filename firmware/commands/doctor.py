@@ -1,7 +1,5 @@
 """`tessera doctor`: camera, models, keys, stores, broker: what is there, what is wrong, what to do."""
 
-import socket
-import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -18,6 +16,7 @@ from firmware.audit.errors import AuditError
 from firmware.commands.camera_capture import capture
 from firmware.commands.camera_choice import Choice, opened
 from firmware.commands.camera_report import health_of, identity
+from firmware.commands.doctor_backend import broker_answer, keys_in_hand
 from firmware.commands.findings import Finding, table_of
 from firmware.commands.login import ConfigOption
 from firmware.core.attempts import AttemptsError
@@ -31,14 +30,13 @@ from firmware.gallery.notice import load_notice
 from firmware.liveness.cues.network import NETWORK as LIVENESS
 from firmware.liveness.look import load_basis
 from firmware.payment.errors import PaymentError
-from firmware.payment.trust import load_trust
 from firmware.runtime.config import Config, EmitterConfig, Profile, load_config
 from firmware.runtime.lights import open_board
 from firmware.runtime.messages import Status, StatusReply
 from firmware.vision.calibration import CalibrationError
 from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, IRIS, MESH, runtime_of
 
-BROKER_TIMEOUT_S = 3.0
+PUT_BACK = "was put back from a copy: nothing is authorized from it offline; once nothing waits, put it aside"
 EXPECTED = (
     AttemptsError, AuditError, CameraError, CalibrationError, ConsentError, GalleryError, NetworkError, OSError,
     PaymentError, PluginError, SecureElementError, TerminalError,
@@ -68,8 +66,8 @@ def examine(config: Config, profile: Profile) -> Iterator[Finding]:
         yield from running(status)
     yield _look("networks", lambda: _networks(config, profile))
     yield _look("liveness", lambda: load_basis(profile.liveness).told)
-    yield _look("backend keys", lambda: (load_trust(Path(config.backend.keys)), "pinned keys can be read")[1])
-    yield _look("broker", lambda: _broker(config))
+    yield _look("backend keys", lambda: keys_in_hand(config, profile))
+    yield _look("broker", lambda: broker_answer(config))
     yield _look("notice", lambda: f"version {load_notice(config.privacy).version}: what people are told")
     # A running terminal holds its secure element, stores, camera and emitter: its own word stands above.
     if status is None:
@@ -91,6 +89,10 @@ def running(status: StatusReply) -> Iterator[Finding]:
     cause = status.camera.partition(":")[0]
     told = FAULTS.get(cause)  # type: ignore[call-overload]
     yield Finding("camera", told is None, f"{status.camera}. {' '.join(told)}" if told else status.camera)
+    if status.put_back:
+        yield Finding("outbox", None, PUT_BACK)
+    yield Finding("time", not status.clock, status.clock or "by the backend's word, and the seconds since")
+    yield Finding("offline payments", None, status.offline or "may be taken, within what the backend allows")
     if status.tries:
         yield Finding("failed tries", None, f"in which nobody was claimed: {status.tries}")
     if status.advice:
@@ -173,21 +175,5 @@ def _element(config: Config) -> str:
 
 def _stores(config: Config, profile: Profile) -> str:
     with closing(open_parts(config, profile)) as parts:
-        return f"gallery: {len(parts.gallery)} enrolled; outbox: {parts.outbox.waiting()} waiting"
-
-
-def _broker(config: Config) -> str:
-    address = (config.link.host, config.link.port)
-    where = f"{config.link.host}:{config.link.port}"
-    try:
-        with socket.create_connection(address, BROKER_TIMEOUT_S) as plain:
-            if config.link.tls is None:
-                return f"{where} answers, without TLS: demonstration only"
-            context = ssl.create_default_context(cafile=config.link.tls.ca)
-            context.load_cert_chain(config.link.tls.certificate, config.link.tls.key)
-            with context.wrap_socket(plain, server_hostname=config.link.host) as secured:
-                return f"{where} answers over {secured.version()}"
-    except OSError as error:
-        raise TerminalError(
-            f"{where}: {error}; is the broker running, and is this terminal's certificate valid?"
-        ) from error
+        outbox = f"{parts.outbox.waiting()} waiting" + (f"; it {PUT_BACK}" if parts.outbox.put_back else "")
+        return f"gallery: {len(parts.gallery)} enrolled; outbox: {outbox}"

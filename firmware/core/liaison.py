@@ -3,7 +3,8 @@
 Rules kept here:
 - The time is asked for at every connection and every hour, and a beacon is on the disk before the clock goes by it.
 - `link` connects with a last will signed ahead, so that a terminal that is lost is known to be.
-- How the terminal is goes out at its birth on the broker and when it has changed, at most every half minute.
+- How the terminal is goes out at its birth on the broker, when it has changed, at most every half minute, and every ten
+  minutes. Not before there is time: what it said of itself before a restart would look newer.
 - A TLS key of `link` gets a certificate only by the device identity's word, and `link` only the certificate it asked
   for, by the backend's. Over the broker it is asked for once there is time, so that no old word is kept back for later.
 """
@@ -26,7 +27,7 @@ from firmware.payment.errors import PaymentError
 from firmware.payment.messages import NO_ID, BeaconRequest, CertificateGrant, CertificateRequest, Presence, Status
 from firmware.runtime.messages import Certificate, LastWill, Outbound, Publish, TimeFloor
 
-STATUS_EVERY_S = 30.0
+STATUS_EVERY_S, STATUS_AGAIN_S = 30.0, 600.0
 # what a status says of a camera that is not open
 NO_CAMERA = "none"
 
@@ -54,7 +55,7 @@ class Liaison:
             PaymentError, SecureElementError: no last will can be signed.
         """
         self._connection, self._sequence = self._parts.element.random(16), 0
-        self._wanted = self._asked = b""
+        self._wanted, self._asked, self._must_ask = b"", b"", False
         return [self._floor(), LastWill(envelope=sign(self._status("offline"), self._parts.element))]
 
     def connected(self) -> None:
@@ -154,11 +155,13 @@ class Liaison:
         return sign(request, parts.element)
 
     def _news(self) -> bytes:
-        """How the terminal is, where that is not what was told last."""
+        """How the terminal is, where that is not what was told last, or was told long ago."""
+        if not self._parts.clock.known:
+            return b""
         status, told = self._status("online"), self._told
         if told is not None:
             same = msgspec.structs.replace(status, sequence=told.sequence, issued_at=told.issued_at) == told
-            if same or self._elapsed() < self._told_at + STATUS_EVERY_S:
+            if self._elapsed() < self._told_at + (STATUS_AGAIN_S if same else STATUS_EVERY_S):
                 return b""
         envelope = sign(status, self._parts.element)
         self._sequence, self._told, self._told_at = status.sequence, status, self._elapsed()

@@ -249,7 +249,8 @@ class LinkPort:
 
     async def attend(self, peer: Peer[FromLink]) -> None:
         """Serve one connection until it ends."""
-        self._peer = peer
+        # of two at once the later one counts, and has said nothing of the broker yet
+        self._peer, self.connected, self.detail = peer, False, "the link process has just started"
         try:
             for message in self._greeting():
                 await peer.send(message)

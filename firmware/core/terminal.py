@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from drivers.secure_element.interface import SecureElementError, SecureElementGoneError
+from drivers.secure_element.interface import Capability, SecureElementError, SecureElementGoneError
 from firmware.core.attempts import NOBODY
 from firmware.core.liaison import Liaison
 from firmware.core.parts import Parts
@@ -41,6 +41,7 @@ class Terminal:
         self.payments = Payments(parts, signer, self.stand, self.link, before_each=self.rights.purge, watch=watch)
         self._takers: dict[Inbound, Callable[[bytes], None]] = {
             "intent": self.payments.on_intent,
+            "cancellation": self.payments.on_cancellation,
             "receipt": self.payments.on_receipt,
             "beacon": self.liaison.on_beacon,
             "key-set": self.liaison.on_key_set,
@@ -79,10 +80,8 @@ class Terminal:
 
     def _delivered(self, delivered: Delivered) -> None:
         """Hand on what came from the backend, to whom it is for."""
-        take = self._takers.get(delivered.kind)
         try:
-            if take is not None:
-                take(delivered.envelope)
+            self._takers[delivered.kind](delivered.envelope)
         except PaymentError as error:
             _log.warning("%s refused: %s", delivered.kind, error)
             self.stand.say("notice", error.code, f"A {delivered.kind} was refused: {error.text}")
@@ -115,8 +114,10 @@ class Terminal:
             tries=self.parts.attempts.standing(NOBODY).told,
             link="connected" if link.connected else link.detail,
             clock=self._clock(),
+            offline=self._offline(),
             people=len(self.parts.gallery),
             outbox_waiting=self.parts.outbox.waiting(),
+            put_back=self.parts.outbox.put_back,
             uptime_s=(time.monotonic_ns() - self._started_ns) / 1e9,
         )
 
@@ -127,3 +128,14 @@ class Terminal:
         except PaymentError as error:
             return error.text
         return ""
+
+    def _offline(self) -> str:
+        """Why nothing may be paid while the link is down; empty where it may."""
+        parts = self.parts
+        if Capability.MONOTONIC_COUNTER not in parts.element.capabilities:
+            return "The secure element counts nothing in hardware."
+        if parts.outbox.put_back:
+            return "The outbox was put back from a copy; what was taken since is not known here."
+        if not parts.clock.known:
+            return "There is no time."
+        return "" if parts.beacons.allowance(parts.now_or_floor()) else "The backend allows nothing."

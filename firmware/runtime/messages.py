@@ -305,7 +305,9 @@ class StatusReply(_Message, frozen=True):
     for `Pin`. `camera`: its serial, or, where no frame can come, `cause: detail`, the cause one of
     `drivers.camera.FAULTS`. `advice`: what to mend of it before that.
     `tries`: what failed attempts in which nobody was claimed have come to; empty while they have come to nothing.
-    `clock`: why there is no time, and so nothing is paid by face; empty while there is.
+    `clock`: why there is no time, and so nothing is paid by face; empty while there is. `offline`: why nothing may be
+    paid while the link is down; empty where it may. `put_back`: the outbox was put back from a copy once, and so
+    nothing may.
     """
 
     terminal: str
@@ -321,7 +323,9 @@ class StatusReply(_Message, frozen=True):
     outbox_waiting: int
     uptime_s: float
     clock: Text = ""
+    offline: Text = ""
     typing: bool = False
+    put_back: bool = False
 
 
 class Person(_Message, frozen=True):

@@ -165,3 +165,16 @@ def test_a_command_lights_the_emitter_while_it_captures_and_leaves_it_dark(
         assert not board.light.armed
         assert not board.stops
     assert camera.calls[-2:] == ["stop", "close"]
+
+
+def test_an_outbox_that_was_put_back_from_a_copy_is_told() -> None:
+    told = by_name(list(running(msgspec.structs.replace(status("r0"), put_back=True))))
+    assert told["outbox"].good is None
+    assert "put back from a copy" in told["outbox"].text
+    assert "outbox" not in by_name(list(running(status("r0"))))
+
+
+def test_a_terminal_without_time_is_told() -> None:
+    told = by_name(list(running(msgspec.structs.replace(status("r0"), clock="The backend has not said; see to it"))))
+    assert (told["time"].good, told["time"].text) == (False, "The backend has not said; see to it")
+    assert by_name(list(running(status("r0"))))["time"].good

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from drivers.secure_element.interface import SecureElementError, SecureElementGoneError
+from drivers.secure_element.interface import Capability, SecureElementError, SecureElementGoneError
 from firmware.core import payments as module
 from firmware.core.attempts import NOBODY
 from firmware.core.parts import Parts
@@ -23,6 +23,8 @@ PROFILE = load_profile("payment")
 
 class Element:
     """Answers until it is pulled out."""
+
+    capabilities: frozenset[Capability] = frozenset()
 
     def __init__(self) -> None:
         self.pulled, self.asked = asyncio.Event(), 0
@@ -45,6 +47,8 @@ class Outbox:
 
     def interrupted(self, now: int) -> list[object]:
         return []
+
+    put_back = False
 
     def waiting(self) -> int:
         return 0
