@@ -42,7 +42,13 @@ class Counter(Office):
         self.policy: PolicyName = "payment_high"
         self.said: list[Event] = []
         self.answers: list[str | Cancelled] = []
-        self.person = self.enrol(self.papers())
+        self.number, self.person = 0, ""
+
+    def next(self) -> None:
+        """Somebody new, and nothing said yet."""
+        self.number += 1
+        self.policy, self.said, self.answers = "payment_high", [], []
+        self.person = self.enrol(self.papers(payer=f"payer-{self.number}"), seed=self.number)
 
     @property
     def basis(self) -> Any:
@@ -61,7 +67,8 @@ class Counter(Office):
         return stand
 
     def mandate_for_pin(self) -> bytes:
-        return self.mandate(self.enrolled(self.person).consent, purpose="pin")
+        them = self.enrolled(self.person)
+        return self.mandate(them.consent, them.payer, "pin")
 
     def set_to(self, digits: str) -> None:
         pins = Pins(self.parts)
@@ -72,14 +79,20 @@ class Counter(Office):
         return [event.reason for event in self.said if event.stage == "prompt"]
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counter]:
+    with closing(Counter(tmp_path_factory.mktemp("counter"))) as one:
+        yield one
+
+
 @pytest.fixture
-def counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
-    """What scrypt makes of a PIN is a matter of `test_pins`."""
+def counter(one: Counter, monkeypatch: pytest.MonkeyPatch) -> Counter:
+    """The next person comes to the counter. What scrypt makes of their PIN is a matter of `test_pins`."""
     monkeypatch.setattr(
         "firmware.core.pins.stretched", lambda digits, salt, _: hashlib.sha256(salt + digits.encode()).digest()
     )
-    with closing(Counter(tmp_path)) as counter:
-        yield counter
+    one.next()
+    return one
 
 
 def alive(dynamic: bool = True) -> Finding:

@@ -1,10 +1,10 @@
 """A PIN: what is kept of it, how often it may be wrong, who lets somebody set one; with a real gallery and log."""
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,29 +17,39 @@ from firmware.core.pins import TRIES, PinError, Pins, Verifier, weak
 from firmware.gallery.consent import ConsentError
 from firmware.gallery.gallery import Gallery, GalleryError
 from firmware.payment.errors import PaymentError
-from firmware.runtime.messages import Pin
+from firmware.runtime.messages import Pin, Purpose
 from tests.core.office import NETWORKS, Office
 
 RIGHT, WRONG = "271828", "314159"
+NUMBERS = itertools.count(1)
 REFUSED = (AuditError, ConsentError, GalleryError, PaymentError)
 
 
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    with closing(Office(tmp_path)) as office:
+@pytest.fixture(scope="module")
+def counter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    with closing(Office(tmp_path_factory.mktemp("office"))) as office:
         yield office
+
+
+@pytest.fixture
+def office(counter: Office) -> Office:
+    """One for all, to which new people come."""
+    counter.now += 60
+    return counter
 
 
 def pins(office: Office) -> Pins:
     return Pins(office.parts)
 
 
-def enrolled(office: Office) -> str:
-    return office.enrol(office.papers())
+def enrolled(office: Office, purposes: tuple[Purpose, ...] = ("payment",)) -> str:
+    number = next(NUMBERS)
+    return office.enrol(office.papers(purposes, f"payer-{number}"), seed=number)
 
 
-def mandate(office: Office, person: str, payer: str = "payer-ada", purpose: str = "pin") -> bytes:
-    return office.mandate(office.enrolled(person).consent, payer, purpose)
+def mandate(office: Office, person: str, payer: str = "", purpose: str = "pin") -> bytes:
+    them = office.enrolled(person)
+    return office.mandate(them.consent, payer or them.payer, purpose)
 
 
 def set_to(office: Office, person: str, digits: str = RIGHT) -> None:
@@ -97,12 +107,12 @@ def test_it_dies_with_the_person(office: Office) -> None:
     set_to(office, person)
     office.rights.erase(person, "op")
     assert refusal(lambda: pins(office).left(person)) == "unknown_person"
-    again = office.enrol(office.papers(), seed=2)
+    again = enrolled(office)
     assert pins(office).left(again) is None
 
 
 def test_it_goes_with_the_consent_to_payments(office: Office) -> None:
-    person = office.enrol(office.papers(("payment", "door")))
+    person = enrolled(office, ("payment", "door"))
     set_to(office, person)
     office.rights.withdraw(person, "payment", "op")
     assert pins(office).left(person) is None
@@ -226,14 +236,16 @@ def test_who_has_set_none_is_refused(office: Office) -> None:
 
 def test_one_whose_row_was_swapped_with_anothers_cannot_be_read(office: Office) -> None:
     """Attack: put the row of somebody whose PIN is known in the place of another's."""
-    first = enrolled(office)
-    second = office.enrol(office.papers(payer="payer-eve"), seed=2)
-    set_to(office, first)
-    pins(office).put(pins(office).papers(second, mandate(office, second, "payer-eve")), Verifier.of(WRONG, 1024), "op")
+    first, second = enrolled(office), enrolled(office)
+    set_to(office, first, RIGHT)
+    set_to(office, second, WRONG)
     office.gallery.close()
     path = office.folder / "state" / "gallery.db"
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE secrets SET sealed = (SELECT sealed FROM secrets WHERE id = 2) WHERE id = 1")
+        (mine, theirs) = db.execute("SELECT id FROM people ORDER BY id DESC LIMIT 2").fetchall()
+        db.execute(
+            "UPDATE secrets SET sealed = (SELECT sealed FROM secrets WHERE id = ?) WHERE id = ?", (*mine, *theirs)
+        )
     office.gallery = Gallery(path, office.element, NETWORKS)
     assert refusal(lambda: typed(office, first, WRONG)) == "gallery_damaged"
     assert "set it anew" in pins(office).told(first)
@@ -292,7 +304,7 @@ def test_mandate_of_another_account_is_refused(office: Office) -> None:
 def test_mandate_under_another_consent_is_refused(office: Office) -> None:
     person = enrolled(office)
     office.now += 60
-    other = office.mandate(office.consent(), "payer-ada", "pin")
+    other = office.mandate(office.consent(), office.enrolled(person).payer, "pin")
     assert refusal(lambda: pins(office).papers(person, other)) == "mandate"
 
 
