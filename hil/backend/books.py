@@ -8,10 +8,15 @@ Rules kept here:
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, case, func, insert, literal, select, text
+from sqlalchemy import ColumnElement, bindparam, func, insert, literal, select, text
 
+from hil.backend.statements import BOOKED_AT
 from hil.backend.store import Transaction
 from hil.backend.tables import CALLS, EFFECTS, INTENTS, PAYMENTS, RECONCILIATIONS
+
+_GIVE_BACK = insert(EFFECTS).values(
+    {column.name: bindparam(column.name) for column in EFFECTS.columns if column.name != "at"} | {"at": BOOKED_AT}
+)
 
 
 class Paid(msgspec.Struct, frozen=True):
@@ -78,18 +83,7 @@ def paid(ledger: Transaction, intent: bytes) -> Paid | None:
 
 def give_back(ledger: Transaction, effect: Effect, now: int) -> None:
     """Book it, at `now` in seconds. The table takes each number once and never more than was paid."""
-    values = msgspec.structs.asdict(effect)
-    ledger.connection.execute(insert(EFFECTS).values(**values, at=booked_at(now)))
-
-
-def booked_at(now: int) -> ColumnElement[int]:
-    """`now` in seconds, or the end of the last closed time where that is later.
-
-    To be used by the statement that books: closing locks the tables, so that it is either before all of that
-    statement or after it.
-    """
-    closed = select(func.coalesce(func.max(RECONCILIATIONS.c.until), 0)).scalar_subquery()
-    return case((closed > now, closed), else_=literal(now))
+    ledger.connection.execute(_GIVE_BACK, msgspec.structs.asdict(effect) | {"now": now})
 
 
 def closed_until(ledger: Transaction) -> int:
