@@ -48,7 +48,7 @@ class Delivery:
             if head is None:
                 self._head_since = (b"", 0.0)
             else:
-                if head.intent != self._head_since[0]:
+                if head.intent != self._head_since[0] or not self._link.connected:
                     self._head_since = (head.intent, time.monotonic())
                 await self._link.publish(Publish(kind=head.kind, envelope=head.envelope))
             try:
@@ -58,7 +58,7 @@ class Delivery:
 
     @property
     def stuck(self) -> bool:
-        """Whether an earlier envelope has waited for its receipt so long that another would only queue behind it."""
+        """Whether an earlier envelope waits so long, connected, that another would only queue behind it."""
         head, since = self._head_since
         return bool(head) and time.monotonic() - since > STUCK_S
 

@@ -4,7 +4,8 @@ Rules kept here:
 - An intent that comes while somebody is served is declined as `busy`; the one that takes the place of an intent
   which was taken back is served after it. One that comes while there is no time is declined as `clock`.
 - An intent that is taken back ends before its authorization is stored, or not at all.
-- An authorization is stored before it is sent, and is never signed while the link is down.
+- An authorization is stored before it is sent. While the link is down it is signed only under an allowance of the
+  backend's, and the customer is told so: it is no approval.
 - A terminal out of service opens no intent, and so signs for none.
 - Whoever is claimed has agreed to be, and still does: their consent is looked at before every match.
 - A yes is in the audit log before it is signed, and what cannot be recorded is a no.
@@ -197,13 +198,17 @@ class Payments:
     def _authorize(
         self, session: Session, accepted: AcceptedIntent, enrolled: Enrolled, shown: str, finding: Finding
     ) -> Session:
-        if not self._link.connected:
+        try:
+            allowance = None if self._link.connected else self._parts.allowance()
+        except PaymentError as error:
+            return session.refused(error.code)
+        if allowance is None and not self._link.connected:
             return session.refused("offline")
         camera = self._stand.camera.info
         if camera is None:
             return session.refused("camera_lost")
         try:
-            self._signer.authorize(accepted, enrolled, camera.serial, shown, finding)
+            self._signer.authorize(accepted, enrolled, camera.serial, shown, finding, allowance)
         except AuditError as error:
             _log.error("%s", error)
             return session.refused("audit")
@@ -217,9 +222,10 @@ class Payments:
             _log.error("%s", error)
             return session.refused(error.code if error.code in SENTENCES else "store")
         self._seen(enrolled)
-        self._stand.say("authorization", "stored", "Authorization signed and stored; waiting for the receipt.")
+        waits_for = "the receipt" if allowance is None else "the link"
+        self._stand.say("authorization", "stored", f"Authorization signed and stored; waiting for {waits_for}.")
         self.delivery.wake()
-        return session.stored(time.monotonic_ns())
+        return session.stored(time.monotonic_ns()) if allowance is None else session.taken_offline()
 
     def _seen(self, enrolled: Enrolled) -> None:
         """Note that they were here, by time the backend has signed: what they are kept for goes on."""
@@ -234,6 +240,8 @@ def _outcome_text(session: Session, camera: CameraFault | None) -> str:
         return "Approved."
     if session.outcome == "unknown":
         return "Unknown: no receipt has come. Do not retry; the register will know."
+    if session.outcome == "taken_offline":
+        return "Taken offline: confirmed once the terminal is connected again. Do not pay a second time."
     if session.outcome == "declined":
         return f"Declined by the backend ({session.reason}). {FALLBACK}"
     why = FAULTS[camera.cause][0] if session.reason == "camera_lost" and camera is not None else ""

@@ -32,7 +32,7 @@ PIN_S = 30.0
 # Frames with an attack's reason, or the wrong person, that end a session before its time is up.
 REFUSE_AFTER = 3
 
-Outcome = Literal["approved", "declined", "refused", "unknown"]
+Outcome = Literal["approved", "declined", "refused", "unknown", "taken_offline"]
 
 
 class Phase(Enum):
@@ -56,7 +56,8 @@ class Session:
         frame_deadline_ns: while looking, when the camera counts as lost.
         good: consecutive frames of the claimed person that nothing spoke against.
         reasons: how often each reason was seen while looking.
-        outcome: set when OVER. `refused` is the terminal's own no, `declined` the backend's.
+        outcome: set when OVER. `refused` is the terminal's own no, `declined` the backend's, `taken_offline` not
+            yet either.
         reason: code of a refusal, or the backend's code.
     """
 
@@ -135,6 +136,12 @@ class Session:
         if self.phase is not Phase.DECIDED:
             return self
         return replace(self, phase=Phase.RECEIPT, deadline_ns=now_ns + _ns(self.profile.receipt_s))
+
+    def taken_offline(self) -> "Session":
+        """End without a receipt, which cannot come: the authorization lies in the outbox until the link is back."""
+        if self.phase is not Phase.DECIDED:
+            return self
+        return replace(self, phase=Phase.OVER, outcome="taken_offline", reason="taken_offline")
 
     def settled(self, approved: bool, code: str) -> "Session":
         """End with a verified receipt for exactly this authorization."""

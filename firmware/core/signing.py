@@ -20,7 +20,7 @@ from firmware.payment.authorize import (
 )
 from firmware.payment.intent import AcceptedIntent
 from firmware.payment.mandate import sign_erasure
-from firmware.payment.messages import Evidence
+from firmware.payment.messages import Allowance, Evidence
 
 
 class Signer:
@@ -30,12 +30,18 @@ class Signer:
         self._parts = parts
 
     def authorize(
-        self, accepted: AcceptedIntent, enrolled: Enrolled, camera: str, shown: str, finding: Finding
+        self,
+        accepted: AcceptedIntent,
+        enrolled: Enrolled,
+        camera: str,
+        shown: str,
+        finding: Finding,
+        allowance: Allowance | None,
     ) -> None:
         """Sign and store the one authorization of an intent.
 
         Values and limits of `finding`, the deciding frame's, stay here as the audit record; the authorization names
-        the gates and commits to the rest.
+        the gates and commits to the rest. `allowance`: what may be done while the link is down; None while it is up.
 
         Raises:
             AuditError, PaymentError, SecureElementError: nothing was stored.
@@ -71,9 +77,13 @@ class Signer:
                 now=now,
                 counter=counter,
                 element=parts.element,
+                allowance=allowance,
             )
 
-        parts.outbox.authorize(accepted.intent.id, make, audit=salt + audit)
+        if allowance is None:
+            parts.outbox.authorize(accepted.intent.id, make, audit=salt + audit)
+        else:
+            parts.outbox.authorize_offline(accepted.intent, allowance, now, make, audit=salt + audit)
 
     def decline(self, intent: bytes, digest: bytes, reason: str, finding: Finding | None = None) -> None:
         """Sign and store the decline of an open intent.

@@ -15,7 +15,18 @@ from drivers.secure_element.interface import SecureElement
 from firmware.payment import schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent
-from firmware.payment.messages import ASSURANCE_RANK, NO_ID, Authorization, Decline, Digest, Evidence, Id, Name, Version
+from firmware.payment.messages import (
+    ASSURANCE_RANK,
+    NO_ID,
+    Allowance,
+    Authorization,
+    Decline,
+    Digest,
+    Evidence,
+    Id,
+    Name,
+    Version,
+)
 from firmware.payment.money import format_amount
 from firmware.payment.trust import key_id, load_public_key
 
@@ -69,9 +80,11 @@ def sign_authorization(
     now: int,
     counter: int,
     element: SecureElement,
-    allowance: bytes = NO_ID,
+    allowance: Allowance | None = None,
 ) -> bytes:
-    """Return the signed authorization. Called by `Outbox.authorize`, which hands out the counter.
+    """Return the signed authorization. Called by `Outbox`, which hands out the counter.
+
+    `allowance`: what it is signed under while the link is down; it may then wait for delivery as long as that says.
 
     Raises:
         PaymentError: `display`, `evidence`, `mandate`, `expired` or `schema`.
@@ -98,7 +111,7 @@ def sign_authorization(
         exponent=intent.exponent,
         counter=counter,
         issued_at=now,
-        expires_at=min(intent.expires_at, now + AUTHORIZATION_TTL_S),
+        expires_at=min(intent.expires_at, now + AUTHORIZATION_TTL_S) if allowance is None else now + allowance.hold_s,
         evidence=evidence,
         payer=binding.payer,
         mandate=binding.mandate,
@@ -109,7 +122,7 @@ def sign_authorization(
         firmware=software.firmware,
         camera=software.camera,
         display_hash=display_hash(shown),
-        allowance=allowance,
+        allowance=NO_ID if allowance is None else allowance.id,
     )
     return sign(authorization, element)
 

@@ -82,9 +82,11 @@ class Shop:
         envelope = self.backend.issue_mandate(terminal, payer, purpose, CONSENT)
         return schema.verify(envelope, Mandate, self.trust.resolve)[1]
 
-    def open(self, minor: int = 1250, currency: str = "EUR", terminal: str = "till-1") -> AcceptedIntent:
+    def open(
+        self, minor: int = 1250, currency: str = "EUR", terminal: str = "till-1", payer: str = PAYER
+    ) -> AcceptedIntent:
         """Ask for a payment; the terminal accepts and opens it."""
-        _, envelope = self.backend.issue_intent(terminal, Amount(minor, currency), PAYER)
+        _, envelope = self.backend.issue_intent(terminal, Amount(minor, currency), payer)
         return self.terminals[terminal].open(envelope, self.time)
 
     def authorized(self) -> bytes:

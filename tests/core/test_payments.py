@@ -6,12 +6,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from firmware.core.inbox import Cancelled
 from firmware.payment import schema
 from firmware.payment.errors import PaymentError
-from firmware.payment.messages import Cancellation
+from firmware.payment.messages import Allowance, Cancellation
 from firmware.payment.money import Amount
 from hil.backend.backend import INTENT_TTL_S
 from hil.backend.keys import signer
@@ -20,28 +21,35 @@ from tests.core.till import PAYER, Till
 Play = Callable[[Till], Coroutine[Any, Any, None]]
 
 
-@pytest.fixture
-def play(tmp_path: Path) -> Iterator[Callable[[Play], Till]]:
-    """Play at a till, in a loop of its own."""
-    till = Till(tmp_path)
+@pytest.fixture(scope="module")
+def till(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Till]:
+    till = Till(tmp_path_factory.mktemp("till"))
+    yield till
+    till.close()
 
-    async def opened(scene: Play) -> None:
+
+@pytest.fixture
+def play(till: Till) -> Callable[[Play], Till]:
+    """Play a scene at the till."""
+    return lambda scene: played(till, scene)
+
+
+def played(till: Till, scene: Play) -> Till:
+    """Play a scene, in a loop of its own."""
+
+    async def opened() -> None:
         till.open()
         await asyncio.wait_for(scene(till), 30.0)
 
-    def run(scene: Play) -> Till:
-        asyncio.run(opened(scene))
-        return till
-
-    yield run
-    till.close()
+    asyncio.run(opened())
+    return till
 
 
 def settled(till: Till, intent: bytes) -> tuple[str, str, str]:
     """(kind, outcome, code) of the one envelope that the terminal has for an intent."""
     till.outbox.close()
-    with sqlite3.connect(till.shop.folder / "till-1.db") as file:
-        rows = file.execute("SELECT kind, outcome, code FROM outbox WHERE intent = ?", (intent,)).fetchall()
+    file = sqlite3.connect(till.shop.folder / "till-1.db")
+    rows = file.execute("SELECT kind, outcome, code FROM outbox WHERE intent = ?", (intent,)).fetchall()
     file.close()
     (row,) = rows
     return tuple(row)
@@ -70,7 +78,7 @@ def test_a_payment_in_euro_yen_and_dinar(play: Callable[[Play], Till], minor: in
     till = play(scene)
     assert next(event.text for event in till.said if event.stage == "prompt").startswith(shown)
     assert till.outcome == "approved"
-    (payment,) = till.shop.backend.payments()
+    payment = {payment.intent: payment for payment in till.shop.backend.payments()}[intents[0]]
     assert (payment.amount_minor, payment.currency) == (minor, currency)
     ended(till, intents[0], ("authorization", "approved", ""), ("approved", ""), paid=1)
 
@@ -235,7 +243,8 @@ def test_an_intent_that_takes_the_place_of_one_taken_back_is_served_at_once(play
 
     till = play(scene)
     assert till.state(intents[2]) == ("declined", "busy"), "one waits, not a queue"
-    assert [payment.amount_minor for payment in till.shop.backend.payments()] == [990]
+    paid = {payment.intent: payment.amount_minor for payment in till.shop.backend.payments()}
+    assert [paid.get(intent) for intent in intents] == [None, 990, None]
     assert till.state(intents[1]) == ("approved", "")
     ended(till, intents[0], ("decline", "rejected", "cancelled"), ("cancelled", ""))
 
@@ -451,3 +460,102 @@ def test_time_that_is_lost_during_the_look_signs_nothing(play: Callable[[Play], 
     till = play(scene)
     assert till.outcome == "clock"
     ended(till, intents[0], ("decline", "declined", ""), ("declined", "clock"))
+
+
+# -- without a connection ----------------------------------------------------------------------------------------------
+
+ALLOWANCE = Allowance(
+    id=bytes(16), currency="EUR", exponent=2, payment_minor=2500, payer_minor=4000, terminal_minor=6000, hold_s=86_400,
+    expires_at=0,
+)  # fmt: skip
+
+
+async def cut_off(till: Till, minor: int, given: bool = True) -> bytes:
+    """A payment in which the link goes down while the customer is looked at."""
+    if given:
+        till.give(msgspec.structs.replace(ALLOWANCE, id=till.element.random(16), expires_at=till.now + 3600))
+
+    def before_frame() -> None:
+        till.link.connected = False
+
+    till.before_frame = before_frame
+    intent = till.ask(minor)
+    await till.touch()
+    await till.idle()
+    return intent
+
+
+def test_a_payment_offline_is_told_as_taken_and_confirmed_later(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(await cut_off(till, 2500))
+        assert till.outcome == "taken_offline"
+        assert "pproved" not in " ".join(event.text for event in till.said)
+        till.now += 80_000
+        assert till.state(intents[0]) == ("open", ""), "nobody is told that it has expired"
+        till.die()
+        assert till.deliver() == ["approved"]
+
+    ended(play(scene), intents[0], ("authorization", "approved", ""), ("approved", ""), paid=1)
+
+
+def test_a_payment_offline_that_is_not_delivered_in_its_time_is_expired(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(await cut_off(till, 2500))
+        till.now += ALLOWANCE.hold_s + INTENT_TTL_S
+        assert till.state(intents[0]) == ("expired", "")
+        assert till.deliver() == ["expired"]
+
+    ended(play(scene), intents[0], ("authorization", "rejected", "expired"), ("expired", ""))
+
+
+@pytest.mark.parametrize(("minor", "given"), [(2501, True), (1250, False)])
+def test_what_no_allowance_covers_is_refused_offline(play: Callable[[Play], Till], minor: int, given: bool) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(await cut_off(till, minor, given))
+        assert till.outcome == "offline"
+        assert till.deliver() == ["declined"]
+
+    till = play(scene)
+    ended(till, intents[0], ("decline", "declined", ""), ("declined", "offline"))
+
+
+def test_nothing_is_signed_offline_without_time(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        def before_frame() -> None:
+            till.link.connected = till.time_known = False
+
+        till.give(msgspec.structs.replace(ALLOWANCE, id=till.element.random(16), expires_at=till.now + 3600))
+        till.before_frame = before_frame
+        intents.append(till.ask(1250))
+        await till.touch()
+        await till.idle()
+        assert till.outcome == "clock"
+        assert till.deliver() == ["declined"]
+
+    ended(play(scene), intents[0], ("decline", "declined", ""), ("declined", "clock"))
+
+
+def test_a_restored_outbox_refuses_offline_and_goes_on_with_a_connection(tmp_path: Path) -> None:
+    async def scene(till: Till) -> None:
+        till.hardware.stands += 1  # another copy of this outbox has counted since
+        till.start()
+        await cut_off(till, 1250)
+        assert till.outcome == "offline"
+        till.link.connected, till.before_frame = True, lambda: None
+        till.deliver()
+        await till.paid()
+        assert till.outcome == "approved"
+
+    till = Till(tmp_path)  # of its own: the mark stays
+    try:
+        played(till, scene)
+    finally:
+        till.close()

@@ -12,7 +12,6 @@ from typing import Any, cast
 import msgspec
 
 from drivers.camera import Emitter, Intrinsics
-from drivers.secure_element.interface import SecureElement
 from firmware.core.analysis import Finding
 from firmware.core.attempts import Attempts
 from firmware.core.inbox import Cancelled, Tapped
@@ -24,15 +23,18 @@ from firmware.core.stand import Stand
 from firmware.core.watch import Watching
 from firmware.liveness.evidence import Gate
 from firmware.payment.errors import PaymentError
-from firmware.payment.messages import Allowance
+from firmware.payment.messages import Allowance, Beacon
 from firmware.payment.money import Amount
 from firmware.payment.outbox import Outbox
 from firmware.runtime.config import load_profile
 from firmware.runtime.messages import Event, FrameReady
+from hil.backend import fleet_store
 from hil.backend.policy import DEMO
 from tests.core.office import Office
+from tests.payment.hardware import Hardware
 
 PAYER = "payer-ada"
+LATER_S = 3 * 86_400
 ALIVE = Finding("", tuple(Gate(name, 1.0, "", passed=True, reason="") for name in DEMO.gates))
 ONE = Intrinsics(width=1, height=1, fx=1.0, fy=1.0, cx=0.0, cy=0.0)
 FRAME = FrameReady(
@@ -63,7 +65,7 @@ class Scripted:
 
 
 class Till(Office):
-    """One person is enrolled, `PAYER`; profile `demo`. `open` begins it, in a running loop.
+    """One person is enrolled, `PAYER`; profile `demo`. `open` begins a scene, in a running loop.
 
     Attributes:
         finding: what every frame shows.
@@ -79,20 +81,28 @@ class Till(Office):
         super().__init__(folder)
         self.config.merchant = self.shop.till.merchant
         self.enrol(self.papers())
+        self.shop.register_again(counter=True)
         self.attempts = cast("Any", Attempts(folder / "state" / "attempts.db"))
-        self.profile = load_profile("demo")
-        self.finding, self.captures = ALIVE, 0
-        self.before_frame: Callable[[], None] = lambda: None
-        self.allowance_given: Allowance | None = None
+        self.hardware = Hardware()
         self.judge = SimpleNamespace(bound=1e-5)
         self.basis = SimpleNamespace(policy=SimpleNamespace(pin=False))
         self.thresholds_digest = self.models_digest = bytes(32)
         self.firmware_version = "0.1.0"
-        self.hardware: SecureElement | None = None
-        self.link = SimpleNamespace(connected=True)
 
     def open(self) -> None:
-        """Start: what a dead process left open is declined."""
+        """Another scene, at a later time, with nothing left of the one before."""
+        self.profile = load_profile("demo")
+        self.finding, self.captures = ALIVE, 0
+        self.before_frame: Callable[[], None] = lambda: None
+        self.allowance_given: Allowance | None = None
+        self.time_known, self.link = True, SimpleNamespace(connected=True)
+        self.now += LATER_S
+        self.start()
+
+    def start(self) -> None:
+        """The process starts: what a dead one left open is declined."""
+        self.outbox.close()
+        self.shop.till.outbox = Outbox(self.shop.folder / "till-1.db", self.hardware)
         self.said: list[Event] = []
         self.stand = cast("Any", Stand(cast("Any", None), None, tell_values=False))
         self.stand.subscribers.tell = self.said.append
@@ -112,9 +122,7 @@ class Till(Office):
         """The process ends wherever it stands, and starts again: only what is on the disk is left."""
         if self.stand._active is not None:
             self.stand._active.cancel()
-        self.outbox.close()
-        self.shop.till.outbox = Outbox(self.shop.folder / "till-1.db", cast("Any", self.hardware))
-        self.open()
+        self.start()
 
     def _watch(self, *_: object) -> Watching:
         return Scripted(self)
@@ -139,6 +147,14 @@ class Till(Office):
     def allowance(self) -> Allowance | None:
         self.clock.now()
         return self.allowance_given
+
+    def give(self, allowance: Allowance) -> None:
+        """The backend gives an allowance, and the terminal hears of it."""
+        self.shop.store.transact(
+            lambda ledger: fleet_store.keep_allowance(ledger.connection, "till-1", allowance, self.now)
+        )
+        self.outbox.heard(Beacon(terminal="till-1", nonce=bytes(32), time=self.now, counter=0, allowance=allowance))
+        self.allowance_given = allowance
 
     # what happens at the counter
     def ask(self, minor: int = 1250, currency: str = "EUR") -> bytes:

@@ -20,6 +20,7 @@ from firmware.payment.outbox_file import FIRST_LAYOUT
 from hil.backend.backend import INTENT_TTL_S
 from hil.backend.keys import signer
 from hil.backend.shop import START, Shop
+from tests.payment.hardware import Hardware
 
 
 @pytest.fixture
@@ -237,20 +238,6 @@ def test_a_full_disk_authorizes_nothing_and_loses_nothing(shop: Shop, tmp_path: 
     (left,) = shop.till.outbox.interrupted(START)
     assert left.id == accepted.intent.id
     assert shop.code(shop.authorized()) == "approved"
-
-
-class Hardware:
-    """A counter nobody turns back; `stands` is its value."""
-
-    def __init__(self, stands: int = 0) -> None:
-        self.stands = stands
-
-    def counter(self) -> int:
-        return self.stands
-
-    def advance(self) -> int:
-        self.stands += 1
-        return self.stands
 
 
 def with_hardware(shop: Shop, hardware: HardwareCounter) -> None:
