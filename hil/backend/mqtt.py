@@ -28,10 +28,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from firmware.link.tls import MAX_PACKET_BYTES, client_context
 from firmware.link.topics import topic
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
-from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Inbound, Outbound
+from firmware.runtime.messages import Inbound, Outbound
 from hil.backend import metrics
 from hil.backend.backend import INTENT_TTL_S, Backend
 from hil.backend.database import StoreError
@@ -50,8 +51,6 @@ RECEIVE_MAXIMUM = 20
 ANSWERED: tuple[Outbound, ...] = ("authorization", "decline", "beacon-request", "certificate-request")
 # a beacon counts for five seconds after it was asked for; nobody wants one later
 BEACON_TTL_S = 5
-# an envelope and room for topic and properties
-MAX_PACKET_BYTES = MAX_ENVELOPE_BYTES + 1024
 # between two looks whether the database is back
 RETURN_S = 1.0
 
@@ -64,7 +63,10 @@ class BackendLink:
         fleet: who answers all else that terminals ask.
         broker: where the broker is; paths in it absolute.
         number: of this process: 0, or its place among several; no two have the same.
-        judges: take part in the shared subscription; without it intents are sent and nothing is taken.
+        judges: take part in the shared subscription; without it intents are sent and only statuses taken.
+
+    Raises:
+        LinkError: a file of TLS cannot be used.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class BackendLink:
         self._stopping, self._ready, self._leaving = threading.Event(), threading.Event(), False
         client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTv5, manual_ack=True)
         if broker.tls is not None:
-            client.tls_set(broker.tls.ca, broker.tls.certificate, broker.tls.key)
+            client.tls_set_context(client_context(broker.tls, time.time))
         client.reconnect_delay_set(1, 2)
         client.on_socket_open = _no_delay
         client.on_connect = self._connected

@@ -20,10 +20,11 @@ import msgspec
 import uvicorn
 from fastapi import FastAPI
 
+from firmware.link.tls import LinkError, client_context
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
 from firmware.runtime.hardening import harden
-from firmware.runtime.stop import stopped_by
+from firmware.runtime.stop import StopFlag, stopped_by
 from hil.backend.backend import Backend
 from hil.backend.fleet import Fleet
 from hil.backend.fleet_routes import add_fleet
@@ -61,8 +62,10 @@ def wall_clock() -> int:
 class Watched:
     """The files of a running backend: whether one was replaced since the last look by one that can be used."""
 
-    def __init__(self, path: Path, config: ServiceConfig) -> None:
-        self._path, self._files = path, files(path, config)
+    def __init__(self, path: Path, config: ServiceConfig, broker: LinkConfig) -> None:
+        self._path, self._tls = path, broker.tls
+        tls: dict[str, str] = msgspec.to_builtins(broker.tls) if broker.tls is not None else {}
+        self._files = (*files(path, config), *map(Path, tls.values()))
         self._seen = self._look()
 
     def changed(self) -> bool:
@@ -73,7 +76,9 @@ class Watched:
         self._seen = seen
         try:
             load_installation(self._path, load_service_config(self._path))
-        except PaymentError as error:
+            if self._tls is not None:
+                client_context(self._tls, time.time)
+        except (PaymentError, LinkError) as error:
             log.error("a file was changed and cannot be used, going on as before: %s", error)
             return False
         return True
@@ -95,16 +100,21 @@ def serve(path: Path, part: Part = ALONE, database: str | None = None, now: Call
 
     Raises:
         PaymentError: the configuration, a key or the database cannot be used.
+        LinkError: a file of TLS cannot be used.
         OSError: a file cannot be read.
     """
-    while not _served(path, part, database, now):
-        log.info("a file was changed: beginning anew")
+    with stopped_by(signal.SIGTERM, signal.SIGINT) as stop:
+        _serve_once(path, part, database, now, stop)
+        while not stop:
+            log.info("a file was changed: beginning anew")
+            _serve_once(path, part, database, now, stop)
 
 
-def _served(path: Path, part: Part, database: str | None, now: Callable[[], int]) -> bool:
-    """Run until a signal, which returns True, or until one of its files is replaced."""
+def _serve_once(path: Path, part: Part, database: str | None, now: Callable[[], int], stop: StopFlag) -> None:
+    """Run until `stop`, or until one of its files is replaced."""
     config, base = load_service_config(path), path.resolve().parent
-    watched = Watched(path, config)
+    broker = _broker(config, base, part.number)
+    watched = Watched(path, config, broker)
     installation = load_installation(path, config)
     token = (base / config.token).read_text().strip()
     if len(token) < MIN_TOKEN:
@@ -113,14 +123,15 @@ def _served(path: Path, part: Part, database: str | None, now: Callable[[], int]
     try:
         backend = Backend(store, installation.key, installation.registrations, installation.policy, now)
         fleet = Fleet(store, installation, now)
-        link = BackendLink(backend, fleet, _broker(config, base, part.number), part.number, judges=part.judges)
+        link = BackendLink(backend, fleet, broker, part.number, judges=part.judges)
         link.start()
         try:
             if part.register:
                 app = create_app(backend, link, token)
                 add_fleet(app, fleet)
-                return _keep_register(app, config.port, watched.changed)
-            return _judge(link, watched.changed)
+                _keep_register(app, config.port, stop, watched.changed)
+            else:
+                _judge(link, stop, watched.changed)
         finally:
             link.stop()
     finally:
@@ -141,23 +152,17 @@ def _broker(config: ServiceConfig, base: Path, number: int) -> LinkConfig:
     return msgspec.structs.replace(broker, tls=msgspec.convert(paths, type(broker.tls)))
 
 
-def _keep_register(app: FastAPI, port: int, changed: Callable[[], bool]) -> bool:
-    """Serve the register until a signal, which returns True, or until `changed`."""
+def _keep_register(app: FastAPI, port: int, stop: StopFlag, changed: Callable[[], bool]) -> None:
+    """Serve the register until `stop` or `changed`."""
     config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=GRACE_S)
-    server, ended, over = uvicorn.Server(config), threading.Event(), threading.Event()
-
-    def end(*_: object) -> None:
-        ended.set()
-        server.should_exit = True
+    server, over = uvicorn.Server(config), threading.Event()
 
     def look() -> None:
         while not over.wait(LOOK_S):
-            if changed():
+            # a signal that came before uvicorn had handlers of its own; it raises those it caught again at its end
+            if stop or changed():
                 server.should_exit = True
 
-    # for the moments before uvicorn has its own handlers, and after: it raises the signal again at its end
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
     looking = threading.Thread(target=look, name="files", daemon=True)
     looking.start()
     try:
@@ -165,22 +170,13 @@ def _keep_register(app: FastAPI, port: int, changed: Callable[[], bool]) -> bool
     finally:
         over.set()
         looking.join()
-    return ended.is_set() or not server.should_exit
 
 
-def _judge(link: BackendLink, changed: Callable[[], bool]) -> bool:
-    """Judge until a signal, which returns True, or until `changed`.
-
-    Raises:
-        PaymentError: the link has ended by itself.
-    """
-    with stopped_by(signal.SIGTERM, signal.SIGINT) as stop:
-        while not stop.wait(LOOK_S):
-            if changed():
-                return False
-            if link.wait(0):
-                raise PaymentError("trust", "the connection to the broker has ended for good; see the log")
-    return True
+def _judge(link: BackendLink, stop: StopFlag, changed: Callable[[], bool]) -> None:
+    """Judge until `stop` or `changed`. Raises PaymentError where the link has ended by itself."""
+    while not stop.wait(LOOK_S) and not changed():
+        if link.wait(0):
+            raise PaymentError("trust", "the connection to the broker has ended for good; see the log")
 
 
 def main(arguments: list[str]) -> int:
@@ -197,7 +193,7 @@ def main(arguments: list[str]) -> int:
     part = Part(asked.part != "worker", asked.part != "register", asked.number)
     try:
         serve(asked.config, part, os.environ.get(DATABASE_VARIABLE))
-    except (PaymentError, OSError) as error:
+    except (PaymentError, LinkError, OSError) as error:
         print(f"backend: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0

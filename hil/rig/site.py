@@ -159,6 +159,7 @@ class Site:
         (folder / "backend.toml").write_text(
             f'store = "backend.db"\nkey = "backend.key"\nterminals = "terminals.json"\ntoken = "token"\nport = {port}\n'
             f'[broker]\nhost = "{broker.host}"\nport = {broker.port}\n{tls_table("broker", authority, "backend")}'
+            + ("" if authority is None else f'[certifier]\nca = "{authority.ca}"\nkey = "{authority.key}"\n')
         )
         config, _ = load_config(folder / "terminal.toml")
         return cls(folder, config, broker, authority, f"http://127.0.0.1:{port}", token)
@@ -317,8 +318,10 @@ class Site:
         with self.control() as core:
             return bytes(ask(core, RecordConsent(form=form), timeout_s=10).envelope)
 
-    def mandate(self, payer: str, consent: bytes, purpose: Purpose = "payment", terminal: str = TERMINAL) -> bytes:
-        """The backend's signed mandate to enrol `payer` under a consent record."""
+    def mandate(
+        self, payer: str, consent: bytes, purpose: Purpose | Literal["pin"] = "payment", terminal: str = TERMINAL
+    ) -> bytes:
+        """The backend's signed mandate to enrol `payer` under a consent record, or to set their PIN."""
         body = {"payer": payer, "purpose": purpose, **_bound(consent), "terminal": terminal}
         return bytes.fromhex(str(self._post("/mandates", body)["mandate"]))
 
