@@ -206,7 +206,7 @@ def test_list_of_people_is_metadata_only(site: Site) -> None:
         page = ask(core, ListPeople(), timeout_s=5)
     assert page.total == 1
     assert msgspec.to_builtins(page.people[0]).keys() == {
-        "type", "person", "purposes", "enrolled_at", "retain_until", "payer", "tries", "asked", "disputes",
+        "type", "person", "purposes", "enrolled_at", "retain_until", "payer", "tries", "asked", "disputes", "pin",
     }  # fmt: skip
 
 
