@@ -18,7 +18,7 @@ import numpy as np
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
 from firmware.payment.messages import Assurance
-from firmware.runtime.messages import Enrol, Event, Purpose, Subscribe, Tap
+from firmware.runtime.messages import Enrol, Event, Pin, Purpose, SetPin, Subscribe, Tap
 from hil.people.actor import MOVEMENTS
 from hil.people.living import PROMPT_KINDS, Prompt, Timeline
 from hil.rig.site import NOTICE, NOTICE_VERSION, Site, SiteError
@@ -34,6 +34,10 @@ TURNS = {"front": (0.0, 0.0), "left": (18.0, 0.0), "right": (-18.0, 0.0), "up": 
 ASKED_AT_MOST = 4
 """Prompts in one session: two tries, each of a movement of the face and perhaps a turn."""
 LOOKS_S = 20.0
+
+ASKS_PIN = ("pin", "pin_wrong")
+"""Prompts that want the PIN typed."""
+CHOOSES_PIN = ("pin_choose", "pin_weak", "pin_again", "pin_differs")
 
 OnEvent = Callable[[Event], None]
 
@@ -156,6 +160,22 @@ def enrol(
     return str(done.detail)
 
 
+def choose_pin(site: Site, person: str, mandate: bytes, pin: str, on_event: OnEvent = _ignore) -> None:
+    """Choose a PIN at the terminal, under a mandate for it: type it each time the screen asks.
+
+    Raises TerminalError.
+    """
+
+    def follow(event: Event) -> None:
+        if event.stage == "prompt" and event.reason in CHOOSES_PIN:
+            with site.control(None) as screen:
+                ask(screen, Pin(scene=event.scene, digits=pin), timeout_s=5)
+        on_event(event)
+
+    with site.control() as core:
+        ask(core, SetPin(person=person, mandate=mandate), PATIENCE_S, follow)
+
+
 def pay(
     site: Site,
     stage: Stage,
@@ -164,6 +184,7 @@ def pay(
     currency: str = "EUR",
     on_event: OnEvent = _ignore,
     assurance: Assurance = "geometry",
+    pin: str = "",
 ) -> Visit:
     """Stand there as `stage` says, let the register ask for a payment in the name of `payer`, tap, and wait.
 
@@ -175,6 +196,7 @@ def pay(
         currency: its code.
         on_event: sees what is told, after the customer has.
         assurance: evidence of life that the register asks for.
+        pin: what they type each time a PIN is asked for; nothing where it is empty.
 
     Raises:
         TerminalError: the terminal said nothing for `PATIENCE_S` seconds.
@@ -189,12 +211,14 @@ def pay(
             if message is None:
                 raise TerminalError(f"the terminal said nothing for {PATIENCE_S:g} s")
             if not isinstance(message, Event):
-                continue  # the answer to the tap
+                continue  # the answer to a touch
             events.append(message)
             hear(site, message)
             on_event(message)
             if message.stage == "prompt" and message.reason == "tap":
                 core.send(Tap(scene=message.scene))
+            if message.stage == "prompt" and message.reason in ASKS_PIN and pin:
+                core.send(Pin(scene=message.scene, digits=pin))
     last = events[-1]
     # The terminal's word is out before its signed decline has reached the backend.
     with contextlib.suppress(SiteError):
@@ -211,16 +235,19 @@ def pay_moving(
     currency: str = "EUR",
     on_event: OnEvent = _ignore,
     once_more: Callable[[], None] = lambda: None,
+    pin: str = "",
 ) -> Visit:
     """Pay where the register asks for motion; who was not seen to move tries `once_more`, as people do.
 
-    On a busy machine frames come so slowly that a movement falls between them. Raises as `pay`.
+    On a busy machine frames come so slowly that a movement falls between them. `pin`: the register asks for one too,
+    and it is typed. Raises as `pay`.
     """
-    first = pay(site, stage, payer, amount, currency, on_event, "dynamic")
+    assurance: Assurance = "dynamic_pin" if pin else "dynamic"
+    first = pay(site, stage, payer, amount, currency, on_event, assurance, pin)
     if first.reason != "no_answer":
         return first
     once_more()
-    return pay(site, stage, payer, amount, currency, on_event, "dynamic")
+    return pay(site, stage, payer, amount, currency, on_event, assurance, pin)
 
 
 def fingerprint(visit: Visit) -> dict[str, object]:

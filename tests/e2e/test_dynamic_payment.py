@@ -13,19 +13,22 @@ from firmware.payment import cose, schema
 from firmware.payment.messages import Authorization, Intent
 from firmware.runtime.ipc import IpcError
 from firmware.runtime.messages import Cancel, Event, ListPeople
-from hil.rig.customer import Visit, enrol, obliging, pay, pay_moving
+from hil.rig.customer import Visit, choose_pin, enrol, obliging, papers_for, pay, pay_moving
 from hil.rig.site import Site
 from hil.rig.tap import Tap
 from hil.sensor.stage import Alive, Stage
 
 ADA, PAYER = Alive("virtual-90012", obliging()), "payer-ada"
+PIN = "907133846512"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, mosquitto_installed: None) -> Iterator[Site]:
-    """A terminal at which Ada, who does whatever is asked of her, is enrolled."""
+    """A terminal at which Ada, who does whatever is asked of her, is enrolled and has chosen a PIN."""
     with Site.make(tmp_path_factory.mktemp("site"), broker="mosquitto") as site:
-        enrol(site, ADA, PAYER)
+        papers = papers_for(site, PAYER)
+        person = enrol(site, ADA, PAYER, papers=papers)
+        choose_pin(site, person, site.mandate(PAYER, papers[0], "pin"), PIN)
         yield site
 
 
@@ -63,6 +66,21 @@ def test_ada_is_asked_to_move_and_pays_at_assurance_dynamic(site: Site, tap: Tap
     evidence = schema.decode(cose.peek(envelope), Authorization).evidence
     assert evidence.assurance == "dynamic"
     assert "dynamic" in evidence.gates
+
+
+def test_ada_pays_with_face_and_pin_and_what_she_typed_is_nowhere(site: Site, tap: Tap) -> None:
+    paid = pay_moving(site, Stage(ADA), PAYER, "48.00", pin=PIN)
+    assert (paid.reason, paid.register) == ("approved", "approved")
+    (envelope,) = tap.distinct("authorization")[paid.intent]
+    evidence = schema.decode(cose.peek(envelope), Authorization).evidence
+    assert evidence.assurance == "dynamic_pin"
+    assert {"dynamic", "pin"} <= set(evidence.gates)
+    kept = b"".join(path.read_bytes() for path in site.folder.rglob("*") if path.is_file())
+    sent = b"".join(topic.encode() + envelope for topic, envelope in tap.seen)
+    assert PIN not in str(paid.events)
+    for form in (PIN.encode(), PIN.encode().hex().encode(), int(PIN).to_bytes(8, "big"), bytes(map(int, PIN))):
+        assert form not in kept
+        assert form not in sent
 
 
 def test_a_printed_head_of_ada_is_asked_twice_and_refused_with_nothing_signed(site: Site, tap: Tap) -> None:
