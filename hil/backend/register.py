@@ -33,7 +33,7 @@ from hil.backend.forms import (
 from hil.backend.orders import Refund, RegisterView
 from hil.backend.watch import MOST_WAIT_S, Watchers
 
-Key = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=64, pattern=NAME)]
+KEY = Header(alias="Idempotency-Key", min_length=1, max_length=64, pattern=NAME)
 
 
 class Link(Protocol):
@@ -88,7 +88,7 @@ def _orders(app: FastAPI, backend: Backend, link: Link) -> None:
     watchers = Watchers()
 
     @app.post("/intents", status_code=201, responses=CONFLICT)
-    def ask(request: IntentRequest, key: Key | None = None) -> Asked:
+    def ask(request: IntentRequest, key: Annotated[str | None, KEY] = None) -> Asked:
         """Ask for a payment. The same key and body again: the same intent, and it is sent once more while open."""
         if not link.connected:
             raise HTTPException(503, "the backend has no broker; nothing was sent: ask again under the same key")
@@ -130,7 +130,7 @@ def _given_back(app: FastAPI, backend: Backend) -> None:
         return backend.reverse(bytes.fromhex(intent))
 
     @app.post("/intents/{intent}/refunds", status_code=201, responses=CONFLICT)
-    def refund(intent: Hex32, request: RefundRequest, key: Key) -> Refund:
+    def refund(intent: Hex32, request: RefundRequest, key: Annotated[str, KEY]) -> Refund:
         """Give a part of a payment back, never more than was paid. Every refund has a key of its own."""
         amount = parse_amount(request.amount, request.currency)
         return backend.refund(bytes.fromhex(intent), amount, call(key, "refund", intent, request.model_dump()))

@@ -143,9 +143,11 @@ def test_payments_at_the_moment_of_closing_are_in_exactly_one_file(shop: Shop) -
         accepted, day = shop.open(), closing_day(shop)
         authorization = shop.till.authorize(accepted, shop.mandate, shop.time)
         closer = Backend(other, shop.key, shop.registrations, shop.policy, lambda now=midnight: now)  # type: ignore[misc]
-        receipt, _ = at_once(
-            [Delivery(shop.backend, authorization), lambda c=closer, d=day: c.close_day(d).digest]  # type: ignore[misc]
-        )
+
+        def close(closer: Backend = closer, day: datetime.date = day) -> bytes:
+            return closer.close_day(day).digest
+
+        receipt, _ = at_once((Delivery(shop.backend, authorization), close))
         assert shop.read(receipt).outcome == "approved"
         shop.time = midnight + 2 * DAY_S
         files = [listed(shop, day), listed(shop, closing_day(shop) - datetime.timedelta(days=1))]
