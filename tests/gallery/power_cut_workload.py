@@ -22,7 +22,8 @@ def held(gallery: Gallery) -> list[object]:
     ]
     erasures = sorted(gallery._store.rows("SELECT receipt FROM erasures"))
     used = sorted(gallery._store.rows("SELECT id FROM used"))
-    return [people, erasures, used]
+    known = [gallery.secret(one.person, purpose) for one in gallery.people() for purpose in BOTH]
+    return [people, erasures, used, known]
 
 
 class Workload:
@@ -54,6 +55,10 @@ def everything(folder: Path) -> None:
         lambda: gallery.seen(people[1], NOW + 99_999),
         lambda: gallery.dispute(people[3], NOW),
         lambda: gallery.erase(people[2], lambda _: b"receipt of 2"),
+        lambda: gallery.set_secret(people[1], "payment", b"known to 1", used=(b"mandate of a secret",)),
+        lambda: gallery.set_secret(people[3], "payment", b"known to 3"),
+        lambda: gallery.note_secret(people[3], "payment", b"known to 3, once mistyped"),
+        lambda: gallery.set_secret(people[3], "payment", b"known to 3 by now"),
         lambda: gallery.withdraw(people[1], "payment", b"door alone", NOW),
         lambda: gallery.renew(people[3], consent=b"renewed", purposes=("payment",), retain_until=UNTIL + 9, now=NOW),
         lambda: gallery.reissue("door"),
