@@ -29,6 +29,8 @@ from firmware.payment import cose, schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.trust import key_id, load_public_key
 
+# 2100, where `messages.Seconds` ends
+LATEST = 4_102_444_800
 CHECKPOINT_EVERY = 64
 """Most records in a row without a signature over them."""
 
@@ -43,7 +45,7 @@ class Audit:
         folder: of its segments; made where it is missing.
         element: signs the checkpoints, by whatever identity is in force at the time.
         terminal: whose log this is.
-        clock: seconds since 1970; must not raise. Order is by number, never by time.
+        clock: seconds since 1970; must not raise. Order is by number; no record is dated before the one before it.
 
     Raises:
         AuditError: `audit_unusable`, the folder cannot be used or another process has it; `audit_damaged`, the last
@@ -53,7 +55,7 @@ class Audit:
     def __init__(self, folder: Path, element: SecureElement, terminal: str, clock: Callable[[], int]) -> None:
         self._folder, self._element, self._terminal, self._clock = folder, element, terminal, clock
         self._sequence, self._head, self._unsigned, self._size, self._torn = 0, frames.GENESIS, 0, 0, 0
-        self._number, self._fd, self._failed = 1, -1, False
+        self._number, self._fd, self._failed, self._at = 1, -1, False, 0
         self._beside = folder.with_name(f"{folder.name}.checkpoint")
         self._latest: tuple[bytes, Checkpoint] | None = None
         self._before: Started | None = None
@@ -189,9 +191,12 @@ class Audit:
         self._unsigned += 1
 
     def _sign(self) -> bytes:
-        at = self._clock()
         told = Checkpoint(
-            terminal=self._terminal, sequence=self._sequence + 1, head=self._head, at=at, counter=self._counter()
+            terminal=self._terminal,
+            sequence=self._sequence + 1,
+            head=self._head,
+            at=self._now(),
+            counter=self._counter(),
         )
         kid = key_id(load_public_key(self._element.public_key))
         envelope = schema.sign(told, self._element.sign, kid)
@@ -227,7 +232,7 @@ class Audit:
         if self._fd < 0 or self._failed:
             why = "was not started" if self._fd < 0 else "failed before and is not trusted"
             raise AuditError("audit_write", f"{self._folder}: the audit log {why}; start the terminal anew")
-        data, digest = frames.pack(self._sequence + 1, self._head, self._clock(), kind, body)
+        data, digest = frames.pack(self._sequence + 1, self._head, self._now(), kind, body)
         try:
             if os.write(self._fd, data) != len(data):
                 raise OSError("written in part")
@@ -238,6 +243,11 @@ class Audit:
                 "audit_write", f"{self._folder}: cannot be written ({error}); free disk space and check it is writable"
             ) from error
         self._sequence, self._head, self._size = self._sequence + 1, digest, self._size + len(data)
+
+    def _now(self) -> int:
+        """The time, and where it is not known yet that of the record before: what has surely passed."""
+        self._at = max(self._at, self._clock())
+        return self._at
 
     def _take_back(self) -> None:
         try:
@@ -288,6 +298,7 @@ class Audit:
 
     def _take(self, frame: frames.Frame) -> None:
         self._sequence, self._head = frame.sequence, frame.digest
+        self._at = max(self._at, min(frame.at, LATEST))
         if frame.kind == _NUMBER[Checkpoint]:
             self._unsigned = 0
             self._latest = (frame.body, schema.decode(cose.peek(frame.body), Checkpoint))

@@ -12,7 +12,7 @@ from firmware.audit import events, frames
 from firmware.audit.errors import AuditError
 from firmware.audit.events import keyed, who
 from firmware.audit.export import lines, records
-from firmware.audit.log import CHECKPOINT_EVERY
+from firmware.audit.log import CHECKPOINT_EVERY, Audit
 from firmware.audit.verify import verify
 from tests.audit.whole import died, filled, last_segment, opened, refusal, started
 
@@ -43,6 +43,18 @@ def test_opening_changes_nothing(folder: Path, element: SecureElement) -> None:
 def test_nothing_is_recorded_before_the_start(folder: Path, element: SecureElement) -> None:
     with opened(folder, element) as audit, pytest.raises(AuditError, match="was not started"):
         audit.record(refusal())
+
+
+def test_a_start_before_the_time_is_known_is_not_dated_before_what_came_last(
+    folder: Path, element: SecureElement
+) -> None:
+    """After a start only what the backend had signed is known, which is older than the last record."""
+    with Audit(folder, element, "till-1", lambda: 1_800_003_600) as audit:
+        audit.started(firmware="1.0.0", configuration=bytes(32), models=bytes(32))
+    with Audit(folder, element, "till-1", lambda: 1_800_000_000) as audit:
+        audit.started(firmware="1.0.0", configuration=bytes(32), models=bytes(32))
+    report = verify(folder, [element.public_key])
+    assert (report.good, report.notes) == (True, ())
 
 
 def test_start_tells_other_settings_and_other_networks(folder: Path, element: SecureElement) -> None:
