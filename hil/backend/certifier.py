@@ -36,11 +36,14 @@ class Certifier:
         ca: its certificate.
         key: its private key.
         life_s: how long what it issues is good for, seconds.
+
+    Attributes:
+        ca, key: what was read.
     """
 
     def __init__(self, ca: Path, key: Path, life_s: int) -> None:
-        self._ca, self._key, self._life = _read(ca), load_backend_key(key), datetime.timedelta(seconds=life_s)
-        if self._ca.public_key() != self._key.public_key():
+        self.ca, self.key, self._life = _read(ca), load_backend_key(key), datetime.timedelta(seconds=life_s)
+        if self.ca.public_key() != self.key.public_key():
             raise PaymentError("trust", f"{key}: not the key of {ca}")
 
     def issue(
@@ -61,21 +64,21 @@ class Certifier:
         if key_id(key) in device_keys:
             raise PaymentError("malformed", "a device key is asked for; a link has a key of its own")
         start = datetime.datetime.fromtimestamp(now, datetime.timezone.utc)
-        issuer = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        issuer = x509.SubjectKeyIdentifier.from_public_key(self.key.public_key())
         certificate = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, terminal)]))
-            .issuer_name(self._ca.subject)
+            .issuer_name(self.ca.subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(start - EARLIER)
-            .not_valid_after(min(start + self._life, self._ca.not_valid_after_utc))
+            .not_valid_after(min(start + self._life, self.ca.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_SIGNS, critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .sign(self.key, hashes.SHA256())
         )
         return certificate, certificate.public_bytes(Encoding.DER)
 

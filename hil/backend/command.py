@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 from firmware.runtime.stop import StopFlag, stopped_by
-from hil.backend.fleet_command import certify, fleet, keys, terminals
+from hil.backend.fleet_command import certify, fleet, keys, revocations, terminals
 from hil.backend.installation import load_service_config
 from hil.backend.metrics import FOLDER_VARIABLE
 from hil.backend.service import DATABASE_VARIABLE
@@ -40,6 +40,7 @@ backend.add_typer(keys, name="keys")
 backend.add_typer(terminals, name="terminals")
 backend.command()(fleet)
 backend.command()(certify)
+backend.command()(revocations)
 
 
 @backend.callback()

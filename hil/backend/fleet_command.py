@@ -1,4 +1,4 @@
-"""`tessera backend fleet`, `keys`, `terminals`, `certify`: what whoever runs the backend does apart from payments.
+"""What whoever runs the backend does apart from payments: look at the fleet, keep its keys, terminals, certificates.
 
 The files a running backend uses are replaced whole, and it takes them up by itself.
 """
@@ -21,8 +21,9 @@ from hil.backend.desk import RegisterOption, TokenOption
 from hil.backend.fleet import DAY_S, Fleet
 from hil.backend.fleet_view import FleetView
 from hil.backend.installation import load_installation, load_service_config
-from hil.backend.keys import create_root, load_backend_key
+from hil.backend.keys import create_root, load_backend_key, replace
 from hil.backend.policy import Registration
+from hil.backend.revocations import revocation_list, taken_back
 from hil.backend.service import database_of, wall_clock
 from hil.backend.store import Store
 
@@ -74,6 +75,26 @@ def certify(
     finally:
         store.close()
     Console().print(f"a certificate for the link of {terminal} in {out}", highlight=False)
+
+
+def revocations(
+    listed: Annotated[Path, typer.Option("--list", help="The authority's list, PEM, which broker and links read.")],
+    config: ConfigOption,
+) -> None:
+    """Put the certificates of terminals whose key no longer counts on the list, and sign it for another week."""
+    loaded = load_service_config(config)
+    installation, store = load_installation(config, loaded), Store(database_of(config, loaded))
+    try:
+        certifier = installation.certifier
+        if certifier is None:
+            raise PaymentError("trust", f"{config}: certifier: missing; no link is certified here")
+        at = wall_clock()
+        gone = store.transact(lambda ledger: taken_back(ledger, installation.registrations, at))
+        serials = [int(each.serial, 16) for each in gone]
+        replace(listed, revocation_list(listed, certifier.ca, certifier.key, serials, at))
+    finally:
+        store.close()
+    Console().print(f"{listed}: {len(gone)} certificates that are still good are taken back", highlight=False)
 
 
 @keys.command("root")

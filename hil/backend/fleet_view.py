@@ -20,6 +20,8 @@ from hil.backend.policy import Registration
 from hil.backend.store import Transaction
 
 PEOPLE_ALARM = 100_000
+# terminals say how they are every ten minutes: a broker that keeps back a last will does not hide much
+SILENT_S = 1_500
 
 KeyState = Literal["counts", "suspended", "revoked"]
 
@@ -28,7 +30,8 @@ class TerminalView(msgspec.Struct, frozen=True):
     """A terminal. What it said of itself is empty, or 0, where it was not heard of yet.
 
     Attributes:
-        presence: as it said, or its last will; `unheard` of one that never said anything.
+        presence: as it said, or its last will; `silent` where it should be there and was not heard of for
+            `SILENT_S`; `unheard` of one that never said anything.
         heard_at: when something of it last came, whole seconds since 1970; 0 for never.
         key: whether its device key counts.
         counter_seen: the last counter the backend saw; `counter` is what the terminal says.
@@ -40,7 +43,7 @@ class TerminalView(msgspec.Struct, frozen=True):
 
     terminal: str
     merchant: str
-    presence: Literal["online", "offline", "unheard"]
+    presence: Literal["online", "offline", "silent", "unheard"]
     heard_at: int
     key: KeyState
     counter_seen: int
@@ -78,7 +81,7 @@ def look(ledger: Transaction, registrations: list[Registration], key_set: int, n
         counter, barred = counters.get(known.terminal, (0, False))
         barred = barred or key_id(load_pem(known.public_key.encode(), known.terminal)) in suspended
         state: KeyState = "revoked" if known.revoked else "suspended" if barred else "counts"
-        views.append(_terminal(known, heard.get(known.terminal), state, counter))
+        views.append(_terminal(known, heard.get(known.terminal), state, counter, now))
     people = sum(view.people for view in views)
     alarm = people >= PEOPLE_ALARM
     return FleetView(
@@ -94,14 +97,15 @@ def look(ledger: Transaction, registrations: list[Registration], key_set: int, n
     )
 
 
-def _terminal(known: Registration, heard: Heard | None, key: KeyState, counter_seen: int) -> TerminalView:
+def _terminal(known: Registration, heard: Heard | None, key: KeyState, counter_seen: int, now: int) -> TerminalView:
     if heard is None:
         return TerminalView(known.terminal, known.merchant, "unheard", 0, key, counter_seen)
     said = heard.status
+    silent = heard.presence == "online" and now - heard.heard_at > SILENT_S
     return TerminalView(
         terminal=known.terminal,
         merchant=known.merchant,
-        presence=heard.presence,
+        presence="silent" if silent else heard.presence,
         heard_at=heard.heard_at,
         key=key,
         counter_seen=counter_seen,

@@ -19,6 +19,7 @@ from firmware.payment.messages import CertificateGrant, CertificateRequest
 from firmware.payment.trust import key_id
 from hil.backend.certifier import Certifier, is_demo_authority
 from hil.backend.fleet import CERTIFICATES_A_DAY, DAY_S, Fleet
+from hil.backend.revocations import revocation_list, taken_back
 from hil.backend.shop import START, Shop
 from hil.backend.simulator import new_element
 from tests.backend.fleet import asked, fleet
@@ -186,3 +187,46 @@ def test_a_key_that_is_not_the_authoritys_is_refused(tmp_path: Path) -> None:
         Certifier(ca, key, LIFE_S)
     assert is_demo_authority(ca)
     assert not is_demo_authority(authority(tmp_path / "three", "Somebody's CA")[0])
+
+
+# -- taken back ---------------------------------------------------------------------------------------------------
+
+
+def gone(shop: Shop) -> list[str]:
+    return [
+        each.terminal for each in shop.store.transact(lambda ledger: taken_back(ledger, shop.registrations, shop.time))
+    ]
+
+
+def test_the_certificates_of_a_terminal_whose_key_no_longer_counts_are_taken_back(shop: Shop, office: Fleet) -> None:
+    office.certificate("till-1", asked(shop))
+    assert gone(shop) == []
+    for change in ({"revoked": True}, {"since": shop.time + 1}, {"terminal": "till-9"}):
+        known = list(shop.registrations)
+        shop.register_again(**change)
+        assert gone(shop) == ["till-1"], change
+        shop.registrations = known
+    shop.restart_backend()
+    message = shop.till.read(shop.authorized())
+    shop.answer(shop.till.sign(message))
+    assert shop.code(shop.till.sign(msgspec.structs.replace(message, amount_minor=1))) == "clone_suspected"
+    assert gone(shop) == ["till-1"]
+    shop.time += LIFE_S
+    assert gone(shop) == [], "it has ended by itself"
+
+
+def test_what_was_on_the_list_stays_on_it(tmp_path: Path) -> None:
+    certifier = Certifier(*authority(tmp_path / "ca"), LIFE_S)
+    path = tmp_path / "ca.crl"
+    for serial in (7, 8, 7):
+        path.write_bytes(revocation_list(path, certifier.ca, certifier.key, [serial], START))
+    made = x509.load_pem_x509_crl(path.read_bytes())
+    assert {entry.serial_number for entry in made} == {7, 8}
+    assert made.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 3
+    assert made.next_update_utc == datetime.fromtimestamp(START, timezone.utc) + timedelta(days=7)
+    other = Certifier(*authority(tmp_path / "other"), LIFE_S)
+    with pytest.raises(PaymentError, match="not this authority's list"):
+        revocation_list(path, other.ca, other.key, [], START)
+    path.write_text("no list")
+    with pytest.raises(PaymentError, match="not a list"):
+        revocation_list(path, certifier.ca, certifier.key, [], START)

@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
+from typer.testing import CliRunner
 
 from firmware.link.topics import topic
 from firmware.payment import authorize, schema
 from firmware.payment.messages import Beacon, BeaconRequest, CertificateGrant
 from firmware.runtime.messages import Outbound
 from hil.backend import registry, rotation
+from hil.backend.command import backend
 from hil.backend.fleet_view import FleetView
 from hil.backend.keys import replace
 from tests.backend.fleet import asked_by, said_by
@@ -43,6 +45,13 @@ class Ear:
 
 def publish(till: Till, kind: Outbound, envelope: bytes) -> None:
     till.client.publish(topic("till-1", kind), envelope, qos=1, retain=kind == "status")
+
+
+def said(*words: object) -> str:
+    """What `tessera backend` says."""
+    answer = CliRunner().invoke(backend, [str(word) for word in words], catch_exceptions=False)
+    assert answer.exit_code == 0, answer.output
+    return " ".join(answer.output.split())
 
 
 def seen(service: Service) -> FleetView:
@@ -77,6 +86,13 @@ def test_a_terminal_is_given_keys_time_and_a_certificate_and_is_seen(
     grant = schema.verify(ear.next("certificate"), CertificateGrant, trust.resolve)[1]
     assert x509.load_der_x509_certificate(grant.certificate).subject.rfc4514_string() == "CN=till-1"
 
+    # the same by hand
+    question_of_link, grant_file = tmp_path / "request.cose", tmp_path / "grant.cose"
+    question_of_link.write_bytes(asked_by(till.terminal.element))
+    by_hand = ("--request", question_of_link, "--out", grant_file, "--config", service.config)
+    assert "till-1" in said("certify", "till-1", *by_hand)
+    assert schema.verify(grant_file.read_bytes(), CertificateGrant, trust.resolve)[1].terminal == "till-1"
+
     # the key set is replaced while it runs: it begins anew, and terminals are given the new one
     rotation.rotate(files, root)
     assert ear.next("key-set") == files.key_set.read_bytes() != first
@@ -90,3 +106,7 @@ def test_a_terminal_is_given_keys_time_and_a_certificate_and_is_seen(
     publish(till, "beacon-request", question)
     until(lambda: 'code="revoked",kind="beacon-request"' in service.metrics(), "the question is refused")
     assert ear.nothing("beacon")
+    known = ("--list", tmp_path / "revoked.crl", "--config", service.config)
+    assert "2 certificates" in said("revocations", *known), "two were given"
+    told = said("fleet", "--register", service.register.base_url, "--token", tmp_path / "token")
+    assert "1 terminals, 1 online" in told

@@ -11,11 +11,11 @@ import pytest
 from fastapi import FastAPI
 
 from hil.backend.fleet_routes import add_fleet
-from hil.backend.fleet_view import PEOPLE_ALARM, TerminalView, page, row
+from hil.backend.fleet_view import PEOPLE_ALARM, SILENT_S, TerminalView, page, row
 from hil.backend.keys import registration
 from hil.backend.shop import Shop
 from hil.backend.simulator import SimulatedTerminal, new_element
-from tests.backend.fleet import fleet, status
+from tests.backend.fleet import fleet, request, status
 
 
 @pytest.fixture
@@ -62,6 +62,17 @@ def test_a_suspended_key_shows_until_another_takes_its_place_and_the_terminal_pa
 def test_a_revoked_key_shows(shop: Shop) -> None:
     shop.register_again(revoked=True)
     assert till(shop).key == "revoked"
+
+
+def test_a_terminal_whose_last_will_was_kept_back_shows_as_silent(shop: Shop) -> None:
+    fleet(shop).take_status("till-1", status(shop))
+    shop.time += SILENT_S
+    assert till(shop).presence == "online"
+    shop.time += 1
+    assert till(shop).presence == "silent"
+    assert fleet(shop).view().online == 0
+    fleet(shop).beacon("till-1", request(shop.till.element))
+    assert till(shop).presence == "online"
 
 
 @pytest.mark.parametrize(("people", "due"), [(PEOPLE_ALARM - 1, False), (PEOPLE_ALARM, True)])
