@@ -1,14 +1,19 @@
 """The databases the backend's tests run on: SQLite always, and PostgreSQL for real in a cluster of its own."""
 
+import datetime
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from hil.backend.cluster import Cluster, cluster, programs
+from hil.backend.reconcile import DAY_S, end_of
+from hil.backend.shop import Shop
 from hil.rig.brokers import Broker, mosquitto
 from hil.rig.certificates import Authority
 from tests.absent import absent
+from tests.backend.books import day_of
 from tests.backend.service import Service, Till
 
 
@@ -28,6 +33,30 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "backend.db")
     create: Callable[[], str] = request.getfixturevalue("postgresql").create
     return create()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def old_shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A shop on each kind of database that a file's tests share: making tables costs more than most of them."""
+    database = request.getfixturevalue("postgresql").create() if request.param == "postgresql" else None
+    shop = Shop(tmp_path_factory.mktemp("shop"), database=database)
+    yield shop
+    shop.close()
+
+
+@pytest.fixture
+def next_day(old_shop: Shop) -> Shop:
+    """That shop, on the noon of a day on which nothing has happened yet; all before it is closed."""
+    noon = end_of(day_of(old_shop)) + DAY_S // 2
+    old_shop.time = noon
+    old_shop.backend.close_day(day_of(old_shop) - datetime.timedelta(days=1))
+    return old_shop
+
+
+@pytest.fixture
+def key() -> str:
+    """A key that no other test has called under."""
+    return secrets.token_hex(4)
 
 
 @pytest.fixture

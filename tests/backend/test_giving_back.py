@@ -1,9 +1,7 @@
 """What is given back of a payment: the whole once, or parts that never come to more; approved stays approved."""
 
-from collections.abc import Iterator
-
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware.payment.errors import PaymentError
@@ -14,14 +12,12 @@ from hil.backend.reconcile import DAY_S
 from hil.backend.shop import Shop
 from hil.backend.store import Store
 from tests.backend.at_once import at_once
-from tests.backend.books import closing_day, paid, refunded
+from tests.backend.books import day_of, paid, refunded, times_paid
 
 
 @pytest.fixture
-def shop(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[Shop]:
-    shop = Shop(tmp_path_factory.mktemp("shop"), database=database)
-    yield shop
-    shop.close()
+def shop(next_day: Shop) -> Shop:
+    return next_day
 
 
 def test_a_payment_is_reversed_whole_and_once_and_stays_approved(shop: Shop) -> None:
@@ -31,7 +27,7 @@ def test_a_payment_is_reversed_whole_and_once_and_stays_approved(shop: Shop) -> 
         assert (view.state, view.reversed, view.given_back_minor) == ("approved", True, 1250)
     with pytest.raises(CallError, match="too_much"):
         refunded(shop, intent, 1)
-    assert len(shop.backend.payments()) == 1
+    assert times_paid(shop, intent) == 1
 
 
 @pytest.mark.parametrize("answered", ["open", "declined", "cancelled", "unknown"])
@@ -66,43 +62,43 @@ def test_what_was_refunded_in_part_cannot_be_reversed(shop: Shop) -> None:
     assert shop.backend.state(intent).given_back_minor == 1
 
 
-def test_a_refund_is_in_the_currency_that_was_paid(shop: Shop) -> None:
+def test_a_refund_is_in_the_currency_that_was_paid(shop: Shop, key: str) -> None:
     with pytest.raises(PaymentError, match="currency"):
-        shop.backend.refund(paid(shop), Amount(1, "JPY"), call("key-1"))
+        shop.backend.refund(paid(shop), Amount(1, "JPY"), call(key))
 
 
-def test_the_same_call_under_the_same_key_refunds_once(shop: Shop) -> None:
+def test_the_same_call_under_the_same_key_refunds_once(shop: Shop, key: str) -> None:
     intent = paid(shop)
-    first = refunded(shop, intent, 100, "key-1")
+    first = refunded(shop, intent, 100, key)
     shop.restart_backend()
-    assert refunded(shop, intent, 100, "key-1") == first
+    assert refunded(shop, intent, 100, key) == first
     assert shop.backend.state(intent).given_back_minor == 100
 
 
-def test_another_call_under_a_used_key_is_refused_and_gives_nothing(shop: Shop) -> None:
+def test_another_call_under_a_used_key_is_refused_and_gives_nothing(shop: Shop, key: str) -> None:
     intent = paid(shop)
-    refunded(shop, intent, 100, "key-1")
+    refunded(shop, intent, 100, key)
     for other, minor in ((intent, 101), (paid(shop), 100)):
         with pytest.raises(CallError, match="key_reuse"):
-            refunded(shop, other, minor, "key-1")
+            refunded(shop, other, minor, key)
     assert shop.backend.state(intent).given_back_minor == 100
 
 
-def test_a_refund_that_was_refused_uses_up_no_key(shop: Shop) -> None:
+def test_a_refund_that_was_refused_uses_up_no_key(shop: Shop, key: str) -> None:
     intent = paid(shop)
     with pytest.raises(CallError, match="too_much"):
-        refunded(shop, intent, 1251, "key-1")
-    assert refunded(shop, intent, 1250, "key-1").left_minor == 0
+        refunded(shop, intent, 1251, key)
+    assert refunded(shop, intent, 1250, key).left_minor == 0
 
 
-def test_refunds_at_once_never_come_to_more_than_was_paid(shop: Shop) -> None:
+def test_refunds_at_once_never_come_to_more_than_was_paid(shop: Shop, key: str) -> None:
     stores = [Store(shop.database) for _ in range(3)]
     for round_ in range(3):
         intent = paid(shop)
 
         def give_back(n: int, intent: bytes = intent, round_: int = round_) -> int:
             try:
-                one = call(f"key-{round_}-{n}")
+                one = call(f"{key}-{round_}-{n}")
                 return shop.worker(stores[n]).refund(intent, Amount(500, "EUR"), one).amount_minor
             except CallError:
                 return 0
@@ -114,17 +110,17 @@ def test_refunds_at_once_never_come_to_more_than_was_paid(shop: Shop) -> None:
         store.close()
 
 
-def test_the_same_refund_at_once_is_given_once(shop: Shop) -> None:
+def test_the_same_refund_at_once_is_given_once(shop: Shop, key: str) -> None:
     stores = [Store(shop.database) for _ in range(3)]
     intent = paid(shop)
-    given = at_once([lambda s=s: refunded(shop, intent, 500, "key-1", s) for s in stores])  # type: ignore[misc]
+    given = at_once([lambda s=s: refunded(shop, intent, 500, key, s) for s in stores])  # type: ignore[misc]
     assert len(set(given)) == 1
     assert shop.backend.state(intent).given_back_minor == 500
     for store in stores:
         store.close()
 
 
-def test_a_reversal_and_a_refund_at_once_are_one_or_the_other(shop: Shop) -> None:
+def test_a_reversal_and_a_refund_at_once_are_one_or_the_other(shop: Shop, key: str) -> None:
     other = Store(shop.database)
     for round_ in range(3):
         intent = paid(shop)
@@ -137,7 +133,7 @@ def test_a_reversal_and_a_refund_at_once_are_one_or_the_other(shop: Shop) -> Non
 
         def refund(intent: bytes = intent, round_: int = round_) -> str:
             try:
-                return f"refunded {refunded(shop, intent, 500, f'key-{round_}').amount_minor}"
+                return f"refunded {refunded(shop, intent, 500, f'{key}-{round_}').amount_minor}"
             except CallError as error:
                 return error.code
 
@@ -148,7 +144,7 @@ def test_a_reversal_and_a_refund_at_once_are_one_or_the_other(shop: Shop) -> Non
 
 def test_a_payment_of_a_closed_day_is_refunded_and_not_reversed(shop: Shop) -> None:
     intent = paid(shop)
-    day = closing_day(shop)
+    day = day_of(shop)
     shop.time += DAY_S
     shop.backend.close_day(day)
     with pytest.raises(CallError, match="day_closed"):
@@ -158,18 +154,15 @@ def test_a_payment_of_a_closed_day_is_refunded_and_not_reversed(shop: Shop) -> N
 
 
 @given(parts=st.lists(st.integers(1, 1300), max_size=12))
-@settings(max_examples=15, deadline=None)
-def test_whatever_is_asked_back_what_was_given_and_what_is_left_make_the_payment(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[int]
-) -> None:
-    shop = Shop(tmp_path_factory.mktemp("shop"))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_asked_back_what_was_given_and_what_is_left_make_the_payment(shop: Shop, parts: list[int]) -> None:
     intent, left = paid(shop), 1250
     for n, part in enumerate(parts):
+        one = f"{intent.hex()}-{n}"
         if part <= left:
             left -= part
-            assert refunded(shop, intent, part, f"key-{n}").left_minor == left
+            assert refunded(shop, intent, part, one).left_minor == left
         else:
             with pytest.raises(CallError, match="too_much"):
-                refunded(shop, intent, part, f"key-{n}")
+                refunded(shop, intent, part, one)
     assert shop.backend.state(intent).given_back_minor == 1250 - left
-    shop.close()

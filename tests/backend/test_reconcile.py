@@ -3,7 +3,6 @@
 import csv
 import datetime
 import io
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,14 +16,12 @@ from hil.backend.reconcile import DAY_S, end_of
 from hil.backend.shop import Shop
 from hil.backend.store import Store
 from tests.backend.at_once import Delivery, at_once
-from tests.backend.books import closing_day, paid, refunded
+from tests.backend.books import day_of, paid, refunded
 
 
 @pytest.fixture
-def shop(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[Shop]:
-    shop = Shop(tmp_path_factory.mktemp("shop"), database=database)
-    yield shop
-    shop.close()
+def shop(next_day: Shop) -> Shop:
+    return next_day
 
 
 def listed(shop: Shop, day: datetime.date) -> list[dict[str, str]]:
@@ -47,7 +44,7 @@ def test_a_day_lists_every_effect_once_and_its_totals_add_up(shop: Shop) -> None
     shop.open()
     shop.backend.reverse(first)
     refunded(shop, third, 250)
-    day = closing_day(shop)
+    day = day_of(shop)
     shop.time += DAY_S
     effects = {(line["intent"], line["kind"], int(line["amount_minor"])) for line in listed(shop, day)}
     assert effects == {
@@ -59,11 +56,11 @@ def test_a_day_lists_every_effect_once_and_its_totals_add_up(shop: Shop) -> None
 
 
 def test_a_refund_of_another_day_is_in_that_days_file(shop: Shop) -> None:
-    intent, day = paid(shop), closing_day(shop)
+    intent, day = paid(shop), day_of(shop)
     shop.time += DAY_S
     assert len(listed(shop, day)) == 1
     refunded(shop, intent, 250)
-    next_day = closing_day(shop)
+    next_day = day_of(shop)
     shop.time += DAY_S
     (line,) = listed(shop, next_day)
     assert (line["kind"], line["number"], line["amount_minor"]) == ("refund", "1", "-250")
@@ -71,11 +68,11 @@ def test_a_refund_of_another_day_is_in_that_days_file(shop: Shop) -> None:
 
 
 def test_days_that_nobody_closed_are_in_the_next_file(shop: Shop) -> None:
-    early = closing_day(shop)
+    early = day_of(shop)
     paid(shop)
     shop.time += 2 * DAY_S
     paid(shop)
-    late = closing_day(shop)
+    late = day_of(shop)
     shop.time += DAY_S
     assert len(listed(shop, late)) == 2
     with pytest.raises(CallError, match="day_closed"):
@@ -85,13 +82,13 @@ def test_days_that_nobody_closed_are_in_the_next_file(shop: Shop) -> None:
 
 def test_a_day_that_is_not_over_is_not_closed(shop: Shop) -> None:
     with pytest.raises(CallError, match="day_open"):
-        shop.backend.close_day(closing_day(shop))
+        shop.backend.close_day(day_of(shop))
     with pytest.raises(CallError, match="day_open"):
         shop.backend.close_day(datetime.date.max)
 
 
 def test_a_day_is_closed_once_and_its_file_stays_byte_for_byte(shop: Shop) -> None:
-    intent, day = paid(shop), closing_day(shop)
+    intent, day = paid(shop), day_of(shop)
     shop.time += DAY_S
     closed, content = shop.backend.close_day(day), shop.backend.file_of(day)
     refunded(shop, intent, 1)
@@ -100,7 +97,7 @@ def test_a_day_is_closed_once_and_its_file_stays_byte_for_byte(shop: Shop) -> No
 
 
 def test_a_clock_that_goes_back_books_nothing_into_a_closed_day(shop: Shop) -> None:
-    day = closing_day(shop)
+    day = day_of(shop)
     shop.time += DAY_S
     closed, content = shop.backend.close_day(day), shop.backend.file_of(day)
     shop.time -= DAY_S
@@ -115,7 +112,7 @@ def test_a_clock_that_goes_back_books_nothing_into_a_closed_day(shop: Shop) -> N
 @pytest.mark.parametrize("damage", ["a line less", "an amount", "another day's word", "a stranger's word"])
 def test_a_file_that_is_not_the_signed_one_is_refused(shop: Shop, damage: str) -> None:
     paid(shop)
-    day = closing_day(shop)
+    day = day_of(shop)
     shop.time += DAY_S
     closed, content = shop.backend.close_day(day), shop.backend.file_of(day)
     assert content is not None
@@ -138,9 +135,9 @@ def test_payments_at_the_moment_of_closing_are_in_exactly_one_file(shop: Shop) -
     """The one who judges is ten seconds behind the one who closes."""
     other = Store(shop.database)
     for _ in range(4):
-        midnight = end_of(closing_day(shop))
+        midnight = end_of(day_of(shop))
         shop.time = midnight - 10
-        accepted, day = shop.open(), closing_day(shop)
+        accepted, day = shop.open(), day_of(shop)
         authorization = shop.till.authorize(accepted, shop.mandate, shop.time)
         closer = Backend(other, shop.key, shop.registrations, shop.policy, lambda now=midnight: now)  # type: ignore[misc]
 
@@ -150,6 +147,6 @@ def test_payments_at_the_moment_of_closing_are_in_exactly_one_file(shop: Shop) -
         receipt, _ = at_once((Delivery(shop.backend, authorization), close))
         assert shop.read(receipt).outcome == "approved"
         shop.time = midnight + 2 * DAY_S
-        files = [listed(shop, day), listed(shop, closing_day(shop) - datetime.timedelta(days=1))]
+        files = [listed(shop, day), listed(shop, day_of(shop) - datetime.timedelta(days=1))]
         assert [line["intent"] for lines in files for line in lines] == [accepted.intent.id.hex()]
     other.close()

@@ -1,6 +1,7 @@
 """The register's HTTP: calls done once, orders watched to their end, and refusals that say why and nothing else."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from hil.backend.doors import MOST_BODY_BYTES
 from hil.backend.reconcile import DAY_S, read
 from hil.backend.register import create_app
 from hil.backend.shop import PAYER, Shop
-from tests.backend.books import closing_day, paid
+from tests.backend.books import day_of, paid
 
 TOKEN = "a-register-token-of-the-test"
 ORDER = {"terminal": "till-1", "amount": "12.50", "currency": "EUR", "payer": PAYER}
@@ -44,6 +45,7 @@ class Register:
     def __init__(self, shop: Shop) -> None:
         self.shop, self.wire = shop, Wire()
         self.app = create_app(shop.backend, self.wire, TOKEN)
+        self.name = secrets.token_hex(4)  # of its keys and references: another test's are not its own
 
     def talk(self, talk: Talk, token: str = TOKEN) -> Any:
         """Hold a conversation."""
@@ -63,19 +65,28 @@ class Register:
 
     def ask(self, key: str = "", **changes: str) -> httpx.Response:
         """Ask for a payment of 12.50 EUR."""
-        return self.call("POST", "/intents", json=ORDER | changes, headers={"Idempotency-Key": key} if key else {})
+        return self.call("POST", "/intents", json=ORDER | changes, headers=self._under(key))
 
     def refund(self, intent: bytes, amount: str, key: str = "refund-1") -> httpx.Response:
         """Give a part back."""
         body = {"amount": amount, "currency": "EUR"}
-        return self.call("POST", f"/intents/{intent.hex()}/refunds", json=body, headers={"Idempotency-Key": key})
+        return self.call("POST", f"/intents/{intent.hex()}/refunds", json=body, headers=self._under(key))
+
+    def _under(self, key: str) -> dict[str, str]:
+        return {"Idempotency-Key": f"{self.name}-{key}"} if key else {}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    shop = Shop(tmp_path_factory.mktemp("shop"))
+    yield shop
+    shop.close()
 
 
 @pytest.fixture
-def register(tmp_path: Any) -> Iterator[Register]:
-    shop = Shop(tmp_path)
-    yield Register(shop)
-    shop.close()
+def register(shop: Shop) -> Register:
+    shop.time += DAY_S
+    return Register(shop)
 
 
 def test_the_same_order_under_the_same_key_is_one_order_sent_again(register: Register) -> None:
@@ -113,12 +124,14 @@ def test_without_a_broker_nothing_is_asked_and_the_key_stays_free(register: Regi
 
 
 def test_a_register_finds_its_orders_by_its_own_reference(register: Register) -> None:
-    intents = {register.ask(reference="receipt-7").json()["intent"] for _ in range(2)}
-    register.ask(reference="receipt-8")
-    found = register.call("GET", "/intents?reference=receipt-7").json()
+    intents = {register.ask(reference=f"{register.name}-7").json()["intent"] for _ in range(2)}
+    register.ask(reference=f"{register.name}-8")
+    found = register.call("GET", f"/intents?reference={register.name}-7").json()
     assert {view["intent"] for view in found} == intents
-    assert {(view["state"], view["amount_minor"], view["reference"]) for view in found} == {("open", 1250, "receipt-7")}
-    assert register.call("GET", "/intents?reference=receipt-9").json() == []
+    assert {(view["state"], view["amount_minor"], view["reference"]) for view in found} == {
+        ("open", 1250, f"{register.name}-7")
+    }
+    assert register.call("GET", f"/intents?reference={register.name}-9").json() == []
 
 
 def test_an_intent_nobody_asked_for_is_unknown(register: Register) -> None:
@@ -188,15 +201,15 @@ def test_a_payment_is_reversed_and_says_so_again(register: Register) -> None:
 
 def test_a_day_is_closed_and_its_file_fetched(register: Register) -> None:
     shop = register.shop
-    paid(shop)
-    day = closing_day(shop)
+    intent, day = paid(shop), day_of(shop)
     assert register.call("POST", f"/reconciliations/{day}").json()["code"] == "day_open"
     assert register.call("GET", f"/reconciliations/{day}").status_code == 404
     shop.time += DAY_S
     closed = register.call("POST", f"/reconciliations/{day}").json()
     file = register.call("GET", f"/reconciliations/{day}")
     assert file.headers["content-type"] == "text/csv; charset=us-ascii"
-    (line,) = read(file.content, bytes.fromhex(closed["envelope"]), shop.trust.resolve)
+    lines = read(file.content, bytes.fromhex(closed["envelope"]), shop.trust.resolve)
+    (line,) = [line for line in lines if line["intent"] == intent.hex()]
     assert (line["kind"], line["amount_minor"], line["merchant"]) == ("payment", "1250", "CORNER-SHOP")
 
 
