@@ -34,9 +34,11 @@ from firmware.runtime.ipc import Peer
 from firmware.runtime.messages import (
     PEOPLE_PER_PAGE,
     AddStaff,
+    AskCertificate,
     AuditCheckpoint,
     Backup,
     Cancel,
+    CertificateAsked,
     ConsentOnRecord,
     Dispute,
     Done,
@@ -47,6 +49,7 @@ from firmware.runtime.messages import (
     Exported,
     Failed,
     FirstTechnician,
+    GiveCertificate,
     ListPeople,
     ListStaff,
     Login,
@@ -86,6 +89,8 @@ ALLOWED: Final[Mapping[type[msgspec.Struct], frozenset[Role]]] = {
     Dispute: _OPERATOR,
     Rotate: _TECHNICIAN,
     Backup: _TECHNICIAN,
+    AskCertificate: _TECHNICIAN,
+    GiveCertificate: _TECHNICIAN,
     AddStaff: _TECHNICIAN,
     RemoveStaff: _TECHNICIAN,
     ListStaff: _OPERATOR | _TECHNICIAN | _AUDITOR,
@@ -97,6 +102,7 @@ OPEN: Final = (*SCREEN, Login, FirstTechnician)
 REFUSED: Final = (AuditError, BusyError, ConsentError, EnrolmentError, GalleryError, PaymentError)
 
 OfPeople = ListPeople | Erase | Withdraw | Renew | Export | Dispute
+OfLink = AskCertificate | GiveCertificate
 OfStaff = Login | FirstTechnician | AddStaff | RemoveStaff | ListStaff
 
 
@@ -182,6 +188,8 @@ class Desk:
             return await self._staff(request)
         if isinstance(request, OfPeople):
             return await self._people(request)
+        if isinstance(request, OfLink):
+            return self._certificate(request)
         if isinstance(request, RecordConsent):
             return ConsentOnRecord(envelope=terminal.rights.record(request.form, by))
         if isinstance(request, Enrol):
@@ -217,6 +225,13 @@ class Desk:
         if isinstance(request, Export):
             return Exported(document=await rights.export(request.person, by))
         return Done(detail=str(rights.dispute(request.person, by)))
+
+    def _certificate(self, request: OfLink) -> msgspec.Struct:
+        self.terminal.parts.journal.must(self._asked(request, allowed=True))
+        if isinstance(request, AskCertificate):
+            return CertificateAsked(request=self.terminal.liaison.certificate_request())
+        self.terminal.liaison.on_certificate(request.grant)
+        return Done(detail="link has it")
 
     async def _staff(self, request: OfStaff) -> msgspec.Struct:
         roles = self.terminal.parts.roles

@@ -275,6 +275,16 @@ class Backup(_Message, frozen=True):
     """Write a copy of the gallery into the state folder. Answered by `Done` with its path."""
 
 
+class AskCertificate(_Message, frozen=True):
+    """What `link` asks a certificate with, to be carried by hand. Answered by `CertificateAsked`."""
+
+
+class GiveCertificate(_Message, frozen=True):
+    """The backend's grant, carried by hand. Answered by `Done` once it is on its way to `link`."""
+
+    grant: Envelope
+
+
 class AuditCheckpoint(_Message, frozen=True):
     """Sign where the audit log stands. Answered by `SignedCheckpoint`."""
 
@@ -391,6 +401,12 @@ class Staff(_Message, frozen=True):
     members: list[StaffMember]
 
 
+class CertificateAsked(_Message, frozen=True):
+    """The request, signed by the device identity, a COSE_Sign1 envelope."""
+
+    request: Envelope
+
+
 class SignedCheckpoint(_Message, frozen=True):
     """The signed checkpoint: kept elsewhere, it shows later whether records were cut off."""
 
@@ -417,10 +433,10 @@ FromLink = Delivered | LinkState | WantCertificate
 Unnamed = Subscribe | Tap | Cancel | Pin | Status | Login | FirstTechnician
 Named = (
     RecordConsent | Enrol | SetPin | ListPeople | Erase | Withdraw | Renew | Export | Dispute
-    | Rotate | Backup | AddStaff | RemoveStaff | ListStaff | AuditCheckpoint
+    | Rotate | Backup | AddStaff | RemoveStaff | ListStaff | AuditCheckpoint | AskCertificate | GiveCertificate
 )  # fmt: skip
 ToCore = Unnamed | Named
 FromCore = (
-    Event | StatusReply | People | Erased | Withdrawn | ConsentOnRecord | Exported | Staff | SignedCheckpoint | Done
-    | Failed
+    Event | StatusReply | People | Erased | Withdrawn | ConsentOnRecord | Exported | Staff | SignedCheckpoint
+    | CertificateAsked | Done | Failed
 )  # fmt: skip

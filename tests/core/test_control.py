@@ -19,11 +19,14 @@ from firmware.core.roles import Roles, Sealed
 from firmware.core.terminal import Terminal
 from firmware.runtime.messages import (
     AddStaff,
+    AskCertificate,
+    CertificateAsked,
     Done,
     Enrol,
     Erase,
     Failed,
     FirstTechnician,
+    GiveCertificate,
     ListStaff,
     Login,
     RemoveStaff,
@@ -113,6 +116,19 @@ def asked(book: Book) -> list[StaffRequest]:
 
 def test_no_role_can_both_enrol_and_make_staff_or_exchange_keys() -> None:
     assert not ALLOWED[Enrol] & (ALLOWED[AddStaff] | ALLOWED[Rotate])
+
+
+def test_a_technician_carries_a_certificate_by_hand_and_each_way_is_recorded(terminal: Terminal, book: Book) -> None:
+    taken: list[bytes] = []
+    terminal.liaison = cast("Any", SimpleNamespace(certificate_request=lambda: b"asked", on_certificate=taken.append))
+    desk = desk_of(terminal, "technician")
+    assert answered(desk, AskCertificate()) == CertificateAsked(request=b"asked")
+    assert isinstance(answered(desk, GiveCertificate(grant=b"granted")), Done)
+    assert taken == [b"granted"]
+    assert [one.request for one in asked(book)] == ["login", "ask_certificate", "give_certificate"]
+    book.full = True
+    assert answered(desk, GiveCertificate(grant=b"unrecorded")).reason == "audit_write"
+    assert taken == [b"granted"]
 
 
 def test_wrong_passphrase_takes_away_the_role_the_connection_had(terminal: Terminal, book: Book) -> None:
