@@ -4,6 +4,7 @@ Rules kept here:
 - Processes end by SIGKILL, as by a power cut, and by nothing gentler.
 - Every fault ends: whatever is taken away comes back, so that what is left open at the end is nobody's excuse.
 - Faults of several hands overlap; each hand does one at a time.
+- Some are aimed: they strike when the tap has just seen an authorization, and the terminal that sent it.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from hil.rig.brokers import BrokerError
 from hil.rig.chaos_clock import set_shift
 from hil.rig.chaos_network import Wire
 from hil.rig.chaos_town import Terminal, Town
+from hil.rig.tap import Tap
 
 # of a hundred faults
 MIX = {
@@ -32,19 +34,26 @@ MIX = {
     "link killed": 10, "camera killed": 4, "terminal killed": 8, "wire cut": 9, "wire frozen": 5,
     "backend's wire cut": 4, "terminal's clock shifted": 5, "worker's clock shifted": 4,
 }  # fmt: skip
-BETWEEN_S = (0.5, 3.0)
-AWAY_S = (0.3, 4.0)
+BETWEEN_S = (0.2, 2.5)
+AWAY_S = (0.2, 8.0)
+AIMED = 0.5
+"""Share of the faults that wait for an authorization, at most so long:"""
+AIM_S = 2.0
 # beyond what is forgiven between two clocks (30 s), both ways
 SHIFT_S = (-45.0, 45.0)
 SHIFTED_S = (3.0, 12.0)
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of the ledger: what was done to whom, `at` seconds after the start, for how long, how far."""
+    """One line of the ledger: what was done to whom, `at` seconds after the start, for how long, how far.
+
+    `aimed`: an authorization had just passed.
+    """
 
     at: float
     what: str
     whom: str
+    aimed: bool = False
     for_s: float = 0.0
     by_s: float = 0.0
 
@@ -52,7 +61,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Hand:
     """Does one fault after another, in a thread of its own, until `stop`."""
 
-    def __init__(self, town: Town, seed: str, ledger: Path) -> None:
+    def __init__(self, town: Town, tap: Tap, seed: str, ledger: Path) -> None:
+        self._tap, self._target = tap, ""
         self._town, self._drawn = town, random.Random(seed)  # noqa: S311, faults that can be drawn again
         self._file: BinaryIO = ledger.open("ab", buffering=0)
         self._began, self._stopping = time.monotonic(), threading.Event()
@@ -83,6 +93,8 @@ class Hand:
             does[f"{part} killed"] = lambda part=part: self._part(part)  # type: ignore[misc]
         while not self._stopping.wait(self._drawn.uniform(*BETWEEN_S)):
             what = self._drawn.choices(list(MIX), list(MIX.values()))[0]
+            aimed = self._drawn.random() < AIMED
+            self._target = (self._tap.next("authorization", AIM_S) or "") if aimed else ""
             try:
                 does[what]()
             except (BrokerError, ClusterError) as error:
@@ -90,14 +102,17 @@ class Hand:
                 return
 
     def _note(self, what: str, whom: str, for_s: float = 0.0, by_s: float = 0.0) -> None:
-        fault = Fault(round(time.monotonic() - self._began, 3), what, whom, round(for_s, 3), round(by_s, 3))
+        at = round(time.monotonic() - self._began, 3)
+        fault = Fault(at, what, whom, bool(self._target), round(for_s, 3), round(by_s, 3))
         self._file.write(msgspec.json.encode(fault) + b"\n")
 
     def _away_s(self) -> float:
         return self._drawn.uniform(*AWAY_S)
 
     def _one(self) -> Terminal:
-        return self._drawn.choice(self._town.terminals)
+        """Who sent what was aimed at, or anybody."""
+        drawn = self._drawn.choice(self._town.terminals)
+        return next((terminal for terminal in self._town.terminals if terminal.name == self._target), drawn)
 
     def _broker(self) -> None:
         away_s = self._away_s()

@@ -42,6 +42,7 @@ from hil.rig.chaos_clock import SHIFT
 from hil.rig.chaos_network import Wire, Wires
 from hil.rig.customer import form_of
 from hil.rig.site import MERCHANT, Site, lay_out_element, terminal_toml, tls_table
+from hil.rig.verdict_camera import CAMERA
 
 PROFILE = "rig"
 BACK_S = 0.3
@@ -231,7 +232,8 @@ def _till(town: Town, authority: Authority, name: str) -> Terminal:
         (folder / shared).write_bytes((town.site.folder / shared).read_bytes())
     link = f'[link]\nhost = "127.0.0.1"\nport = {wire.port}\n{tls_table("link", authority, name)}'
     config_path = folder / "terminal.toml"
-    config_path.write_text(terminal_toml(folder, name, PROFILE, '[camera]\nsource = "recording"\n', link))
+    looks = f'[camera]\nsource = "recording"\nserial = "{CAMERA.serial}"\n'
+    config_path.write_text(terminal_toml(folder, name, PROFILE, looks, link))
     known = town.site.folder / "terminals.json"
     save_registrations(known, [*load_registrations(known), registration(name, MERCHANT, PROFILE, public_key)])
     config, _ = load_config(config_path)

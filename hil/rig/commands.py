@@ -13,6 +13,7 @@ from hil.artefacts.species import SPECIES
 from hil.artefacts.streams import STREAMS
 from hil.people import PeopleError
 from hil.rig.attack_commands import attack, worst_case
+from hil.rig.chaos_commands import chaos
 from hil.rig.emitter import emitter
 from hil.rig.load_command import load
 from hil.rig.render import render as render_take
@@ -23,6 +24,7 @@ rig = typer.Typer(help="Simulated recordings, attacks and boards.", no_args_is_h
 rig.command()(emitter)
 rig.command()(attack)
 rig.command()(worst_case)
+rig.command()(chaos)
 rig.command()(load)
 
 

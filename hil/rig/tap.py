@@ -46,7 +46,8 @@ class Tap:
     def __init__(self, broker: Broker, authority: Authority, ledger: Path | None = None) -> None:
         self.seen: list[tuple[str, bytes]] = []
         self._file: BinaryIO | None = ledger.open("ab", buffering=0) if ledger is not None else None
-        self._subscribed = threading.Event()
+        self._subscribed, self._came = threading.Event(), threading.Condition()
+        self._latest: dict[str, tuple[int, str]] = {}
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="tap", protocol=mqtt.MQTTv5)
         context: ssl.SSLContext = client_context(authority.issue_client("tap"))
         self._client.tls_set_context(context)
@@ -79,7 +80,19 @@ class Tap:
                 found.setdefault(schema.decode(cose.peek(envelope), model).intent.hex(), set()).add(envelope)
         return found
 
+    def next(self, kind: str, within_s: float) -> str | None:
+        """Wait until the next message of a kind passes, at most so long; returns whose topic it was on."""
+        with self._came:
+            before = self._latest.get(kind, (0, ""))[0]
+            if not self._came.wait_for(lambda: self._latest.get(kind, (0, ""))[0] > before, within_s):
+                return None
+            return self._latest[kind][1]
+
     def _keep(self, topic: str, envelope: bytes) -> None:
         if self._file is not None:
             self._file.write(msgspec.json.encode(Passed(topic, envelope.hex())) + b"\n")
         self.seen.append((topic, envelope))
+        _, _, terminal, kind = topic.split("/")
+        with self._came:
+            self._latest[kind] = (self._latest.get(kind, (0, ""))[0] + 1, terminal)
+            self._came.notify_all()
