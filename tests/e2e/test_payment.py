@@ -1,19 +1,33 @@
 """The whole path on real processes, mosquitto with mutual TLS, and somebody made up before the virtual camera."""
 
+import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
-from firmware.runtime.messages import Cancel, Enrol, Erase, Event, ListPeople, Tap
+from firmware.link.topics import topic
+from firmware.payment import schema
+from firmware.payment.clock import EARLIEST
+from firmware.payment.messages import Beacon
+from firmware.payment.trust import key_id
+from firmware.runtime.ipc import Connection
+from firmware.runtime.messages import Cancel, Enrol, Erase, Event, FromCore, ListPeople, Subscribe, Tap
+from hil.backend.fleet import nothing
+from hil.backend.keys import load_backend_key, sign_key_set, signer
+from hil.rig.brokers import BACKENDS
 from hil.rig.customer import enrol, papers_for, pay
-from hil.rig.site import Site
+from hil.rig.site import TERMINAL, Site
 from hil.sensor.stage import Person, Stage
+from tests.attacks.site import Wire
 
 ADA = Person(90_010)
 HER = Stage(subject=ADA)
@@ -237,3 +251,47 @@ def test_backend_that_never_answers_is_unknown_and_the_payment_is_not_lost(site:
     assert visit.reason == "no_receipt"
     assert "do not retry" in visit.text.lower()
     site.wait_for("the register", lambda: site.state(visit.intent)[0] == "approved", 15)
+
+
+def test_no_replayed_beacon_and_no_older_key_set_is_believed_and_a_revoked_key_asks_for_nothing(site: Site) -> None:
+    """Who holds a worker's certificate can publish to the terminal, and keeps whatever backend and root ever signed."""
+    authority = site.authority
+    assert authority is not None
+    backend, root = (load_backend_key(site.folder / name) for name in ("backend.key", "root.key"))
+    ours, other = backend.public_key(), ec.generate_private_key(ec.SECP256R1()).public_key()
+
+    def key_set(version: int, *keys: ec.EllipticCurvePublicKey) -> bytes:
+        return sign_key_set(root, keys, version=version, now=int(time.time()))
+
+    second, revoking, third = key_set(2, ours), key_set(3, other), key_set(4, ours)
+    with contextlib.closing(Wire(site.broker, authority, BACKENDS[-1])) as impostor, site.control(None) as core:
+        ask(core, Subscribe(), timeout_s=5)
+
+        def refused(kind: Literal["beacon", "key-set"], envelope: bytes) -> str:
+            impostor.say(topic(TERMINAL, kind), envelope, retain=kind == "key-set")
+            return notice(core)
+
+        old = Beacon(terminal=TERMINAL, nonce=bytes(32), time=EARLIEST, counter=0, allowance=nothing(EARLIEST))
+        beacon = schema.sign(old, signer(backend), key_id(ours))
+        assert refused("beacon", beacon) == "time"
+        impostor.say(topic(TERMINAL, "key-set"), second, retain=True)
+        assert refused("key-set", (site.folder / "key-set.cose").read_bytes()) == "key_set"
+        os.kill(site.pid("core"), signal.SIGKILL)
+    site.wait_for("the terminal", lambda: all(site.up().values()))
+    with contextlib.closing(Wire(site.broker, authority, BACKENDS[-1])) as impostor, site.control(None) as core:
+        ask(core, Subscribe(), timeout_s=5)
+        assert refused("key-set", (site.folder / "key-set.cose").read_bytes()) == "key_set", "after a restart too"
+        impostor.say(topic(TERMINAL, "key-set"), revoking, retain=True)
+        site.request("1.00", "EUR", PAYER)
+        assert notice(core) == "unknown_key"
+        impostor.say(topic(TERMINAL, "key-set"), third, retain=True)
+    assert ending(site, HER) == ("approved", "approved")
+
+
+def notice(core: Connection[FromCore]) -> str:
+    """The code of the next thing the terminal refused."""
+    while True:
+        event = core.receive(10.0)
+        assert event is not None, "nothing was refused"
+        if isinstance(event, Event) and event.stage == "notice":
+            return event.reason
