@@ -6,8 +6,9 @@ Rules kept here:
   a batch at the end is a gap, and gaps are normal. Where it does not, the backend's last counter, which every intent
   and every beacon carries, is the only anchor.
 - The file knows the hardware's count: it is booked, on disk, before it is incremented. A hardware that has counted
-  further than was booked has done so for a newer copy of this file: this one was put back. So has one that stands
-  lower: it is another. Either is noted for good.
+  further than was booked has done so for a newer copy of this file: this one was put back. One that stands lower than
+  one below is another's. Either is noted for good. What was booked and cut before it was made is made up for before
+  the next is booked, so that of two files which booked the same only one goes on.
 """
 
 import sqlite3
@@ -76,6 +77,8 @@ class Counting:
     def _advance(self, hardware: HardwareCounter, book: Book) -> int:
         stands = hardware.counter()
         self._check(stands)
+        if self._file.number("tick") > stands:
+            stands = hardware.advance()  # booked, and cut before it was made: else a copy from then would look as new
         with self._file.transaction() as db:
             book(db)
             db.execute("UPDATE meta SET value = ? WHERE name = 'tick'", (stands + 1,))

@@ -189,9 +189,11 @@ def test_every_payment_offline_is_one_count_of_the_hardware_and_booked_before(po
     post.open()
     assert not post.outbox.put_back, "a count that was booked and never made is no sign of a copy"
     post.hear(ALLOWANCE)
-    assert post.refused(post.shop.open(1501)), "what was booked stays booked"
+    with pytest.raises(PaymentError, match="this payer"):
+        post.sign(post.shop.open(1501))  # what was booked stays booked
+    assert post.hardware.stands == stands + 1, "and the count that was booked is made up for"
     post.sign(post.shop.open(1500))
-    assert post.hardware.stands == stands + 1
+    assert post.hardware.stands == stands + 2
 
 
 def test_a_store_that_cannot_be_written_takes_nothing_offline_and_counts_nothing(post: Post) -> None:
@@ -237,6 +239,26 @@ def test_a_copy_from_between_booking_and_counting_gains_nothing(post: Post) -> N
     assert post.refused(post.shop.open(1501)), "and knows of the amount"
     assert post.refused(accepted), "for its own amount was booked"
     assert post.shop.code(envelope) == "approved"
+
+
+def test_a_count_that_was_booked_and_never_made_hides_no_copy(post: Post) -> None:
+    """Cut between booking and counting, copied there, and both files used: the one that fell behind is known."""
+    advance = post.hardware.advance
+
+    def cut() -> int:
+        raise SecureElementError("the power went")
+
+    post.hardware.advance = cut  # type: ignore[method-assign]
+    with pytest.raises(SecureElementError):
+        post.sign(post.shop.open(1))
+    post.hardware.advance = advance  # type: ignore[method-assign]
+    image = post.copy()
+    post.open()
+    post.hear(ALLOWANCE)
+    post.sign(post.shop.open(2500))
+    post.put_back(image)
+    post.hear(ALLOWANCE)
+    assert post.refused(post.shop.open(2500)), "of the first 25 it does not know"
 
 
 def test_a_copy_put_back_while_the_process_runs_is_found_at_the_next_count(post: Post) -> None:

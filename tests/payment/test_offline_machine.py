@@ -1,0 +1,147 @@
+"""Whatever is cut, copied and put back: under one allowance never more is signed than it says, in all copies together.
+
+The disk is the attacker's: they copy the outbox at every instant, also between booking and counting, end the process
+there, and start it again on any copy. The hardware counts on.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from firmware.payment.errors import PaymentError
+from firmware.payment.intent import AcceptedIntent
+from firmware.payment.messages import Allowance, Beacon, Intent
+from firmware.payment.outbox import Outbox
+from tests.payment.hardware import Hardware
+
+START = 1_800_000_000
+PAYMENT, PAYER, TERMINAL = 30, 50, 80
+AMOUNTS = st.sampled_from([1, 10, 20, 29, 30, 31])
+
+
+class CutError(Exception):
+    """The power went."""
+
+
+class Cut(Hardware):
+    """Goes at `at`: before or after it has counted; `seen` is called between booking and counting."""
+
+    at = ""
+
+    def advance(self) -> int:
+        self.seen()
+        if self.at == "before":
+            raise CutError
+        stands = super().advance()
+        if self.at == "after":
+            raise CutError
+        return stands
+
+    def seen(self) -> None:
+        """Replaced by whoever copies."""
+
+
+class Copies(RuleBasedStateMachine):
+    """One element, one allowance at a time, any number of copies of one outbox."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.hardware, self.copies = Cut(5), list[Path]()
+        self.path, self.made, self.allowances = self.folder / "live.db", 0, 0
+        self.outbox = Outbox(self.path, self.hardware)
+        self.signed: list[tuple[bytes, str, int]] = []
+
+    @initialize()
+    def beacon(self) -> None:
+        self.renewed()
+
+    def hear(self) -> None:
+        self.outbox.heard(Beacon(terminal="till-1", nonce=bytes(32), time=START, counter=0, allowance=self.allowance))
+
+    @rule()
+    def renewed(self) -> None:
+        """The backend gives another allowance."""
+        self.allowances += 1
+        self.allowance = Allowance(
+            id=self.allowances.to_bytes(16, "big"), currency="EUR", exponent=2, payment_minor=PAYMENT,
+            payer_minor=PAYER, terminal_minor=TERMINAL, hold_s=60, expires_at=START + 60,
+        )  # fmt: skip
+        self.hear()
+
+    @rule(minor=AMOUNTS, payer=st.sampled_from(["ada", "bob"]), cut=st.sampled_from(["", "", "before", "after"]),
+          copied=st.booleans(), signs=st.booleans())  # fmt: skip
+    def pay(self, minor: int, payer: str, cut: str, copied: bool, signs: bool) -> None:
+        """A payment offline; the power may go before or after the hardware has counted, or before it is stored."""
+        self.made += 1
+        intent = Intent(
+            id=self.made.to_bytes(16, "big"), issued_at=START, expires_at=START + 60, terminal="till-1", merchant="m",
+            amount_minor=minor, currency="EUR", exponent=2, challenge=bytes(32), assurance="geometry", payer=payer,
+            counter=0,
+        )  # fmt: skip
+        self.hardware.at, self.hardware.seen = cut, self.copy if copied else lambda: None  # type: ignore[method-assign]
+        made: list[int] = []
+
+        def make(counter: int) -> bytes:
+            made.append(counter)
+            if not signs:
+                raise CutError
+            return intent.id + counter.to_bytes(8, "big")
+
+        self.outbox.open_intent(AcceptedIntent(intent, bytes(32), "geometry"))
+        try:
+            self.outbox.authorize_offline(intent, self.allowance, START, make, b"")
+        except PaymentError:
+            assert not made
+        except CutError:
+            self.start()
+        self.signed += [(self.allowance.id, payer, minor) for _ in made]
+
+    @rule()
+    def copy(self) -> None:
+        """Copy the outbox as it lies on the disk."""
+        copy = self.folder / f"copy-{len(self.copies)}"
+        copy.mkdir()
+        for file in self.folder.glob("live.db*"):
+            shutil.copy(file, copy / file.name)
+        self.copies.append(copy)
+
+    @precondition(lambda self: self.copies)
+    @rule(which=st.integers(0, 99))
+    def put_back(self, which: int) -> None:
+        """Start from a copy, and keep what was there as another."""
+        self.outbox.close()
+        self.copy()
+        for file in self.folder.glob("live.db*"):
+            file.unlink()
+        for file in self.copies[which % len(self.copies)].iterdir():
+            shutil.copy(file, self.folder / file.name)
+        self.start()
+
+    @rule()
+    def start(self) -> None:
+        """The process starts again and hears the backend: without that there is no time, and nothing is signed."""
+        self.outbox.close()
+        self.outbox = Outbox(self.path, self.hardware)
+        self.hear()
+
+    @invariant()
+    def never_more_than_allowed(self) -> None:
+        for allowance in {one[0] for one in self.signed}:
+            under = [(payer, minor) for one, payer, minor in self.signed if one == allowance]
+            assert max(minor for _, minor in under) <= PAYMENT
+            assert sum(minor for _, minor in under) <= TERMINAL
+            for payer in ("ada", "bob"):
+                assert sum(minor for whose, minor in under if whose == payer) <= PAYER
+
+    def teardown(self) -> None:
+        self.outbox.close()
+        shutil.rmtree(self.folder)
+
+
+TestCopies = Copies.TestCase
+TestCopies.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
