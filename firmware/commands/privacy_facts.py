@@ -62,6 +62,13 @@ KEPT = (
         "to find the person a payment names, and to erase in time",
     ),
     Kept(
+        "what a PIN is checked against, where they chose one, and how often in a row it was wrong",
+        "`gallery.db`",
+        "made by scrypt, and encrypted under the same key",
+        _WITH_THE_PERSON,
+        "for payments that ask for a PIN as well",
+    ),
+    Kept(
         "a random handle, and which purposes there are templates for",
         "`gallery.db`",
         "readable by the terminal's own account only",
