@@ -197,7 +197,10 @@ class Desk:
         if isinstance(request, SetPin):
             return Done(detail=await set_pin(terminal.parts, terminal.stand, request, by, lambda: self._check(request)))
         if isinstance(request, Rotate):
-            return Done(detail=upkeep.rotate(terminal.parts, terminal.stand, request.what, by))
+            done = upkeep.rotate(terminal.parts, terminal.stand, request.what, by)
+            if request.what == "identity":
+                terminal.link.greet_anew()
+            return Done(detail=done)
         if isinstance(request, Backup):
             return Done(detail=str(upkeep.backup(terminal.parts, by)))
         if isinstance(request, AuditCheckpoint):

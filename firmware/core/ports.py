@@ -279,6 +279,11 @@ class LinkPort:
         else:
             self._on_want(message.request)
 
+    def greet_anew(self) -> None:
+        """Hang up: the process comes again, and its last will is signed by the identity that is in force now."""
+        if self._peer is not None:
+            self._peer.close()
+
     async def publish(self, message: Publish) -> None:
         """Hand an envelope over; if that fails it stays in the outbox and goes again later."""
         if self.connected:

@@ -367,3 +367,28 @@ def test_a_link_that_starts_anew_is_not_taken_for_connected(office: Office, tmp_
             assert not office.port.connected
 
     over_the_socket(office, tmp_path, link)
+
+
+def test_after_another_identity_is_in_force_the_link_comes_again_for_a_will_by_it(
+    office: Office, tmp_path: Path
+) -> None:
+    """A will by the identity before would be refused, and the terminal shown as online for ever."""
+
+    async def run() -> None:
+        server = await serve(tmp_path / "link.sock", FromLink, office.port.attend)
+        try:
+            first = await asyncio.to_thread(connect, tmp_path / "link.sock", ToLink, 5.0)
+            before = [await asyncio.to_thread(take, first, kind) for kind in (TimeFloor, LastWill)][1]
+            office.element = office.liaison._parts.element = new_element()  # type: ignore[misc]
+            office.port.greet_anew()
+            with pytest.raises(IpcError):
+                await asyncio.to_thread(first.receive, 10.0)
+            with contextlib.closing(await asyncio.to_thread(connect, tmp_path / "link.sock", ToLink, 5.0)) as again:
+                after = [await asyncio.to_thread(take, again, kind) for kind in (TimeFloor, LastWill)][1]
+        finally:
+            await server.close()
+        key = load_public_key(office.element.public_key)
+        schema.verify(after.envelope, Status, Trust({key_id(key): key}).resolve)
+        office.read(before.envelope, Status)
+
+    asyncio.run(asyncio.wait_for(run(), 20))
