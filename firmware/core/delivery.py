@@ -12,8 +12,8 @@ import time
 from drivers.secure_element.interface import SecureElementError
 from firmware.core.analysis import Finding
 from firmware.core.journal import decision
+from firmware.core.link_port import LinkPort
 from firmware.core.parts import Parts
-from firmware.core.ports import LinkPort
 from firmware.core.signing import Signer
 from firmware.core.stand import Stand
 from firmware.payment.errors import PaymentError

@@ -18,8 +18,8 @@ import msgspec
 
 from drivers.secure_element.interface import SecureElementError
 from firmware.core.errors import TerminalError
+from firmware.core.link_port import LinkPort
 from firmware.core.parts import Parts
-from firmware.core.ports import LinkPort
 from firmware.payment import schema
 from firmware.payment.authorize import sign
 from firmware.payment.clock import MAX_SKEW_S, boottime

@@ -23,9 +23,9 @@ from firmware.core.consents import check_match
 from firmware.core.delivery import Delivery
 from firmware.core.inbox import Cancelled, Settled
 from firmware.core.keypad import Keypad
+from firmware.core.link_port import LinkPort
 from firmware.core.looking import Looking
 from firmware.core.parts import Parts
-from firmware.core.ports import LinkPort
 from firmware.core.reasons import FALLBACK, SENTENCES, sentence
 from firmware.core.session import Phase, Session
 from firmware.core.signing import Signer

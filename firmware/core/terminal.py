@@ -8,9 +8,9 @@ from collections.abc import Callable
 from drivers.secure_element.interface import Capability, SecureElementError, SecureElementGoneError
 from firmware.core.attempts import NOBODY
 from firmware.core.liaison import Liaison
+from firmware.core.link_port import LinkPort
 from firmware.core.parts import Parts
 from firmware.core.payments import Payments
-from firmware.core.ports import LinkPort
 from firmware.core.rights import Rights
 from firmware.core.signing import Signer
 from firmware.core.stand import OUT_OF_SERVICE, Stand

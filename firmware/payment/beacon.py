@@ -57,7 +57,7 @@ class Beacons:
         _, beacon = schema.verify(envelope, Beacon, self._trust.resolve)
         if beacon.terminal != self._terminal:
             raise PaymentError("time", f"the beacon is for {beacon.terminal}")
-        if not self._nonce or not hmac.compare_digest(beacon.nonce, self._nonce):
+        if not hmac.compare_digest(beacon.nonce, self._nonce):
             raise PaymentError("time", "the beacon answers no question that is out")
         if self._elapsed() > self._asked_at + ANSWER_S:
             raise PaymentError("time", f"the beacon took more than {ANSWER_S:g} s")

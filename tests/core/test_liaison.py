@@ -14,8 +14,8 @@ import pytest
 from drivers.secure_element.interface import SecureElementError
 from firmware.core.errors import TerminalError
 from firmware.core.liaison import NO_CAMERA, STATUS_AGAIN_S, STATUS_EVERY_S, Liaison
+from firmware.core.link_port import LinkPort
 from firmware.core.parts import Parts
-from firmware.core.ports import LinkPort
 from firmware.payment import schema
 from firmware.payment.clock import EARLIEST
 from firmware.payment.errors import OutboxError, PaymentError

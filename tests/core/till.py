@@ -15,9 +15,9 @@ from drivers.camera import Emitter, Intrinsics
 from firmware.core.analysis import Finding
 from firmware.core.attempts import Attempts
 from firmware.core.inbox import Cancelled, Tapped
+from firmware.core.link_port import LinkPort
 from firmware.core.parts import Parts
 from firmware.core.payments import Payments
-from firmware.core.ports import LinkPort
 from firmware.core.signing import Signer
 from firmware.core.stand import Stand
 from firmware.core.watch import Watching
