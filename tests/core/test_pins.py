@@ -5,14 +5,18 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from firmware.audit.errors import AuditError
 from firmware.core.consents import check_papers
+from firmware.core.parts import Parts
 from firmware.core.pins import TRIES, PinError, Pins, Verifier, weak
 from firmware.gallery.consent import ConsentError
 from firmware.gallery.gallery import Gallery, GalleryError
@@ -182,11 +186,8 @@ def test_a_terminal_killed_before_it_tells_has_counted(office: Office, monkeypat
     person = enrolled(office)
     set_to(office, person)
 
-    def killed(*_: object) -> bytes:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr("firmware.core.pins.stretched", killed)
+        patch.setattr("firmware.core.pins.stretched", pull_the_plug)
         for _ in range(TRIES):
             with pytest.raises(KeyboardInterrupt):
                 typed(office, person, WRONG)
@@ -249,6 +250,64 @@ def test_one_whose_row_was_swapped_with_anothers_cannot_be_read(office: Office) 
     office.gallery = Gallery(path, office.element, NETWORKS)
     assert refusal(lambda: typed(office, first, WRONG)) == "gallery_damaged"
     assert "set it anew" in pins(office).told(first)
+
+
+class Row:
+    """A gallery of one person, in which only what was written is left when it dies; writing may fail."""
+
+    def __init__(self) -> None:
+        self.kept, self.full = msgspec.msgpack.encode(Verifier.of(RIGHT, 1024)), False
+
+    def secret(self, *_: str) -> bytes:
+        return self.kept
+
+    def note_secret(self, _: str, __: str, secret: bytes) -> None:
+        if self.full:
+            raise GalleryError("gallery_write", "the disk is full")
+        self.kept = secret
+
+
+class LimiterMachine(RuleBasedStateMachine):
+    """Any tries in any order, with power cuts and full disks between, against a count of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.row, self.wrong = Row(), 0
+        self.pins = Pins(cast("Parts", SimpleNamespace(gallery=self.row)))
+
+    @rule(digits=st.sampled_from([RIGHT, WRONG, RIGHT + "0"]), full=st.booleans(), killed=st.booleans())
+    def try_one(self, digits: str, full: bool, killed: bool) -> None:
+        self.row.full = full
+        told: object
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                if killed:
+                    patch.setattr("firmware.core.pins.stretched", pull_the_plug)
+                told = asyncio.run(self.pins.check("ada", digits))
+        except (GalleryError, KeyboardInterrupt, PinError) as error:
+            told = error
+        self.row.full = False
+        if self.wrong >= TRIES:
+            assert isinstance(told, PinError), "a locked one is looked at by nobody"
+        elif full:
+            assert isinstance(told, GalleryError), "what is not counted is not told"
+        elif killed:
+            self.wrong += 1
+        else:
+            assert told is (digits == RIGHT)
+            self.wrong = 0 if digits == RIGHT else self.wrong + 1
+
+    @invariant()
+    def the_count_is_on_the_disk(self) -> None:
+        assert self.pins.left("ada") == TRIES - self.wrong
+
+
+def pull_the_plug(*_: object) -> bytes:
+    raise KeyboardInterrupt
+
+
+TestLimiterMachine = LimiterMachine.TestCase
+TestLimiterMachine.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
 
 
 # -- who lets them

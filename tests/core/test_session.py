@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from firmware.core.reasons import ANOTHER, ATTACKS, COUNTED, SENTENCES, told
 from firmware.core.session import REFUSE_AFTER, Phase, Session
@@ -114,6 +114,11 @@ class SessionMachine(RuleBasedStateMachine):
         self.proven = False
         self.stored = False
         self.settled = False
+        self.typed = False
+
+    @initialize(pin=st.booleans())
+    def begin(self, pin: bool) -> None:
+        self.session = Session.begin(DEMO, 0, pin=pin)
 
     @rule(step=st.integers(0, 3 * SECOND))
     def time_passes(self, step: int) -> None:
@@ -142,6 +147,11 @@ class SessionMachine(RuleBasedStateMachine):
         self.session = self.session.refused(reason)
         assert not (self.stored and self.session.outcome == "refused")
 
+    @rule(right=st.booleans())
+    def type(self, right: bool) -> None:
+        self.typed |= right and self.session.phase is Phase.PIN
+        self.session = self.session.typed(right, self.now_ns)
+
     @rule()
     def store(self) -> None:
         self.stored = self.stored or self.session.phase is Phase.DECIDED
@@ -159,6 +169,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert self.proven
             assert self.stored
             assert self.settled
+            assert self.typed or not self.session.pin
 
     @invariant()
     def outcome_exactly_when_over_and_with_a_known_reason(self) -> None:
