@@ -183,7 +183,7 @@ def found(
     town = Town(folder, site, broker, cluster, database, wires, backend_wire, register, judges, [])
     town.terminals = [_till(town, authority, f"till-{2 + number}") for number in range(tills)]
     for terminal in town.terminals:
-        _keep_history(terminal.outbox)
+        keep_history(terminal.outbox)
     return town
 
 
@@ -196,7 +196,7 @@ def add_camera(town: Town) -> None:
     command = (sys.executable, "-m", "firmware.cli", "run", "--config", str(site.config_path))
     kept = Kept(site.config.terminal, command, site.folder / "terminal.log", {})
     terminal = Terminal(site.config.terminal, site.folder, site.config, wire, kept, (CAMERA_PAYER,), camera=True)
-    _keep_history(terminal.outbox)
+    keep_history(terminal.outbox)
     town.terminals.append(terminal)
 
 
@@ -242,7 +242,7 @@ def _till(town: Town, authority: Authority, name: str) -> Terminal:
     return Terminal(name, folder, config, wire, Kept(name, command, folder / "terminal.log", {}), payers, camera=False)
 
 
-def _keep_history(outbox: Path) -> None:
+def keep_history(outbox: Path) -> None:
     """Lay out an outbox, and beside its tables one that keeps what it forgets."""
     Outbox(outbox).close()
     with contextlib.closing(sqlite3.connect(outbox)) as db:
