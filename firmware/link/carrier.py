@@ -4,7 +4,8 @@ Rules kept here:
 - Nothing is tried before `core` has said what the broker is to tell when it loses us: its last will.
 - When any file of TLS changes, a new connection is made with it: a renewed certificate, a newer list of revoked ones.
 - A certificate that is due is asked for at once, at each connection, and again every `ASK_AGAIN_S`.
-- The time for TLS is the later of the system's clock and what `core` says has surely passed.
+- The time for TLS is the later of the system's clock and what `core` says has surely passed. Where that shows the clock
+  to have been behind, the connection that was made by it is made and judged anew.
 """
 
 import contextlib
@@ -33,6 +34,8 @@ from firmware.runtime.messages import (
 # after a file of TLS could not be used
 TLS_RETRY_S = 2.0
 ASK_AGAIN_S = 600.0
+# how far a clock may be behind; a beacon on its way is some seconds old
+BEHIND_S = 60.0
 _SLICE_S = 0.25
 
 _log = logging.getLogger("tessera.link")
@@ -52,10 +55,10 @@ class Carrier:
         self._files = () if tls is None else tuple(map(Path, (tls.ca, tls.crl, tls.certificate, tls.key)))
         self._identity = None if tls is None else Identity(tls, config.terminal)
         self._will: bytes | None = None
-        self._floor = 0
+        self._floor, self._behind_s = 0, 0.0
         self._broker: Broker | None = None
         self._leaving = contextlib.ExitStack()
-        self._made_of: tuple[tuple[int, int] | None, ...] = ()
+        self._made_of: tuple[tuple[int, int] | None, ...] | None = None
         self._try_at = self._ask_at = 0.0
         self._problem = ""
 
@@ -86,10 +89,15 @@ class Carrier:
         elif isinstance(message, LastWill):
             self._will = message.envelope
         elif isinstance(message, TimeFloor):
-            self._floor = max(self._floor, message.at)
-            self._ask_at = 0.0
+            self._raise(message.at)
         elif isinstance(message, Certificate):
             self._install(message.certificate)
+
+    def _raise(self, floor: int) -> None:
+        self._floor, self._ask_at = max(self._floor, floor), 0.0
+        behind_s = floor - time.time()
+        if behind_s > self._behind_s + BEHIND_S:
+            self._behind_s, self._made_of = behind_s, None
 
     def _keep_connected(self, will: bytes) -> None:
         files = tuple(map(_stamp, self._files))
