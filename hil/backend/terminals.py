@@ -45,6 +45,10 @@ class Terminals:
         """The ids of all their keys."""
         return frozenset(self._signers)
 
+    def of_key(self, kid: bytes) -> Registration:
+        """Return the terminal whose key has this id, one that `resolve` returned."""
+        return self._signers[kid][1]
+
     def open(self, topic: str, envelope: bytes, kind: type[Said]) -> tuple[bytes, Said]:
         """Return (key id, message) of what terminal `topic` signed.
 
@@ -53,7 +57,7 @@ class Terminals:
         """
         known = self.registered(topic)
         kid, message = schema.verify(envelope, kind, self.resolve)
-        if self._signers[kid][1] is not known:
+        if self.of_key(kid) is not known:
             raise PaymentError("kid_topic_mismatch", f"the key is not {topic}'s")
         if message.terminal != topic:
             raise PaymentError("terminal_mismatch", f"the message is not {topic}'s")
