@@ -155,6 +155,8 @@ def scene(scripted: type[Scripted], policy: PolicyName = "payment", assurance: A
         ("door", "geometry", True),
         ("payment", "geometry", True),
         ("payment", "dynamic", True),
+        ("demo", "dynamic_pin", True),
+        ("payment_high", "geometry", True),
     ],
 )
 def test_motion_is_asked_for_where_the_intent_or_the_policy_wants_it(
@@ -172,6 +174,14 @@ def test_an_intent_that_wants_motion_gets_no_weaker_policy(scripted: type[Script
     assert asked.policy == msgspec.structs.replace(load_basis("demo").policy, dynamic="always")
     assert asked.digest == load_basis("demo").digest
     assert scene(scripted, "payment", "dynamic").watch._basis.policy == load_basis("payment").policy
+
+
+def test_a_look_waits_for_all_that_is_wanted_but_the_pin_which_is_typed_after_it(scripted: type[Scripted]) -> None:
+    high = load_basis("payment_high")
+    looked = scene(scripted, "payment_high").watch._basis
+    assert looked.policy == msgspec.structs.replace(high.policy, pin=False)
+    assert looked.digest == high.digest
+    assert scene(scripted, "demo", "dynamic_pin").watch._basis.policy.dynamic == "always"
 
 
 def test_she_answers_and_is_taken_for_alive(scripted: type[Scripted]) -> None:
@@ -293,9 +303,10 @@ def test_motion_of_somebody_who_cannot_be_told_is_of_nobody_yet(scripted: type[S
     assert not here.watch.dynamic.passed
 
 
-def test_profile_for_payments_gives_time_for_both_tries(scripted: type[Scripted]) -> None:
+def test_profiles_for_payments_give_time_for_both_tries(scripted: type[Scripted]) -> None:
     assert load_profile("payment").require_assurance == "dynamic"
     assert load_profile("payment").look_s >= scene(scripted).watch.look_s
+    assert load_profile("payment_high").look_s >= scene(scripted, "payment_high").watch.look_s
 
 
 @pytest.mark.parametrize("hidden", ["sunglasses_worn", "mask_worn", "not_attentive"])
