@@ -31,7 +31,7 @@ from firmware.payment.messages import (
     Outcome,
     Receipt,
 )
-from firmware.payment.trust import key_id, load_pem
+from firmware.payment.trust import key_id
 from hil.backend import books, orders, reconcile, verify
 from hil.backend.books import Closing
 from hil.backend.calls import Call, once
@@ -39,6 +39,7 @@ from hil.backend.keys import signer
 from hil.backend.orders import Refund, RegisterView
 from hil.backend.policy import Policy, Registration
 from hil.backend.store import Payment, Store, Transaction
+from hil.backend.terminals import Terminals
 
 INTENT_TTL_S = 120
 MANDATE_TTL_S = 600
@@ -67,11 +68,7 @@ class Backend:
     ) -> None:
         self._store, self._policy, self._now = store, policy, now
         self._sign, self._kid = signer(key), key_id(key.public_key())
-        self._terminals = {known.terminal: known for known in registrations}
-        keys = {name: load_pem(known.public_key.encode(), name) for name, known in self._terminals.items()}
-        self._signers = {key_id(public): (public, self._terminals[name]) for name, public in keys.items()}
-        if len(self._signers) != len(keys):
-            raise PaymentError("trust", "two terminals are registered under one key")
+        self._known = Terminals(registrations)
 
     def issue_intent(
         self,
@@ -91,7 +88,7 @@ class Backend:
             PaymentError: `topic_identity`, `currency` or `schema`.
             CallError: `key_reuse`.
         """
-        registration, now = self._registered(terminal), self._now()
+        registration, now = self._known.registered(terminal), self._now()
 
         def ask(ledger: Transaction) -> str:
             intent = Intent(
@@ -133,7 +130,7 @@ class Backend:
         mandate = Mandate(
             id=secrets.token_bytes(16),
             payer=payer,
-            terminal=self._registered(terminal).terminal,
+            terminal=self._known.registered(terminal).terminal,
             purpose=purpose,
             consent_hash=consent_hash,
             issued_at=now,
@@ -154,7 +151,7 @@ class Backend:
         return self._seal(
             GuardianMandate(
                 id=secrets.token_bytes(16),
-                terminal=self._registered(terminal).terminal,
+                terminal=self._known.registered(terminal).terminal,
                 consent_hash=consent_hash,
                 verifier=verifier,
                 method=method,
@@ -256,8 +253,6 @@ class Backend:
     def _answer(
         self, ledger: Transaction, topic: str, kid: bytes, message: Authorization | Decline, digest: bytes
     ) -> bytes:
-        ledger.hold_terminal(message.terminal)
-        # only now: another worker may have these bytes too
         number = message.id if isinstance(message, Authorization) else None
         said, standing = ledger.known(message.terminal, kid, digest, message.counter, number)
         if said is not None:
@@ -269,25 +264,16 @@ class Backend:
 
     def _open(self, topic: str, envelope: bytes) -> tuple[bytes, Authorization | Decline]:
         """Establish who speaks, and with which key, or raise PaymentError."""
-        if topic not in self._terminals:
-            raise PaymentError("topic_identity", f"no terminal {topic} is registered")
+        self._known.registered(topic)
         kind = ANSWERS.get(cose.peek_type(envelope))
         if kind is None:
             raise PaymentError("malformed", "neither an authorization nor a decline")
-        kid, message = schema.verify(envelope, kind, self._resolve)
+        kid, message = schema.verify(envelope, kind, self._known.resolve)
         assert isinstance(message, Authorization | Decline)
-        code = verify.sender(message, topic, self._signers[kid][1])
+        code = verify.sender(message, topic, self._known.of_key(kid))
         if code is not None:
             raise PaymentError(code, "the topic, the key and the message do not name one terminal")
         return kid, message
-
-    def _resolve(self, kid: bytes) -> ec.EllipticCurvePublicKey:
-        if kid not in self._signers:
-            raise PaymentError("unknown_key", f"no terminal has the key {kid.hex()}")
-        public, registration = self._signers[kid]
-        if registration.revoked:
-            raise PaymentError("revoked", f"the key of {registration.terminal} is revoked")
-        return public
 
     def _judge(
         self,
@@ -307,13 +293,16 @@ class Backend:
         ledger.advance(terminal, message.counter, digest)
         if code is not None:
             return "rejected", code
-        issued = ledger.issued(message.intent, hold=True)
+        if isinstance(message, Decline):
+            issued, mandate = ledger.issued(message.intent, hold=True), None
+        else:
+            issued, mandate = ledger.asked(message)
         lapsed = issued is not None and issued.open and ledger.lapsed(issued, now)
         if isinstance(message, Decline):
             code, outcome, reason = verify.decline(message, issued), "declined", message.reason
         else:
             ledger.keep_authorization(message, digest)
-            terms = ledger.held(message), ledger.mandate(message.mandate), self._terminals[terminal], self._policy
+            terms = ledger.held(message), mandate, self._known.registered(terminal), self._policy
             code = verify.authorization(message, issued, *terms, now) or ("expired" if lapsed else None)
             code = code or self._velocity(ledger, message, now)
             outcome, reason = "approved", ""
@@ -334,11 +323,6 @@ class Backend:
             if code is not None:
                 return code
         return None
-
-    def _registered(self, terminal: str) -> Registration:
-        if terminal not in self._terminals:
-            raise PaymentError("topic_identity", f"no terminal {terminal} is registered")
-        return self._terminals[terminal]
 
     def _receipt(self, terminal: str, digest: bytes, intent: bytes, outcome: Outcome, code: str) -> bytes:
         return self._seal(

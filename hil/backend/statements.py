@@ -29,16 +29,22 @@ KNOWN = select(
     TERMINALS.c.suspended,
     TERMINALS.c.counter,
 ).where(TERMINALS.c.id == bindparam("terminal"))
+KNOWN_HELD = KNOWN.with_for_update(of=TERMINALS)
 HOLD = {
     table: select(table.c.id).where(table.c.id == bindparam("id")).with_for_update() for table in (TERMINALS, PAYERS)
 }
 ADVANCE = update(TERMINALS).where(TERMINALS.c.id == bindparam("terminal")).values(counter=bindparam("reached"))
-ISSUED = select(*(INTENTS.c[name] for name in ("envelope", "digest", "state", "code", "reference"))).where(
-    INTENTS.c.id == bindparam("intent")
-)
+_ISSUED = [INTENTS.c[name] for name in ("envelope", "digest", "state", "code", "reference")]
+ISSUED = select(*_ISSUED).where(INTENTS.c.id == bindparam("intent"))
 ISSUED_HELD = ISSUED.with_for_update()
+# the mandate that an authorization names comes with the intent it answers
+ASKED_HELD = (
+    select(MANDATES.c.envelope, *_ISSUED)
+    .select_from(INTENTS.outerjoin(MANDATES, MANDATES.c.id == bindparam("mandate")))
+    .where(INTENTS.c.id == bindparam("intent"))
+    .with_for_update(of=INTENTS)
+)
 CLOSE = update(INTENTS).where(INTENTS.c.id == bindparam("intent")).values(state=bindparam("how"), code=bindparam("why"))
-MANDATE = select(MANDATES.c.envelope).where(MANDATES.c.id == bindparam("mandate"))
 KEEP_ANSWER, KEEP_COUNTER, KEEP_AUTHORIZATION = insert(ANSWERS), insert(COUNTERS), insert(AUTHORIZATIONS)
 
 # `now` in seconds, or the end of the last closed time where that is later. Said by the statement that books: closing

@@ -87,12 +87,18 @@ class Transaction:
     def known(
         self, terminal: str, kid: bytes, digest: bytes, counter: int, authorization: bytes | None
     ) -> tuple[bytes | None, Standing]:
-        """Return the receipt these bytes were given before, and what is known of their terminal, which is held.
+        """Hold a terminal; return the receipt these bytes were given before, and what is known of the terminal.
 
         `kid`: of the key that signed them; `authorization`: the message's id, where it is one.
         """
         values = {"terminal": terminal, "digest": digest, "counter": counter, "authorization": authorization}
-        said, counter_seen, id_seen, of_key, of_terminal, last = self._one(statements.KNOWN, kid=kid, **values)
+        row = self._one(statements.KNOWN_HELD, kid=kid, **values)
+        if row is None or (row[0] is None and row[-1] >= counter):
+            # the first of this terminal; or another worker has answered while this one waited for the row, and what
+            # it wrote in other tables is seen by a statement that begins now
+            self.hold_terminal(terminal)
+            row = self._one(statements.KNOWN, kid=kid, **values)
+        said, counter_seen, id_seen, of_key, of_terminal, last = row
         standing = Standing(bool(of_key or of_terminal), last, bool(counter_seen), bool(id_seen))
         return None if said is None else bytes(said), standing
 
@@ -126,7 +132,14 @@ class Transaction:
     def issued(self, intent: bytes, *, hold: bool = False) -> Issued | None:
         """Return an intent of ours; with `hold` nobody else closes it before this transaction ends."""
         row = self._one(statements.ISSUED_HELD if hold else statements.ISSUED, intent=intent)
-        return None if row is None else Issued(_payload(bytes(row[0]), Intent), bytes(row[1]), *row[2:])
+        return None if row is None else _issued(*row)
+
+    def asked(self, message: Authorization) -> tuple[Issued | None, Mandate | None]:
+        """Return the intent that is answered, held, and the mandate that is named; None for what is not ours."""
+        row = self._one(statements.ASKED_HELD, intent=message.intent, mandate=message.mandate)
+        if row is None:
+            return None, None
+        return _issued(*row[1:]), None if row[0] is None else _payload(bytes(row[0]), Mandate)
 
     def lapsed(self, issued: Issued, now: int) -> bool:
         """Whether nothing that comes from `now` on, in seconds, can be a yes to an open intent.
@@ -175,11 +188,6 @@ class Transaction:
         """Remember a mandate."""
         self._db.execute(insert(MANDATES).values(id=mandate.id, envelope=envelope))
 
-    def mandate(self, mandate: bytes) -> Mandate | None:
-        """Return a mandate of ours."""
-        row = self._one(statements.MANDATE, mandate=mandate)
-        return None if row is None else _payload(bytes(row[0]), Mandate)
-
     def _one(self, query: Select[Any], **values: Any) -> Any:
         return self._db.execute(query, values).first()
 
@@ -189,6 +197,10 @@ class Transaction:
             upsert = postgresql.insert if self._db.dialect.name == "postgresql" else sqlite.insert
             self._db.execute(upsert(table).values(id=name).on_conflict_do_nothing())
             self._one(statements.HOLD[table], id=name)
+
+
+def _issued(envelope: bytes, digest: bytes, state: str, code: str, reference: str) -> Issued:
+    return Issued(_payload(bytes(envelope), Intent), bytes(digest), state, code, reference)
 
 
 @lru_cache(maxsize=1024)  # a mandate is read for every payment under it
