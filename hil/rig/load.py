@@ -51,7 +51,7 @@ class Measured(msgspec.Struct, frozen=True):
     """One measurement: `terminals` at once, each one question at a time.
 
     `milliseconds`: of each answer. `cpu_ms`: CPU time for each answer, milliseconds, by process: `backend`,
-    `database`, `broker`, `callers`.
+    `database`, `broker`, `callers`, `echo`.
     """
 
     what: Literal["payments", "echo"]
@@ -116,7 +116,7 @@ def field(folder: Path, kind: Kind, workers: int, terminals: int) -> Iterator[Fi
         running.callback(store.close)
         backend = Backend(store, key, registrations, DEMO, lambda: int(time.time()))
         watched["backend"] = running.enter_context(_backend(folder, url, workers, broker, authority))
-        running.enter_context(_echo(echo_url, broker, authority.issue_client(USER)))
+        watched["echo"] = running.enter_context(_echo(echo_url, broker, authority.issue_client(USER)))
         yield Field(folder, url, kind, broker, authority, backend, trust, elements, watched)
 
 
@@ -195,8 +195,8 @@ def _backend(folder: Path, database: str, workers: int, broker: Broker, authorit
 
 
 @contextlib.contextmanager
-def _echo(database: str, broker: Broker, identity: Identity) -> Iterator[None]:
-    """The echo's process, once it listens. Raises LoadError."""
+def _echo(database: str, broker: Broker, identity: Identity) -> Iterator[int]:
+    """The echo's process, once it listens; yields its id. Raises LoadError."""
     files = [str(path) for path in (identity.ca, identity.crl, identity.certificate, identity.key)]
     command = [sys.executable, "-m", "hil.rig.load_echo", database, str(broker.port), *files]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
@@ -204,7 +204,7 @@ def _echo(database: str, broker: Broker, identity: Identity) -> Iterator[None]:
         assert process.stdout is not None
         if process.stdout.readline() != b"ready\n":
             raise LoadError("the echo does not come up")
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(READY_S)

@@ -11,7 +11,6 @@ import contextlib
 import selectors
 import socket
 import sqlite3
-import ssl
 import threading
 import time
 from collections import deque
@@ -116,10 +115,13 @@ class _Connection:
         self.client = Client(CallbackAPIVersion.VERSION2, caller.name, protocol=MQTTv5)
         self.client.tls_set_context(client_context(identity))
         self.client.on_socket_open = _without_delay
-        self.client.on_connect = lambda *_: self.client.subscribe(caller.hears_on, qos=1)
+        self.client.on_connect = self._connected
         self.client.on_subscribe = self._subscribed
         self.client.on_message = self._heard
         self.client.connect(broker.host, broker.port, KEEPALIVE_S)
+
+    def _connected(self, *_: object) -> None:
+        self.client.subscribe(self.caller.hears_on, qos=1)
 
     def _subscribed(self, *_: object) -> None:
         self.ready = True
@@ -229,5 +231,5 @@ def _ask_all(line: list[_Connection]) -> None:
                 one.client.loop_misc()
 
 
-def _without_delay(_client: Client, _data: None, stream: ssl.SSLSocket) -> None:
+def _without_delay(_client: Client, _data: None, stream: Any) -> None:
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -19,6 +19,7 @@ TURNS, EACH = 6, 60
 # of an authorization's envelope, bytes: what the echo commits and sends
 SIZE = 760
 RESAMPLED = 2000
+PARTS = ("backend", "database", "echo", "broker", "callers")
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -47,6 +48,9 @@ def load(
         turns: list[Measured] = []
         growth: list[Measured] = []
         with field(Path(folder), database, workers, max(crowds)) as ground:
+            # what is made once is not measured
+            measure_echoes(ground, 1, EACH, SIZE)
+            measure_payments(ground, 1, EACH)
             for _ in range(TURNS):
                 for measured in (measure_echoes(ground, 1, EACH, SIZE), measure_payments(ground, 1, EACH)):
                     turns.append(measured)
@@ -78,18 +82,13 @@ def _ratio(turns: list[Measured]) -> tuple[float, float, float]:
 def _show(report: Report, console: Console) -> None:
     where = ", ".join(f"{key} {value}" for key, value in report.machine.items())
     console.print(f"simulated terminals on one machine ({where}); {report.database}, {report.workers} workers")
-    table = Table("terminals", "authorizations", "a second", "p50 ms", "p99 ms", *_parts(report), title="window 1 each")
-    for one in report.growth:
-        used = [f"{one.cpu_ms[name]:.2f}" for name in sorted(one.cpu_ms)]
+    console.print("one question at a time each; CPU in milliseconds an answer")
+    parts = [name for name in PARTS if name in report.growth[0].cpu_ms]
+    table = Table("what", "terminals", "answers", "a second", "p50 ms", "p99 ms", *parts)
+    for one in (*report.turns, *report.growth):
         figures = (f"{one.per_second:.0f}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}")
-        table.add_row(str(one.terminals), str(one.answers), *figures, *used)
+        used = [f"{one.cpu_ms[name]:.2f}" for name in parts]
+        table.add_row(one.what, str(one.terminals), str(one.answers), *figures, *used)
     console.print(table)
-    for what in ("payments", "echo"):
-        each = [f"{turn.p50_ms:.2f}" for turn in report.turns if turn.what == what]
-        console.print(f"one terminal, {what}: p50 of each turn {', '.join(each)} ms")
     ratio, low, high = report.ratio
     console.print(f"payments' median is {ratio:.2f} times the echo's ({low:.2f} to {high:.2f})")
-
-
-def _parts(report: Report) -> list[str]:
-    return [f"CPU ms {name}" for name in sorted(report.growth[0].cpu_ms)]

@@ -45,7 +45,7 @@ def main(database: str, port: int, ca: str, crl: str, certificate: str, key: str
     client = Client(CallbackAPIVersion.VERSION2, USER, protocol=MQTTv5, manual_ack=True)
     client.tls_set_context(client_context(Identity(Path(ca), Path(crl), Path(certificate), Path(key))))
     client.on_socket_open = _without_delay
-    client.on_connect = lambda *_: client.subscribe("echo/+/in", qos=1)
+    client.on_connect = _subscribe
     client.on_subscribe = lambda *_: print("ready", flush=True)  # noqa: T201
     client.on_message = heard
     client.connect("127.0.0.1", port)
@@ -53,6 +53,10 @@ def main(database: str, port: int, ca: str, crl: str, certificate: str, key: str
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     client.disconnect()
     store.close()
+
+
+def _subscribe(client: Client, *_: object) -> None:
+    client.subscribe("echo/+/in", qos=1)
 
 
 def _without_delay(_client: Client, _data: None, stream: Any) -> None:
