@@ -1,5 +1,7 @@
 """A root, sets of keys by it, and the beacons of those keys: what a terminal is told, made to order."""
 
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,13 +27,22 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
+@cache
+def _root(environment: Environment) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
+    """One for all: a demonstration's takes a few hundred draws."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = create_root(Path(folder) / "root.key", Path(folder) / "root.json", environment)
+        return root, (Path(folder) / "root.json").read_bytes()
+
+
 class Rooted:
     """A terminal's root, keys, clock and questions; `elapsed` and `time_floor` are the test's."""
 
     def __init__(self, folder: Path, environment: Environment = "demo") -> None:
         self.folder, self.environment = folder, environment
         self.elapsed, self.time_floor = 1000.0, 0
-        self.root = create_root(folder / "root.key", folder / "root.json", environment)
+        self.root, pinned = _root(environment)
+        (folder / "root.json").write_bytes(pinned)
         self.key, self.other = new_key(), new_key()
         (folder / "first.cose").write_bytes(self.set_of(1))
         self.start()

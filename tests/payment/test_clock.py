@@ -1,8 +1,10 @@
 """The time is the backend's word and the seconds since; the wall clock has no say, and a floor survives everything."""
 
+import time
+
 import pytest
 
-from firmware.payment.clock import EARLIEST, MAX_AGE_S, TrustedClock
+from firmware.payment.clock import EARLIEST, MAX_AGE_S, TrustedClock, boottime
 from firmware.payment.errors import PaymentError
 
 T0 = 1_800_000_000
@@ -88,3 +90,8 @@ def test_time_is_never_below_the_floor() -> None:
 def test_the_refusal_says_what_to_do() -> None:
     with pytest.raises(PaymentError, match="see to the link"):
         Hands(None).clock.now()
+
+
+def test_the_clock_nobody_sets_goes_on_while_the_board_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.clock_gettime", {time.CLOCK_BOOTTIME: 7.5}.__getitem__)
+    assert boottime() == 7.5

@@ -1,8 +1,10 @@
 """Attacks on which keys are the backend's: rollback, an ended set, another environment, a revoked key, another root."""
 
 import stat
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 from firmware.payment import schema
 from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import PaymentError
-from firmware.payment.messages import Environment, KeySet, Receipt
+from firmware.payment.intent import read_intent
+from firmware.payment.messages import Environment, Intent, KeySet, Receipt
 from firmware.payment.receipt import verify_receipt
 from firmware.payment.trust import key_id
+from firmware.runtime.config import load_profile
 from hil.backend.keys import create_root, signer
 from tests.payment.rooted import DAY_S, T0, Rooted
 
@@ -38,6 +42,19 @@ def test_a_receipt_by_a_revoked_key_approves_nothing(rooted: Rooted) -> None:
     rooted.taken(rooted.set_of(2, rooted.other))
     with pytest.raises(PaymentError, match="unknown_key"):
         verify_receipt(envelope, rooted.keys, "till-1")
+
+
+def test_an_intent_by_a_revoked_key_asks_for_nothing(rooted: Rooted) -> None:
+    intent = Intent(
+        id=bytes(16), issued_at=T0, expires_at=T0 + 60, terminal="till-1", merchant="SHOP", amount_minor=100,
+        currency="EUR", exponent=2, challenge=bytes(32), assurance="geometry", payer="payer-7", counter=0,
+    )  # fmt: skip
+    envelope = schema.sign(intent, signer(rooted.key), key_id(rooted.key.public_key()))
+    read = partial(read_intent, envelope, rooted.keys, terminal="till-1", merchant="SHOP", profile=load_profile("demo"))
+    assert read().intent == intent
+    rooted.taken(rooted.set_of(2, rooted.other))
+    with pytest.raises(PaymentError, match="unknown_key"):
+        read()
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -175,3 +192,41 @@ def test_altered_bytes_never_count(tmp_path_factory: pytest.TempPathFactory, fli
 def _set(rooted: Rooted, environment: Environment = "demo") -> KeySet:
     spki = rooted.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return KeySet(version=2, issued_at=T0, expires_at=T0 + DAY_S, environment=environment, keys=(spki,))
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("set"), st.integers(1, 6), st.integers(0, 3)),
+            st.tuples(st.just("wait"), st.integers(0, 60), st.just(0)),
+            st.tuples(st.just("restart"), st.just(0), st.just(0)),
+        ),
+        max_size=25,
+    )
+)
+def test_whatever_sets_come_in_whatever_order_versions_rise_and_only_the_last_ones_keys_count(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]]
+) -> None:
+    """An attacker keeps every set the root ever signed; the third kind is by another key, the fourth for production."""
+    rooted = Rooted(tmp_path_factory.mktemp("rooted"))
+    keys, version, now = (rooted.key, rooted.other), 1, T0
+    in_force, ends = rooted.key, T0 + 90 * DAY_S
+    for what, value, kind in steps:
+        if what == "wait":
+            now += value * DAY_S
+            rooted.time_floor = now
+        elif what == "restart":
+            rooted.start()
+        elif kind < 2:
+            issued = T0 + value * 10 * DAY_S
+            taken = rooted.taken(rooted.set_of(value, keys[kind], now=issued)) == ""
+            if taken and value > version:
+                version, in_force, ends = value, keys[kind], issued + 90 * DAY_S
+            assert taken or value <= version or now >= issued + 90 * DAY_S
+        else:
+            by, environment = ((rooted.other, "demo"), (rooted.root, "production"))[kind - 2]
+            foreign = msgspec.structs.replace(_set(rooted), version=value, environment=environment)
+            assert rooted.taken(schema.sign(foreign, signer(by), key_id(by.public_key()))) != ""
+        assert rooted.keys.version == version
+        for key in keys:
+            assert (rooted.believes(key) == "") is (key is in_force and now < ends)
