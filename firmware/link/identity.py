@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from firmware.link.tls import LinkError, is_p256, issuer_of, load_authorities
+from firmware.link.tls import LinkError, is_p256, issuer_of, load_authorities, parsed
 from firmware.runtime.config import TlsConfig
 
 # of a certificate's life: with less than this left another is asked for
@@ -83,7 +83,7 @@ class Identity:
             LinkError: it is not what was asked for, or cannot be kept. What was in use stays.
         """
         try:
-            certificate = x509.load_der_x509_certificate(encoded)
+            certificate = parsed(encoded)
             authorities = load_authorities(self._tls)
         except (OSError, ValueError) as error:
             raise LinkError(f"a new certificate cannot be read: {error}") from error
@@ -113,7 +113,7 @@ class Identity:
 
     def _load(self) -> x509.Certificate | None:
         try:
-            return x509.load_pem_x509_certificate(self._certificate.read_bytes())
+            return parsed(self._certificate.read_bytes(), x509.load_pem_x509_certificate)
         except (OSError, ValueError):
             return None
 
@@ -125,7 +125,7 @@ def _names(certificate: x509.Certificate) -> list[str | bytes]:
 def _for_clients(certificate: x509.Certificate) -> bool:
     try:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (ValueError, x509.ExtensionNotFound):
+    except x509.ExtensionNotFound:
         return False
     return ExtendedKeyUsageOID.CLIENT_AUTH in usages
 

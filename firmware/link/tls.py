@@ -15,14 +15,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from firmware.runtime.config import TlsConfig
 from firmware.runtime.messages import MAX_ENVELOPE_BYTES
 
 # an envelope and room for topic and properties
 MAX_PACKET_BYTES = MAX_ENVELOPE_BYTES + 1024
+# what reading X.509 comes to where it is odd, at once or when a part of it is looked at
+_ODD = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _LIST = b"-----BEGIN X509 CRL-----"
 # X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h)
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
@@ -48,7 +58,7 @@ def client_context(tls: TlsConfig, now: Callable[[], float]) -> ssl.SSLContext:
         context.load_cert_chain(tls.certificate, tls.key)
         authorities = load_authorities(tls)
         revoked = _load_lists(Path(tls.crl).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, *_ODD) as error:
         raise LinkError(f"link.tls: ca, crl, certificate or key cannot be used: {error}") from error
     context.sslsocket_class = _judged_by(lambda peer: judge(peer, authorities, revoked, now()))
     return context
@@ -56,7 +66,23 @@ def client_context(tls: TlsConfig, now: Callable[[], float]) -> ssl.SSLContext:
 
 def load_authorities(tls: TlsConfig) -> list[x509.Certificate]:
     """Return the pinned authorities. Raises OSError, ValueError."""
-    return x509.load_pem_x509_certificates(Path(tls.ca).read_bytes())
+    found = x509.load_pem_x509_certificates(Path(tls.ca).read_bytes())
+    return [parsed(one.public_bytes(Encoding.DER)) for one in found]
+
+
+def parsed(
+    encoded: bytes, load: Callable[[bytes], x509.Certificate] = x509.load_der_x509_certificate
+) -> x509.Certificate:
+    """Return a certificate, DER unless `load` says otherwise, whose every part can be read. Raises ValueError."""
+    try:
+        certificate = load(encoded)
+        certificate.public_key()
+        list(certificate.subject)
+        list(certificate.extensions)
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.issuer
+    except _ODD as error:
+        raise ValueError(f"not a certificate: {error}") from error
+    return certificate
 
 
 def judge(
@@ -89,7 +115,7 @@ def issuer_of(certificate: x509.Certificate, authorities: Sequence[x509.Certific
     for authority in authorities:
         try:
             certificate.verify_directly_issued_by(authority)
-        except (ValueError, TypeError, InvalidSignature):
+        except (InvalidSignature, *_ODD):
             continue
         return authority
     return None
@@ -124,7 +150,11 @@ def _judged_by(judge_peer: Callable[[x509.Certificate], None]) -> type[ssl.SSLSo
             super().do_handshake(block)
             encoded = self.getpeercert(binary_form=True)
             assert encoded is not None
-            judge_peer(x509.load_der_x509_certificate(encoded))
+            try:
+                peer = parsed(encoded)
+            except ValueError as error:
+                raise _refused(f"the broker's certificate cannot be read: {error}") from error
+            judge_peer(peer)
 
         def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
             # paho asks for the whole rest of a packet at once, as its head says

@@ -166,6 +166,21 @@ def test_rough_bytes_are_refused(used: Files, odd: bytes) -> None:
     refused(used, odd, "cannot be read")
 
 
+@pytest.mark.parametrize(
+    ("part", "by"),
+    [
+        (bytes.fromhex("a003020102"), bytes.fromhex("a003020107")),  # version 8
+        (bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030109")),  # a curve nobody knows
+        (bytes.fromhex("0603551d0e"), bytes.fromhex("0603551d23")),  # an extension twice
+        (bytes.fromhex("170d"), bytes.fromhex("170c")),  # no time
+    ],
+)
+def test_certificate_with_an_odd_part_is_refused_and_not_stumbled_over(used: Files, part: bytes, by: bytes) -> None:
+    granted = used.granted(used.identity().request())
+    assert part in granted
+    refused(used, granted.replace(part, by), "cannot be read")
+
+
 def test_files_that_cannot_be_written_change_nothing(used: Files) -> None:
     identity = used.identity()
     granted, before = used.granted(identity.request()), used.in_use()
