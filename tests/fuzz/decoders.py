@@ -11,6 +11,7 @@ from hil.backend.shop import Shop
 from tests.fuzz.ipc_bytes import bend_msgpack, framed, messages_of, read_stream, unions
 from tests.fuzz.mutate import Bend, bend_cbor
 from tests.fuzz.payment_bytes import GOOD, PAYLOADS, Acceptance, judge, read_cbor, read_envelope, reader
+from tests.fuzz.told_bytes import Believer, Desk
 from tests.fuzz.typed_bytes import BODIES, FORM, PATHS, Api, bend_json, read_amount, read_form
 from tests.payment.cddl import KINDS
 
@@ -40,7 +41,9 @@ class Decoder:
 
 def decoders(shop: Shop) -> list[Decoder]:
     """All of them; `shop` has the keys and the database some of them want."""
-    accept, api, honest = Acceptance(shop), Api(shop), shop.authorized()
+    accept, honest = Acceptance(shop), shop.authorized()
+    api = Api(shop, accept.paid)
+    believer, desk = Believer(shop.folder / "believer"), Desk(shop, shop.folder / "desk")
     return [
         Decoder("cbor", 20, list(PAYLOADS.values()), read_cbor, bend_cbor),
         Decoder("cose", 10, sorted(GOOD), read_envelope),
@@ -51,7 +54,15 @@ def decoders(shop: Shop) -> list[Decoder]:
         Decoder("amount", 1, [b"12.50", b"1250", b"0.001"], read_amount),
         Decoder("intent-signed", 1, [accept.payload], accept.feed, bend_cbor),
         Decoder("receipt-signed", 1, [accept.receipt], accept.settle, bend_cbor),
+        Decoder("key-set-signed", 1, [believer.key_set], believer.take_keys, bend_cbor),
+        Decoder("beacon-signed", 1, [believer.beacon], believer.take_time, bend_cbor),
+        Decoder("cancellation-signed", 1, [believer.cancellation], believer.take_back, bend_cbor),
+        Decoder("terminal-signed", 1, desk.said, desk.hear, bend_cbor),
+        Decoder("csr", 2, [desk.csr], desk.certify),
+        Decoder("tls-certificate", 2, [desk.certificate], desk.install),
         Decoder("backend", 1, [honest, *sorted(GOOD)], judge(shop, honest)),
         Decoder("http-body", 1, BODIES, api.post, bend_json),
-        Decoder("http-path", 1, PATHS, api.get),
+        Decoder("http-path", 0.6, PATHS, api.get),
+        Decoder("http-action", 0.6, api.actions, api.act),
+        Decoder("http-key", 0.3, [b"key-7", b"0123456789abcdef-0123456789abcdef"], api.key),
     ]

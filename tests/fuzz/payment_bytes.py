@@ -74,7 +74,7 @@ class Acceptance:
         self.shop = shop
         accepted = shop.open()
         authorization = shop.till.authorize(accepted, shop.mandate, shop.time)
-        self.payload = schema.encode(accepted.intent)
+        self.payload, self.paid = schema.encode(accepted.intent), accepted.intent.id
         self.receipt = cose.peek(shop.backend.handle("till-1", authorization))
 
     def feed(self, payload: bytes) -> str:

@@ -27,7 +27,14 @@ BATCH = 64
 SMALL = 20_000
 LARGE = 1_050_000
 GROWTH_BYTES = 256 * 1024
-HAVE_CACHES = {"backend", "http-body", "http-path"}  # a database's, a web framework's: watched in the long run
+HAVE_CACHES = {
+    "backend",
+    "terminal-signed",
+    "http-body",
+    "http-path",
+    "http-action",
+    "http-key",
+}  # a database's, a web framework's: watched in the long run
 LEAVES: st.SearchStrategy[cbor.Item] = (
     st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=40) | st.text(max_size=40) | st.booleans()
 )

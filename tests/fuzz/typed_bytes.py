@@ -44,12 +44,16 @@ def read_amount(data: bytes) -> str:
 
 
 BODIES = [
-    b'{"terminal": "till-1", "amount": "12.50", "currency": "EUR", "payer": "payer-7", "assurance": "dynamic"}',
+    b'{"terminal": "till-1", "amount": "12.50", "currency": "EUR", "payer": "payer-7", "assurance": "dynamic",'
+    b' "reference": "order-7"}',
     b'{"terminal": "till-1", "payer": "payer-7", "purpose": "payment", "consent_hash": "%s"}' % (b"ab" * 32),
     b'{"terminal": "till-1", "consent_hash": "%s", "verifier": "office", "method": "document"}' % (b"ab" * 32),
+    b'{"amount": "0.01", "currency": "EUR"}',
 ]
-
-PATHS = [b"/intents/" + b"00" * 16, b"/health", b"/mandates", b"/metrics"]
+PATHS = [
+    b"/intents/" + b"00" * 16, b"/intents/" + b"00" * 16 + b"?wait_s=1", b"/intents?reference=order-7", b"/health",
+    b"/mandates", b"/metrics", b"/openapi.json", b"/reconciliations/2027-01-15",
+]  # fmt: skip
 
 
 def bend_json(data: bytes, source: random.Random) -> bytes:
@@ -88,26 +92,41 @@ class _Link:
 
 
 class Api:
-    """The register's application, called without a server in between."""
+    """The register's application, called without a server in between; one payment was made."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, paid: bytes) -> None:
         self._app = create_app(shop.backend, _Link(), TOKEN)
         self._loop = asyncio.new_event_loop()
+        order = b"/intents/" + paid.hex().encode()
+        calls = (b"/cancel", b"/reverse", b"/refunds")
+        self._posts = (b"/intents", b"/mandates", b"/guardian-mandates", *(order + call for call in calls))
+        self.actions = [*self._posts, b"/reconciliations/2026-12-31", b"/intents/" + b"00" * 16 + b"/cancel"]
         self._turn = 0
 
     def post(self, body: bytes) -> str:
+        """Each body to each call in turn, every other one under a key of its own."""
         self._turn += 1
-        return self._call("POST", (b"/intents", b"/mandates", b"/guardian-mandates")[self._turn % 3], body)
+        key = b"key-%d" % (self._turn // 2)
+        return self._call("POST", self._posts[self._turn % len(self._posts)], body, key)
 
     def get(self, path: bytes) -> str:
-        return self._call("GET", path, b"")
+        return self._call("GET", path, b"", b"")
 
-    def _call(self, method: str, path: bytes, body: bytes) -> str:
+    def act(self, path: bytes) -> str:
+        return self._call("POST", path, b"", b"key")
+
+    def key(self, key: bytes) -> str:
+        """As the key of a call."""
+        return self._call("POST", self._posts[-1], BODIES[-1], key)
+
+    def _call(self, method: str, target: bytes, body: bytes, key: bytes) -> str:
         sent: list[dict[str, Any]] = []
+        path, _, query = target.partition(b"?")
         headers = [(b"authorization", b"Bearer " + TOKEN.encode()), (b"content-type", b"application/json")]
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-            "path": path.decode("latin-1"), "raw_path": path, "root_path": "", "query_string": b"", "headers": headers,
+            "path": path.decode("latin-1"), "raw_path": path, "root_path": "", "query_string": query,
+            "headers": [*headers, (b"idempotency-key", key)] if key else headers,
             "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
         }  # fmt: skip
 
