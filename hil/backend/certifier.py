@@ -58,12 +58,15 @@ class Certifier:
             now: whole seconds since 1970.
 
         Raises:
-            PaymentError: `malformed`, `bad_signature` or `terminal_mismatch`.
+            PaymentError: `malformed`, `bad_signature` or `terminal_mismatch`; `trust`, the authority has ended.
         """
         key = requested_key(terminal, request)
         if key_id(key) in device_keys:
             raise PaymentError("malformed", "a device key is asked for; a link has a key of its own")
         start = datetime.datetime.fromtimestamp(now, datetime.timezone.utc)
+        end = min(start + self._life, self.ca.not_valid_after_utc)
+        if end <= start:
+            raise PaymentError("trust", f"certifier.ca: ended at {end}; nobody is certified")
         issuer = x509.SubjectKeyIdentifier.from_public_key(self.key.public_key())
         certificate = (
             x509.CertificateBuilder()
@@ -72,7 +75,7 @@ class Certifier:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(start - EARLIER)
-            .not_valid_after(min(start + self._life, self.ca.not_valid_after_utc))
+            .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_SIGNS, critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
@@ -93,7 +96,7 @@ def requested_key(terminal: str, request: bytes) -> ec.EllipticCurvePublicKey:
         made = x509.load_der_x509_csr(request)
         key, subject = made.public_key(), made.subject
         holds = made.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion) as error:
         raise PaymentError("malformed", f"not a certificate request: {error}") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise PaymentError("malformed", "not a request for a P-256 key")
