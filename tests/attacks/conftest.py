@@ -20,7 +20,7 @@ policies = ["{"11" * 32}"]
 thresholds = ["{"22" * 32}"]
 models = ["{"33" * 32}"]
 """
-# the demonstration's policy, and for the one attack that overruns it, a limit in a currency nobody else pays in
+# the demonstration's policy, and limits in currencies nobody else pays in
 LIMITED = f"""
 [policy]
 name = "demo"
@@ -33,6 +33,13 @@ firmware = "0.1.0"
 window_s = 3600
 payments = 100000
 amount_minor = {{ KWD = 19999 }}
+[policy.offline]
+currency = "JPY"
+payment_minor = 5000
+payer_minor = 8000
+terminal_minor = 8000
+hold_s = 3600
+allowance_s = 3600
 """
 
 

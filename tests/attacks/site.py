@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from firmware.link.topics import INBOUND
 from firmware.payment import schema
 from firmware.payment.intent import AcceptedIntent
-from firmware.payment.messages import Authorization, Decline, Mandate, Receipt
+from firmware.payment.messages import Allowance, Authorization, Beacon, BeaconRequest, Decline, Mandate, Receipt
 from firmware.payment.trust import Trust, key_id, load_trust
 from hil.backend.keys import load_backend_key, registration, save_registrations, signer
 from hil.backend.simulator import SimulatedTerminal, new_element
@@ -33,6 +33,7 @@ PAYER = "payer-7"
 CONSENT = "ab" * 32
 TERMINALS = 120  # one for each test, and more
 REVOKED, LATE, STRANGER = "revoked", "late", "stranger"
+UNCOUNTED = "uncounted"  # its element does not count in hardware; the others' do
 World = dict[str, set[tuple[object, ...]]]  # table -> rows
 
 
@@ -90,12 +91,13 @@ class Site:
         self.trust: Trust = load_trust(folder / "backend-keys.json")
         self.key = load_backend_key(folder / "backend.pem")
         self.kid = key_id(self.key.public_key())
-        names = [*(f"till-{number}" for number in range(TERMINALS)), REVOKED, LATE]
+        names = [*(f"till-{number}" for number in range(TERMINALS)), REVOKED, LATE, UNCOUNTED]
         self.elements = {name: new_element() for name in [*names, STRANGER]}
         known = {
             name: registration(name, SimulatedTerminal.merchant, profile, self.elements[name].public_key)
             for name in names
         }
+        known |= {name: msgspec.structs.replace(known[name], counter=name != UNCOUNTED) for name in names}
         known[REVOKED] = msgspec.structs.replace(known[REVOKED], revoked=True)
         known[LATE] = msgspec.structs.replace(known[LATE], since=int(time.time()) + 3600)
         save_registrations(folder / "terminals.json", list(known.values()))
@@ -176,6 +178,12 @@ class Terminal:
     def authorized(self, amount: str = "12.50", currency: str = "EUR") -> bytes:
         """An honest authorization of a new intent."""
         return self.device.authorize(self.opened(amount, currency), self.mandate, int(time.time()))
+
+    def allowance(self) -> Allowance:
+        """What it may take while its link is down, by the backend's next beacon."""
+        asked = BeaconRequest(terminal=self.name, nonce=bytes(32), counter=0, waiting=0)
+        self.wire.say(self.topic("beacon-request"), schema.sign(asked, self.device.element.sign, self.device.kid))
+        return schema.verify(self.wire.hear("beacon"), Beacon, self.site.trust.resolve)[1].allowance
 
     def altered(self, **changes: object) -> bytes:
         """One that differs from the honest one, signed by the terminal's own key."""

@@ -8,6 +8,7 @@ pays, and touches nobody else's. `tests/payment/test_attacks.py` has the same on
 import hashlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 import cbor2
 import msgspec
@@ -18,7 +19,7 @@ from firmware.payment import cbor, cose, schema
 from firmware.payment.messages import NO_ID, Authorization, Cancellation, Decline, Evidence, Mandate, Receipt
 from firmware.payment.outbox import OpenIntent
 from hil.backend.keys import signer
-from tests.attacks.site import LATE, REVOKED, STRANGER, Site, Terminal, Wire, World, difference
+from tests.attacks.site import LATE, REVOKED, STRANGER, UNCOUNTED, Site, Terminal, Wire, World, difference
 
 Attack = Callable[[Terminal, bytes], bytes]  # an honest authorization -> what is sent instead
 DYNAMIC = Evidence(assurance="dynamic", gates=("dynamic",), match_band=4, record=bytes(32))
@@ -154,8 +155,45 @@ def test_what_was_paid_cannot_be_taken_back_as_if_it_were_open(till: Terminal) -
     assert difference(before, till.site.world()) == {}
 
 
-def test_signed_as_if_offline_without_an_allowance(till: Terminal) -> None:
-    is_refused(till, till.altered(allowance=bytes([1]) * 16), "offline")
+# -- while the link was down -------------------------------------------------------------------------------------------
+
+
+def offline(till: Terminal, allowance: bytes, amount: str = "4000", currency: str = "JPY", hold_s: int = 3600) -> bytes:
+    """What a terminal signs under an allowance, or says so."""
+    honest = till.read(till.authorized(amount, currency))
+    return till.sign(msgspec.structs.replace(honest, allowance=allowance, expires_at=honest.issued_at + hold_s))
+
+
+def test_offline_under_an_allowance_of_ones_own_is_taken_up_to_its_limits(till: Terminal) -> None:
+    allowance = till.allowance()
+    assert (allowance.currency, allowance.payment_minor) == ("JPY", 5000)
+    assert till.code(offline(till, allowance.id)) == "approved"
+    assert till.code(offline(till, allowance.id)) == "approved"
+    is_refused(till, offline(till, allowance.id, "1"), "offline")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"amount": "5001"}, "offline"),
+        ({"amount": "12.50", "currency": "EUR"}, "offline"),
+        ({"allowance": bytes([1]) * 16}, "offline"),
+        ({"hold_s": 7200}, "ttl"),
+    ],
+    ids=["above the limit", "another currency", "no such allowance", "held too long"],
+)
+def test_offline_beyond_what_was_allowed(till: Terminal, changes: dict[str, Any], code: str) -> None:
+    is_refused(till, offline(till, **({"allowance": till.allowance().id} | changes)), code)
+
+
+def test_offline_under_another_terminals_allowance(till: Terminal, terminals: Callable[..., Terminal]) -> None:
+    is_refused(till, offline(till, terminals().allowance().id), "offline")
+
+
+def test_offline_where_nothing_counts_in_hardware(till: Terminal, terminals: Callable[..., Terminal]) -> None:
+    plain = terminals(UNCOUNTED)
+    assert plain.allowance().payment_minor == 0
+    is_refused(plain, offline(plain, till.allowance().id), "offline")
 
 
 # -- what is bound -----------------------------------------------------------------------------------------------------
