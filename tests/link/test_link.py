@@ -2,6 +2,7 @@
 
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -253,6 +254,39 @@ def test_stale_subscription_of_an_old_session_is_dropped_counted_and_acknowledge
     assert link.dropped == {"unknown topic": 1, "too large to take": 1}
     link.publish("decline", b"x" * (MAX_ENVELOPE_BYTES + 1))
     assert link.dropped["too large to send"] == 1
+
+
+def test_connect_names_every_limit_and_the_last_will() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(WAIT_S)
+        settings = LinkConfig(host="127.0.0.1", port=listener.getsockname()[1])
+        with link_broker(settings):
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.settimeout(WAIT_S)
+                head = accepted.recv(2, socket.MSG_WAITALL)
+                packet = accepted.recv(head[1], socket.MSG_WAITALL)
+    # MQTT 5, 3.1.2.11: session expiry 24 h, receive maximum 20, maximum packet size 5120; 3.1.3.2: will delay 5 s
+    for named in ("1100015180", "210014", "2700001400", "1800000005"):
+        assert bytes.fromhex(named) in packet, named
+    will_kept_at_least_once, clean_start = 0b101100, 0b10
+    assert packet[7] == will_kept_at_least_once
+    assert not packet[7] & clean_start
+    assert topic("t-1", "status").encode() in packet
+    assert packet.endswith(WILL)
+
+
+def test_reconnecting_is_spread_out_at_random_and_over_ever_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[list[float]] = []
+    for _ in range(2):
+        link, waited = link_broker(LinkConfig(host="127.0.0.1", port=1)), list[float]()
+        monkeypatch.setattr(link._client, "reconnect_delay_set", lambda least, _most, into=waited: into.append(least))
+        for _ in range(6):
+            link._not_connected(None, None)
+        waits.append(waited)
+    for base, *both in zip((1, 2, 4, 8, 8, 8), *waits, strict=True):
+        assert all(0.5 * base <= wait <= 1.5 * base for wait in both)
+    assert waits[0] != waits[1]
 
 
 def test_full_queue_drops_rather_than_grows(folder: Path) -> None:
