@@ -89,9 +89,9 @@ def test_the_page_is_plain_and_json_is_for_programs(shop: Shop) -> None:
     app = FastAPI()
     add_fleet(app, fleet(shop))
 
-    async def got(accept: str) -> httpx.Response:
+    async def got(accept: str, path: str = "/fleet") -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://register") as client:
-            return await client.get("/fleet", headers={"Accept": accept})
+            return await client.get(path, headers={"Accept": accept})
 
     shown = asyncio.run(got("text/html,*/*"))
     assert shown.headers["content-type"].startswith("text/html")
@@ -99,3 +99,8 @@ def test_the_page_is_plain_and_json_is_for_programs(shop: Shop) -> None:
     assert "&lt;script&gt;" in shown.text
     told = json.loads(asyncio.run(got("*/*")).text)
     assert [terminal["terminal"] for terminal in told["terminals"]] == ["till-1", "till-2"]
+    sums = asyncio.run(got("*/*", "/fleet/metrics")).text.splitlines()
+    assert 'tessera_fleet_terminals{key="counts",presence="online"} 1.0' in sums
+    assert 'tessera_fleet_terminals{key="counts",presence="unheard"} 1.0' in sums
+    assert "tessera_fleet_people 3.0" in sums
+    assert "till" not in "".join(sums)
