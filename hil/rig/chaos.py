@@ -10,6 +10,7 @@ Rules kept here:
 
 import contextlib
 import shutil
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ from hil.rig.chaos_network import Wires
 from hil.rig.chaos_town import CAMERA_PAYER, Terminal, Town, add_camera, found, people_of
 from hil.rig.customer import enrol, obliging
 from hil.rig.register import Register
+from hil.rig.soft_tpm import SoftTpm
 from hil.rig.tap import Tap
 from hil.sensor.stage import Alive, Stage
 
@@ -59,9 +61,10 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
         orders: how many, and of these `looked` at a terminal with a camera.
         ends: by the register's last word, e.g. `approved`, `rejected/expired`.
         faults: by what was done.
-        aimed: how many of these when an authorization had just passed.
+        aimed: how many of these when an authorization or an intent had just passed.
         passed: what passed the broker, by kind, every delivery counted.
         resolved: what became of those whose screen said "unknown".
+        offline: what became of those whose screen said "taken offline".
         problems: calls that were never answered.
     """
 
@@ -75,6 +78,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     aimed: int
     passed: dict[str, int]
     resolved: dict[str, int]
+    offline: dict[str, int]
     deaths: int
     forged: int
     problems: list[str]
@@ -82,13 +86,17 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How large a round is: orders at tills on a recorded verdict (`tills` of them), and before the camera."""
+    """How large a round is: orders at tills on a recorded verdict (`tills` of them), and before the camera.
+
+    `counting`: how many of the tills have a TPM, in software, and so may take something offline.
+    """
 
     seed: int
     database: Database
     orders: int
     looked: int
     tills: int
+    counting: int = 0
 
 
 def play(plan: Plan, folder: Path) -> Round:
@@ -99,8 +107,10 @@ def play(plan: Plan, folder: Path) -> Round:
     """
     folder.mkdir(parents=True)
     began, authority = time.monotonic(), Authority(folder / "ca")
-    with _cluster(plan) as postgres, mosquitto(folder / "broker", authority) as broker, Wires() as wires:
-        town = found(folder, broker, authority, wires, postgres, plan.tills, WORKERS)
+    with contextlib.ExitStack() as stack:
+        postgres, tpms = stack.enter_context(_cluster(plan)), stack.enter_context(_tpms(plan.counting))
+        broker, wires = stack.enter_context(mosquitto(folder / "broker", authority)), stack.enter_context(Wires())
+        town = found(folder, broker, authority, wires, postgres, plan.tills, WORKERS, tpms)
         if plan.looked:
             add_camera(town)
         with Tap(broker, authority, folder / witness.TAP) as tap, _register(town) as register:
@@ -124,6 +134,16 @@ def _cluster(plan: Plan) -> Iterator[Cluster | None]:
         yield running
 
 
+@contextlib.contextmanager
+def _tpms(count: int) -> Iterator[list[SoftTpm]]:
+    with tempfile.TemporaryDirectory(prefix="tpms") as folder, contextlib.ExitStack() as stack:
+        made = [SoftTpm(Path(folder) / str(number)) for number in range(count)]
+        for tpm in made:
+            stack.callback(tpm.kill)
+            tpm.start()
+        yield made
+
+
 def _register(town: Town) -> Register:
     return Register(town.site.register_url, town.site.token, town.folder / witness.REGISTER)
 
@@ -132,18 +152,25 @@ def _open(town: Town, plan: Plan, register: Register) -> list[Lane]:
     """Wait until everything runs, enrol those who pay, and draw the day."""
     town.site.wait_for("the backend", town.site.backend_ready)
     people_of(town)
-    town.open()
-    for terminal in town.terminals:
-        town.site.wait_for(terminal.name, lambda terminal=terminal: _ready(terminal), READY_S)
     if plan.looked:
-        _enrol(town)
+        _enrol(town, town.terminals[-1])
+    for terminal in town.terminals:
+        terminal.open.set()
+    for terminal in town.terminals:
+        _await(town, terminal)
     return [_lane(town, plan, register, terminal) for terminal in town.terminals]
 
 
-def _enrol(town: Town) -> None:
-    """Enrol who pays before the camera; a busy machine shows so few frames that it may take several tries."""
+def _await(town: Town, terminal: Terminal) -> None:
+    town.site.wait_for(terminal.name, lambda: _ready(terminal), READY_S)
+
+
+def _enrol(town: Town, terminal: Terminal) -> None:
+    """Enrol who pays before the camera, before the others run: a busy machine shows few frames; it may take tries."""
+    terminal.open.set()
     subject = Alive(f"virtual-{PERSON}", obliging(PERSON))
     for left in reversed(range(TRIES)):
+        _await(town, terminal)
         try:
             enrol(town.site, subject, CAMERA_PAYER)
             break
@@ -233,7 +260,8 @@ def _judged(plan: Plan, town: Town, lanes: list[Lane], books: list[Payment], sec
         faults=dict(Counter(fault.what for fault in faults)),
         aimed=sum(fault.aimed for fault in faults),
         passed=dict(broker.passed),
-        resolved=dict(Counter(case.state for case in made if _unknown(case))),
+        resolved=dict(Counter(case.state for case in made if _said(case, "Unknown"))),
+        offline=dict(Counter(case.end for case in made if _said(case, "Taken offline"))),
         deaths=sum(kept.deaths for kept in town.kept),
         forged=broker.forged,
         problems=[problem for lane in lanes for problem in lane.problems],
@@ -241,8 +269,8 @@ def _judged(plan: Plan, town: Town, lanes: list[Lane], books: list[Payment], sec
     )
 
 
-def _unknown(case: Case) -> bool:
-    return any(text.startswith("Unknown") for text in case.screens)
+def _said(case: Case, word: str) -> bool:
+    return any(text.startswith(word) for text in case.screens)
 
 
 def run(plans: list[Plan], kept: Path, scratch: Path) -> Iterator[Round]:

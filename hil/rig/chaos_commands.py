@@ -25,6 +25,7 @@ def chaos(
     looked: Annotated[int, typer.Option(min=0, help="Further ones before the virtual camera, in all.")] = 60,
     rounds: Annotated[int, typer.Option(min=1, help="A round is a town of its own and is judged by itself.")] = 10,
     tills: Annotated[int, typer.Option(min=1, help="On a recorded verdict, in a town.")] = 5,
+    counting: Annotated[int, typer.Option(min=0, help="Of these with a TPM in software: they may pay offline.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of the first round; the others count on from it.")] = 1,
     database: Annotated[str, typer.Option(help="sqlite, postgresql, or both in turns.")] = "both",
 ) -> None:
@@ -43,6 +44,7 @@ def chaos(
             orders=_share(payments, rounds, number),
             looked=_share(looked, rounds, number),
             tills=tills,
+            counting=min(counting, tills),
         )
         for number in range(rounds)
     ]
@@ -69,6 +71,7 @@ def table(played: Iterable[Round]) -> Table:
     for title, counted in (
         ("register's last word", _all(one.ends for one in rounds)),
         ("screen said unknown", _all(one.resolved for one in rounds)),
+        ("taken offline", _all(one.offline for one in rounds)),
         ("faults", _all(one.faults for one in rounds)),
         ("passed the broker", _all(one.passed for one in rounds)),
     ):
@@ -76,7 +79,7 @@ def table(played: Iterable[Round]) -> Table:
             shown.add_row(
                 title if number == 0 else "", name or "none", f"{count}", end_section=number == len(counted) - 1
             )
-    shown.add_row("faults", "aimed at an authorization", f"{sum(one.aimed for one in rounds)}")
+    shown.add_row("faults", "aimed at what just passed", f"{sum(one.aimed for one in rounds)}")
     shown.add_row("processes", "started again", f"{sum(one.deaths for one in rounds)}")
     shown.add_row("calls", "never answered", f"{sum(len(one.problems) for one in rounds)}", end_section=True)
     found = Counter(violation.kind for one in rounds for violation in one.violations)

@@ -4,7 +4,7 @@ Rules kept here:
 - Processes end by SIGKILL, as by a power cut, and by nothing gentler.
 - Every fault ends: whatever is taken away comes back, so that what is left open at the end is nobody's excuse.
 - Faults of several hands overlap; each hand does one at a time.
-- Some are aimed: they strike when the tap has just seen an authorization, and the terminal that sent it.
+- Some are aimed: they strike when the tap has just seen an authorization or an intent, and the terminal it is of.
 """
 
 import contextlib
@@ -37,8 +37,9 @@ MIX = {
 BETWEEN_S = (0.2, 2.5)
 AWAY_S = (0.2, 8.0)
 AIMED = 0.5
-"""Share of the faults that wait for an authorization, at most so long:"""
+"""Share of the faults that wait for something to pass the broker, at most so long:"""
 AIM_S = 2.0
+AT = ("authorization", "authorization", "intent")
 # beyond what is forgiven between two clocks (30 s), both ways
 SHIFT_S = (-45.0, 45.0)
 SHIFTED_S = (3.0, 12.0)
@@ -47,7 +48,7 @@ SHIFTED_S = (3.0, 12.0)
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of the ledger: what was done to whom, `at` seconds after the start, for how long, how far.
 
-    `aimed`: an authorization had just passed.
+    `aimed`: an authorization or an intent had just passed.
     """
 
     at: float
@@ -94,7 +95,7 @@ class Hand:
         while not self._stopping.wait(self._drawn.uniform(*BETWEEN_S)):
             what = self._drawn.choices(list(MIX), list(MIX.values()))[0]
             aimed = self._drawn.random() < AIMED
-            self._target = (self._tap.next("authorization", AIM_S) or "") if aimed else ""
+            self._target = (self._tap.next(self._drawn.choice(AT), AIM_S) or "") if aimed else ""
             try:
                 does[what]()
             except (BrokerError, ClusterError) as error:

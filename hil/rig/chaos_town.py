@@ -15,14 +15,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
-from drivers.secure_element.software import open_secure_element
+from drivers import plugins
+from drivers.secure_element.interface import SecureElement
 from firmware.gallery.consent import consent_hash, parse_form, sign_consent
 from firmware.gallery.gallery import DAY_S, Gallery
 from firmware.gallery.notice import load_notice
@@ -34,6 +36,7 @@ from firmware.vision.networks import template_networks
 from firmware.vision.templates import TEMPLATE_SHAPE, Templates
 from hil.backend.cluster import Cluster
 from hil.backend.keys import load_registrations, registration, save_registrations
+from hil.backend.policy import DEMO
 from hil.backend.service import DATABASE_VARIABLE
 from hil.rig.brokers import Broker
 from hil.rig.certificates import Authority
@@ -42,12 +45,14 @@ from hil.rig.chaos_clock import SHIFT
 from hil.rig.chaos_network import Wire, Wires
 from hil.rig.customer import form_of
 from hil.rig.site import MERCHANT, Site, lay_out_element, terminal_toml, tls_table
+from hil.rig.soft_tpm import SoftTpm
 from hil.rig.verdict_camera import CAMERA
 
 PROFILE = "rig"
 BACK_S = 0.3
 LOOK_S = 0.05
 STOP_S = 10.0
+HOLD_S = 60
 CAMERA_PAYER, CAMERA_SEED = "payer-camera", 1
 PEOPLE = 2
 """Enrolled at each terminal on a recorded verdict."""
@@ -93,7 +98,10 @@ class Kept:
 
 @dataclass
 class Terminal:
-    """A terminal, its wire to the broker, and who may pay at it. `camera`: it looks; else its verdict is recorded."""
+    """A terminal, its wire to the broker, and who may pay at it. `camera`: it looks; else its verdict is recorded.
+
+    `open`: set where it is to run.
+    """
 
     name: str
     folder: Path
@@ -102,6 +110,7 @@ class Terminal:
     kept: Kept
     payers: tuple[str, ...]
     camera: bool
+    open: threading.Event = field(default_factory=threading.Event)
 
     @property
     def outbox(self) -> Path:
@@ -133,7 +142,6 @@ class Town:
     workers: list[Kept]
     terminals: list[Terminal]
     away: threading.Lock = field(default_factory=threading.Lock)
-    _open: threading.Event = field(default_factory=threading.Event)
     _ending: threading.Event = field(default_factory=threading.Event)
 
     def clock_of(self, worker: int) -> Path:
@@ -142,12 +150,8 @@ class Town:
 
     @property
     def kept(self) -> list[Kept]:
-        """Every process that is started again: terminals, once the town is open, as well."""
-        return [self.register, *self.workers, *(terminal.kept for terminal in self.terminals if self._open.is_set())]
-
-    def open(self) -> None:
-        """Start the terminals too."""
-        self._open.set()
+        """Every process that is started again."""
+        return [self.register, *self.workers, *(terminal.kept for terminal in self.terminals if terminal.open.is_set())]
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -169,11 +173,13 @@ class Town:
 
 
 def found(
-    folder: Path, broker: Broker, authority: Authority, wires: Wires, cluster: Cluster | None, tills: int, workers: int
-) -> Town:
+    folder: Path, broker: Broker, authority: Authority, wires: Wires, cluster: Cluster | None, tills: int, workers: int,
+    tpms: Sequence[SoftTpm] = (),
+) -> Town:  # fmt: skip
     """Lay out a town of `tills` on a recorded verdict and a backend of `workers`. Nothing runs but the broker.
 
-    `cluster`: where the database is; without it a SQLite file.
+    `cluster`: where the database is; without it a SQLite file. `tpms`: of the first tills, switched on: these count in
+    hardware, and may take something offline; the others' keys are in files.
     """
     site = Site.lay_out(folder / "site", broker, authority, "virtual", {"seed": CAMERA_SEED}, PROFILE)
     backend_wire = wires.lay(broker.port)
@@ -181,7 +187,9 @@ def found(
     _backend_toml(site, authority, backend_wire.port, workers)
     register, *judges = [_backend_process(site, number, database) for number in range(workers + 1)]
     town = Town(folder, site, broker, cluster, database, wires, backend_wire, register, judges, [])
-    town.terminals = [_till(town, authority, f"till-{2 + number}") for number in range(tills)]
+    for number in range(tills):
+        tcti = tpms[number].tcti if number < len(tpms) else ""
+        town.terminals.append(_till(town, authority, f"till-{2 + number}", tcti))
     for terminal in town.terminals:
         keep_history(terminal.outbox)
     return town
@@ -214,7 +222,18 @@ def _backend_toml(site: Site, authority: Authority, port: int, workers: int) -> 
     tls = tls_table("broker", authority, "backend").replace("/backend.", "/backend{worker}.")
     path = site.folder / "backend.toml"
     text = path.read_text().split("[broker]")[0]
-    path.write_text(f'{text}[broker]\nhost = "127.0.0.1"\nport = {port}\n{tls}')
+    path.write_text(f'{text}[broker]\nhost = "127.0.0.1"\nport = {port}\n{tls}{_policy()}')
+
+
+def _policy() -> str:
+    """The demonstration's policy, and what is allowed offline: small amounts, held for a minute."""
+    gates = ", ".join(f'"{gate}"' for gate in DEMO.gates)
+    return (
+        f'[policy]\nname = "demo"\nprofiles = ["demo", "rig"]\nassurance = "{DEMO.assurance}"\ngates = [{gates}]\n'
+        f'match_band = {DEMO.match_band}\nfirmware = "{DEMO.firmware}"\n'
+        '[policy.offline]\ncurrency = "EUR"\npayment_minor = 5000\npayer_minor = 100000\nterminal_minor = 200000\n'
+        f"hold_s = {HOLD_S}\nallowance_s = 600\n"
+    )
 
 
 def _backend_process(site: Site, number: int, database: str) -> Kept:
@@ -224,18 +243,19 @@ def _backend_process(site: Site, number: int, database: str) -> Kept:
     return Kept(f"{part} {number}", tuple(command), site.folder / f"{part}-{number}.log", {DATABASE_VARIABLE: database})
 
 
-def _till(town: Town, authority: Authority, name: str) -> Terminal:
-    """Lay out one terminal on a recorded verdict, known to the backend."""
+def _till(town: Town, authority: Authority, name: str, tcti: str) -> Terminal:
+    """Lay out one terminal on a recorded verdict, known to the backend; `tcti` is its TPM, empty where it has none."""
     folder, wire = town.folder / name, town.wires.lay(town.broker.port)
-    public_key = lay_out_element(folder)
+    public_key, element = lay_out_element(folder, tcti)
     for shared in ("root.json", "key-set.cose"):
         (folder / shared).write_bytes((town.site.folder / shared).read_bytes())
     link = f'[link]\nhost = "127.0.0.1"\nport = {wire.port}\n{tls_table("link", authority, name)}'
     config_path = folder / "terminal.toml"
     looks = f'[camera]\nsource = "recording"\nserial = "{CAMERA.serial}"\n'
-    config_path.write_text(terminal_toml(folder, name, PROFILE, looks, link))
+    config_path.write_text(terminal_toml(name, PROFILE, looks, element, link))
     known = town.site.folder / "terminals.json"
-    save_registrations(known, [*load_registrations(known), registration(name, MERCHANT, PROFILE, public_key)])
+    own = replace(registration(name, MERCHANT, PROFILE, public_key), counter=bool(tcti))
+    save_registrations(known, [*load_registrations(known), own])
     config, _ = load_config(config_path)
     command = (sys.executable, "-m", "hil.rig.till", "--config", str(config_path))
     payers = tuple(f"payer-{name}-{number}" for number in range(1, PEOPLE + 1))
@@ -251,7 +271,8 @@ def keep_history(outbox: Path) -> None:
 
 def _enrol(site: Site, terminal: Terminal) -> None:
     """Seal drawn vectors as the templates of its payers, under real papers: a signed consent, the backend's mandate."""
-    element = open_secure_element(terminal.config.secure_element.options)
+    chosen = terminal.config.secure_element
+    element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, chosen.backend)(chosen.options)
     notice, now = load_notice(terminal.config.privacy), int(time.time())
     gallery = Gallery(Path(terminal.config.state_dir) / "gallery.db", element, template_networks())
     with contextlib.closing(element), contextlib.closing(gallery):

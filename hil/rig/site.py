@@ -18,8 +18,8 @@ from typing import Any, Literal
 import httpx
 import msgspec
 
+from drivers import plugins
 from drivers.camera import open_camera
-from drivers.secure_element.software import create as create_element
 from firmware.core.client import ask, control
 from firmware.core.errors import TerminalError
 from firmware.core.roles import Roles, Sealed
@@ -139,7 +139,7 @@ class Site:
     ) -> "Site":
         """Write everything but the broker's into `folder`; nothing is started. Arguments as for `make`."""
         token, port = secrets.token_hex(16), free_port()
-        public_key = lay_out_element(folder)
+        public_key, element = lay_out_element(folder)
         private(folder / "token", token)
         _hire(folder)
         root = create_root(folder / "root.key", folder / "root.json")
@@ -155,7 +155,7 @@ class Site:
             f"options = {_inline(options)}\n"
         )
         link = f'[link]\nhost = "{broker.host}"\nport = {broker.port}\n{tls_table("link", authority, TERMINAL)}'
-        (folder / "terminal.toml").write_text(terminal_toml(folder, TERMINAL, profile, looks, link))
+        (folder / "terminal.toml").write_text(terminal_toml(TERMINAL, profile, looks, element, link))
         (folder / "backend.toml").write_text(
             f'store = "backend.db"\nkey = "backend.key"\nterminals = "terminals.json"\ntoken = "token"\nport = {port}\n'
             f'[broker]\nhost = "{broker.host}"\nport = {broker.port}\n{tls_table("broker", authority, "backend")}'
@@ -352,23 +352,29 @@ def _bound(consent: bytes) -> dict[str, str]:
     return {"terminal": TERMINAL, "consent_hash": consent_hash(consent).hex()}
 
 
-def lay_out_element(folder: Path) -> bytes:
-    """What a terminal begins with in `folder`: state, secure element, notice. Returns its public key, DER."""
+def lay_out_element(folder: Path, tpm: str = "") -> tuple[bytes, str]:
+    """What a terminal begins with in `folder`: state, secure element, notice.
+
+    `tpm`: where its TPM is; without one its keys are in a file. Returns its public key, DER, and its table
+    `[secure_element]`.
+    """
     (folder / "state").mkdir(parents=True)
-    passphrase = secrets.token_hex(16)
-    private(folder / "passphrase", passphrase)
     (folder / "notice.txt").write_bytes(NOTICE)
-    return create_element(folder / "element", passphrase.encode()).public_key
+    kind, options = "tpm", {"tcti": tpm, "folder": str(folder / "element")}
+    if not tpm:
+        kind, options = "software", {"path": str(folder / "element"), "passphrase_file": str(folder / "passphrase")}
+        private(folder / "passphrase", secrets.token_hex(16))
+    with contextlib.closing(plugins.load(plugins.SECURE_ELEMENT_MAKERS, kind)(options)) as element:
+        public_key: bytes = element.public_key
+    return public_key, f'[secure_element]\nbackend = "{kind}"\noptions = {_inline(options)}\n'
 
 
-def terminal_toml(folder: Path, terminal: str, profile: str, camera: str, link: str) -> str:
-    """The configuration of a terminal that is laid out in `folder`; `camera` and `link` are these two tables."""
-    element = {"path": str(folder / "element"), "passphrase_file": str(folder / "passphrase")}
+def terminal_toml(terminal: str, profile: str, *tables: str) -> str:
+    """The configuration of a terminal; `tables`: its camera, secure element and link."""
     return (
         f'profile = "{profile}"\nterminal = "{terminal}"\nmerchant = "{MERCHANT}"\n'
-        f'state_dir = "state"\nrun_dir = "run"\nmodels_dir = "{BUILT_DIR}"\n{camera}'
-        f'[secure_element]\nbackend = "software"\noptions = {_inline(element)}\n'
-        f'[backend]\nroot = "root.json"\nkeys = "key-set.cose"\n{_PRIVACY}{link}'
+        f'state_dir = "state"\nrun_dir = "run"\nmodels_dir = "{BUILT_DIR}"\n'
+        f'[backend]\nroot = "root.json"\nkeys = "key-set.cose"\n{_PRIVACY}{"".join(tables)}'
     )
 
 

@@ -161,7 +161,7 @@ def test_intents_that_passed_are_counted_once_each_however_often_they_came(told:
 
 EMPTY = Round(
     seed=0, database="sqlite", seconds=1.0, orders=1, looked=0, ends={}, faults={}, aimed=0, passed={}, resolved={},
-    deaths=0, forged=0, problems=[], violations=[],
+    offline={}, deaths=0, forged=0, problems=[], violations=[],
 )  # fmt: skip
 
 

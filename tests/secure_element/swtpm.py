@@ -1,42 +1,28 @@
 """Software TPMs for tests: real processes that speak TPM 2.0, each with its own state and its own socket."""
 
 import contextlib
-import os
 import shutil
-import signal
-import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tpm2_pytss import ESAPI, ESYS_TR, TPM2_ALG, TPML_DIGEST_VALUES, TPMT_HA, TPMU_HA
 
+from hil.rig.soft_tpm import SoftTpm
 from tests.absent import absent
 
 
-class Swtpm:
+class Swtpm(SoftTpm):
     """One TPM in `folder`. `measured`: at each start something is measured into PCR 7, as by a real firmware."""
 
     def __init__(self, folder: Path, *, measured: bool = True) -> None:
-        self.folder, self._measured = folder, measured
-        self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(exist_ok=True)
-        self.tcti = f"swtpm:path={folder / 'tpm'}"
+        super().__init__(folder)
+        self._measured = measured
         self.start()
 
     def start(self) -> None:
         """Switch it on."""
-        listening = [self._listening(name) for name in ("tpm", "tpm.ctrl")]
-        data, control = (one.fileno() for one in listening)
-        self._process = subprocess.Popen(
-            ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.folder}", "--flags", "not-need-init,startup-clear",
-             "--server", f"type=unixio,fd={data}", "--ctrl", f"type=unixio,fd={control}"],
-            pass_fds=(data, control),
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        for one in listening:
-            one.close()
+        super().start()
         if self._measured:
             self.extend(7, b"firmware")
 
@@ -55,13 +41,6 @@ class Swtpm:
         finally:
             esapi.close()
 
-    def kill(self) -> None:
-        """Pull it out: it answers no more."""
-        if self._process is not None:
-            os.kill(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-
     def reset(self, what: bytes = b"firmware") -> None:
         """Switch it off and on, with `what` measured."""
         self.kill()
@@ -69,15 +48,6 @@ class Swtpm:
         self.start()
         self._measured = measured
         self.extend(7, what)
-
-    def _listening(self, name: str) -> socket.socket:
-        """Made here: it can be connected to before the process has come up."""
-        path = self.folder / name
-        path.unlink(missing_ok=True)
-        one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        one.bind(str(path))
-        one.listen()
-        return one
 
 
 @contextlib.contextmanager
