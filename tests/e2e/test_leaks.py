@@ -38,7 +38,7 @@ from firmware.vision.embed import DepthEmbedder, Embedder, FaceEmbedder
 from firmware.vision.face import Face
 from firmware.vision.networks import DEPTH_EMBEDDER, DETECTOR, EMBEDDER, template_networks
 from firmware.vision.templates import Templates, make_templates
-from hil.rig.customer import enrol, pay
+from hil.rig.customer import choose_pin, enrol, papers_for, pay
 from hil.rig.leaks import Detector, Marker, picture_markers, template_markers
 from hil.rig.site import PROCESSES, STAFF, Site
 from hil.rig.wiretap import broker_tapped, tapped
@@ -48,6 +48,12 @@ from models.load import load_network
 ADA, OTHER = Person(90_010), Person(90_001)
 HER = Stage(subject=ADA)
 PAYER = "payer-ada"
+PIN = "907133846512"
+MAY_PASS: dict[str, type[Message]] = {
+    "intent": messages.Intent, "authorization": messages.Authorization, "decline": messages.Decline,
+    "receipt": messages.Receipt, "beacon-request": messages.BeaconRequest, "beacon": messages.Beacon,
+    "key-set": messages.KeySet, "status": messages.Status,
+}  # fmt: skip
 
 
 @dataclass
@@ -97,7 +103,9 @@ def _session(site: Site, left: Evidence) -> str:
         control = taps.enter_context(tapped(run / "control.sock"))
         os.kill(site.pid("link"), signal.SIGSEGV)
         site.wait_for("the link", lambda: bool(link.answers or link.calls) and all(site.up().values()))
-        person = enrol(site, ADA, PAYER)
+        papers = papers_for(site, PAYER)
+        person = enrol(site, ADA, PAYER, papers=papers)
+        choose_pin(site, person, site.mandate(PAYER, papers[0], "pin"), PIN)
         left.outcomes.append(pay(site, HER, PAYER, "12.50").register)
         left.outcomes.append(pay(site, Stage(subject=OTHER), PAYER, "3.00").register)
         with site.control() as core:
@@ -172,12 +180,7 @@ def test_session_was_whole(kept: tuple[Evidence, Detector]) -> None:
     left, _ = kept
     assert left.outcomes == ["approved", "declined/not_confirmed"]
     assert left.turned_by.keys() == {"payment"}
-    assert {topic.rpartition("/")[2] for topic, _ in left.published} == {
-        "intent",
-        "authorization",
-        "decline",
-        "receipt",
-    }
+    assert {topic.rpartition("/")[2] for topic, _ in left.published} == MAY_PASS.keys()
     assert all(len(passed) > 500 for passed in left.wires.values()), "the taps heard both sides of both"
 
 
@@ -225,6 +228,17 @@ def test_fault_of_memory_with_her_face_in_hand_leaves_no_core_file(kept: tuple[E
     assert left.core_files == []
 
 
+def test_the_pin_she_chose_passed_where_she_typed_it_and_is_nowhere_else(kept: tuple[Evidence, Detector]) -> None:
+    left, _ = kept
+    typed_at = "command line to core"
+    forms = (PIN.encode(), PIN.encode().hex().encode(), int(PIN).to_bytes(8, "big"), bytes(map(int, PIN)))
+    assert left.wires[typed_at].count(forms[0]) == 2, "once to choose it, and once more"
+    elsewhere = {name: passed for name, passed in left.wires.items() if name != typed_at}
+    elsewhere |= {f"{number} {topic}": payload for number, (topic, payload) in enumerate(left.published)}
+    elsewhere |= {str(path): path.read_bytes() for path in left.folder.rglob("*") if path.is_file()}
+    assert [name for name, kept_there in elsewhere.items() if any(form in kept_there for form in forms)] == []
+
+
 def test_nothing_of_either_face_passes_on_either_side_of_link(kept: tuple[Evidence, Detector]) -> None:
     left, detector = kept
     for name, passed in left.wires.items():
@@ -233,14 +247,10 @@ def test_nothing_of_either_face_passes_on_either_side_of_link(kept: tuple[Eviden
         assert detector.search(payload, topic) == []
 
 
-def test_only_four_kinds_of_signed_message_pass_the_broker(kept: tuple[Evidence, Detector]) -> None:
+def test_only_signed_messages_each_of_the_kind_of_its_topic_pass_the_broker(kept: tuple[Evidence, Detector]) -> None:
     left, _ = kept
-    allowed: dict[str, type[Message]] = {
-        "intent": messages.Intent, "authorization": messages.Authorization,
-        "decline": messages.Decline, "receipt": messages.Receipt,
-    }  # fmt: skip
     for topic, payload in left.published:
-        kind = allowed[topic.rpartition("/")[2]]
+        kind = MAY_PASS[topic.rpartition("/")[2]]
         assert cose.peek_type(payload) == kind.TYP
         assert isinstance(schema.decode(cose.peek(payload), kind), kind)
 
