@@ -226,8 +226,26 @@ def test_wildcard_and_shared_subscriptions_hear_nothing_of_others(line: Line, wa
     line.attacker_heard_nothing()
 
 
+def test_group_whose_name_a_terminal_knows_loses_a_share_to_it(line: Line) -> None:
+    """A weakness of the broker: the access list does not look at who joins, and what it keeps back goes to nobody."""
+    wanted = f"$share/known/{topic('+', 'authorization')}"
+    with Client(line.broker, "backend-1", line.authority.issue_client("backend-1"), wanted, expiry_s=0) as worker:
+        line.attacker.subscribe(wanted)
+        for number in range(20):
+            line.victim.publish(topic("t-1", "authorization"), str(number).encode())
+        line.victim.publish(topic("t-1", "decline"), b"end")
+        while line.backend.got.get(timeout=WAIT_S)[1] != b"end":
+            continue
+        worker.subscribe(topic("+", "decline"))
+        line.victim.publish(topic("t-1", "decline"), b"end")
+        heard = [worker.got.get(timeout=WAIT_S)]
+        while heard[-1][1] != b"end":
+            heard.append(worker.got.get(timeout=WAIT_S))
+    assert len(heard) - 1 == 10
+    line.attacker_heard_nothing()
+
+
 def test_backend_of_several_workers_shares_under_a_name_that_no_terminal_knows(line: Line) -> None:
-    """The access list does not look at who joins a group; a member that may not hear swallows its share."""
     wanted = topic("+", "authorization")
     line.attacker.subscribe(f"$share/tessera-backend/{wanted}")
     workers = [
