@@ -22,6 +22,7 @@ from firmware.runtime.stop import StopFlag, stopped_by
 from hil.backend.fleet_command import certify, fleet, keys, revocations, terminals
 from hil.backend.installation import load_service_config
 from hil.backend.metrics import FOLDER_VARIABLE
+from hil.backend.move import move
 from hil.backend.service import DATABASE_VARIABLE
 
 LOOK_S = 0.2
@@ -41,6 +42,7 @@ backend.add_typer(terminals, name="terminals")
 backend.command()(fleet)
 backend.command()(certify)
 backend.command()(revocations)
+backend.command()(move)
 
 
 @backend.callback()

@@ -30,6 +30,7 @@ ATTEMPTS = 5
 BUSY_S = 5.0
 HEAD = "0004"
 FIRST = "0001"
+MOVED = "moved"  # in place of a version: another database has taken over
 _MIGRATING = 0x7E55E7A  # the name of PostgreSQL's lock: any number, the same for all workers
 _SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -52,9 +53,12 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
+        self._open(url)
+        self.transact(_migrate)
+
+    def _open(self, url: str) -> None:
         self._engine = _engine(url)
         self.kind = self._engine.dialect.name
-        self.transact(_migrate)
 
     def close(self) -> None:
         """Close every connection."""
@@ -85,6 +89,18 @@ class Database:
             except (IntegrityError, OperationalError) as error:
                 failed = error
         raise StoreError(f"{self._engine.url!r}: {failed}") from failed
+
+
+def unmigrated(url: str) -> Database:
+    """Open a database as it is, of whatever version. Raises StoreError where it is no kind that is known."""
+    database = Database.__new__(Database)
+    database._open(url)
+    return database
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The version of its tables; None where they have none."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _engine(url: str) -> Engine:
@@ -118,9 +134,11 @@ def _begin_sqlite(connection: Connection) -> None:
 def _migrate(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": _MIGRATING})
-    revision = MigrationContext.configure(connection).get_current_revision()
+    revision = revision_of(connection)
     if revision == HEAD:
         return
+    if revision == MOVED:
+        raise StoreError("this store was moved to another database, which is the one to use")
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     if revision is None and inspect(connection).has_table("payments"):
