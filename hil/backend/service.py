@@ -20,7 +20,7 @@ import msgspec
 import uvicorn
 from fastapi import FastAPI
 
-from firmware.link.tls import LinkError, client_context
+from firmware.link.tls import LinkError
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
 from firmware.runtime.hardening import harden
@@ -28,10 +28,11 @@ from firmware.runtime.stop import StopFlag, stopped_by
 from hil.backend.backend import Backend
 from hil.backend.fleet import Fleet
 from hil.backend.fleet_routes import add_fleet
-from hil.backend.installation import ServiceConfig, files, load_installation, load_service_config
+from hil.backend.installation import ServiceConfig, load_installation, load_service_config
 from hil.backend.mqtt import BackendLink, suffix
 from hil.backend.register import create_app
 from hil.backend.store import Store
+from hil.backend.watched import Watched
 
 log = logging.getLogger(__name__)
 
@@ -57,42 +58,6 @@ ALONE = Part()
 def wall_clock() -> int:
     """Whole seconds since 1970."""
     return int(time.time())
-
-
-class Watched:
-    """The files of a running backend: whether one was replaced since the last look by one that can be used."""
-
-    def __init__(self, path: Path, config: ServiceConfig, broker: LinkConfig) -> None:
-        self._path, self._tls = path, broker.tls
-        tls: dict[str, str] = msgspec.to_builtins(broker.tls) if broker.tls is not None else {}
-        self._files = (*files(path, config), *map(Path, tls.values()))
-        self._seen = self._look()
-
-    def changed(self) -> bool:
-        """Look again."""
-        seen = self._look()
-        if seen == self._seen:
-            return False
-        self._seen = seen
-        try:
-            load_installation(self._path, load_service_config(self._path))
-            if self._tls is not None:
-                client_context(self._tls, time.time)
-        except (PaymentError, LinkError) as error:
-            log.error("a file was changed and cannot be used, going on as before: %s", error)
-            return False
-        return True
-
-    def _look(self) -> list[tuple[int, int] | None]:
-        return [_mark(path) for path in self._files]
-
-
-def _mark(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 def serve(path: Path, part: Part = ALONE, database: str | None = None, now: Callable[[], int] = wall_clock) -> None:
@@ -129,7 +94,7 @@ def _serve_once(path: Path, part: Part, database: str | None, now: Callable[[], 
             if part.register:
                 app = create_app(backend, link, token)
                 add_fleet(app, fleet)
-                _keep_register(app, config.port, stop, watched.changed)
+                _keep_register(app, config.port, link, stop, watched.changed)
             else:
                 _judge(link, stop, watched.changed)
         finally:
@@ -152,15 +117,15 @@ def _broker(config: ServiceConfig, base: Path, number: int) -> LinkConfig:
     return msgspec.structs.replace(broker, tls=msgspec.convert(paths, type(broker.tls)))
 
 
-def _keep_register(app: FastAPI, port: int, stop: StopFlag, changed: Callable[[], bool]) -> None:
-    """Serve the register until `stop` or `changed`."""
+def _keep_register(app: FastAPI, port: int, link: BackendLink, stop: StopFlag, changed: Callable[[], bool]) -> None:
+    """Serve the register until `stop` or `changed`. Raises PaymentError where the link has ended by itself."""
     config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=GRACE_S)
     server, over = uvicorn.Server(config), threading.Event()
 
     def look() -> None:
         while not over.wait(LOOK_S):
             # a signal that came before uvicorn had handlers of its own; it raises those it caught again at its end
-            if stop or changed():
+            if stop or changed() or link.wait(0):
                 server.should_exit = True
 
     looking = threading.Thread(target=look, name="files", daemon=True)
@@ -170,13 +135,19 @@ def _keep_register(app: FastAPI, port: int, stop: StopFlag, changed: Callable[[]
     finally:
         over.set()
         looking.join()
+    _still(link)
 
 
 def _judge(link: BackendLink, stop: StopFlag, changed: Callable[[], bool]) -> None:
     """Judge until `stop` or `changed`. Raises PaymentError where the link has ended by itself."""
     while not stop.wait(LOOK_S) and not changed():
-        if link.wait(0):
-            raise PaymentError("trust", "the connection to the broker has ended for good; see the log")
+        _still(link)
+
+
+def _still(link: BackendLink) -> None:
+    """Raise PaymentError where the link has ended by itself."""
+    if link.wait(0):
+        raise PaymentError("trust", "the connection to the broker has ended for good; see the log")
 
 
 def main(arguments: list[str]) -> int:
