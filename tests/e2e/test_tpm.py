@@ -1,19 +1,22 @@
-"""A whole terminal on a TPM in software: Ada enrols and pays; the TPM is pulled out, and put back."""
+"""A whole terminal on a TPM in software: Ada enrols and pays, also offline; the TPM is pulled out, and put back."""
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from drivers.secure_element.tpm import provision
 from firmware.core.client import ask
 from firmware.core.errors import TerminalError
 from firmware.payment.counting import BATCH
-from firmware.runtime.messages import Erase
+from firmware.runtime.messages import Erase, Event
 from hil.backend.keys import registration, save_registrations
+from hil.backend.policy import DEMO
 from hil.rig.customer import enrol, pay
 from hil.rig.site import MERCHANT, TERMINAL, Site
 from hil.sensor.stage import Person, Stage
@@ -22,6 +25,22 @@ from tests.secure_element.tpm_device import options_of
 
 pytestmark = pytest.mark.long
 ADA, PAYER = Person(90_010), "payer-tpm"
+OFFLINE = f"""
+[policy]
+name = "demo"
+profiles = ["rig"]
+assurance = "geometry"
+gates = {json.dumps(DEMO.gates)}
+match_band = 1
+firmware = "0.1.0"
+[policy.offline]
+currency = "EUR"
+payment_minor = 2500
+payer_minor = 4000
+terminal_minor = 6000
+hold_s = 86400
+allowance_s = 3600
+"""
 OUT = "out of service: "
 
 
@@ -42,7 +61,9 @@ def site(tmp_path: Path, models_dir: Path, tpm: Swtpm) -> Iterator[Site]:
         options = options_of(tpm.tcti, tmp_path / "tpm-folder")
         with closing(provision(options)) as element:
             known = registration(TERMINAL, MERCHANT, "rig", element.public_key)
-        save_registrations(tmp_path / "terminals.json", [known])
+        save_registrations(tmp_path / "terminals.json", [msgspec.structs.replace(known, counter=True)])
+        with (tmp_path / "backend.toml").open("a") as backend:
+            backend.write(OFFLINE)
         table = "".join(f'{name} = "{value}"\n' for name, value in options.items())
         text = re.sub(r"(?m)^\[secure_element\]\n.*\n.*\n", "", site.config_path.read_text())
         site.config_path.write_text(f'{text}[secure_element]\nbackend = "tpm"\n[secure_element.options]\n{table}')
@@ -51,14 +72,32 @@ def site(tmp_path: Path, models_dir: Path, tpm: Swtpm) -> Iterator[Site]:
         yield site
 
 
+def takes_a_payment_offline(site: Site) -> None:
+    """The broker dies while Ada is looked at: told as taken, confirmed when it is back."""
+
+    def cut(event: Event) -> None:
+        if event.reason == "look":
+            site.broker.kill()
+            site.wait_for("the link to notice", lambda: not site.up()["link"])
+            site.show(Stage(subject=ADA))
+
+    visit = pay(site, Stage(), PAYER, "25.00", on_event=cut)
+    assert (visit.reason, visit.register) == ("taken_offline", "open")
+    assert "pproved" not in " ".join(event.text for event in visit.events)
+    site.broker.start()
+    site.wait_for("the receipt", lambda: site.state(visit.intent)[0] == "approved", 30)
+    site.wait_for("the outbox", lambda: site.status().outbox_waiting == 0, 10)
+
+
 def counter_of(site: Site) -> int:
     with closing(sqlite3.connect(Path(site.config.state_dir) / "outbox.db")) as database:
         return int(database.execute("SELECT value FROM meta WHERE name = 'counter'").fetchone()[0])
 
 
-def test_a_terminal_whose_tpm_is_pulled_out_serves_nobody_until_it_is_back(site: Site, tpm: Swtpm) -> None:
+def test_a_terminal_on_a_tpm_pays_offline_too_and_serves_nobody_while_it_is_pulled_out(site: Site, tpm: Swtpm) -> None:
     person = enrol(site, ADA, PAYER)
     assert pay(site, Stage(subject=ADA), PAYER, "12.50").reason == "approved"
+    takes_a_payment_offline(site)
     tpm.kill()
     site.wait_for("the terminal's word", lambda: site.status().session.startswith(OUT), 10)
     assert "the TPM answers no more" in site.status().session
