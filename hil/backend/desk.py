@@ -33,6 +33,7 @@ def pay(
     dynamic: Annotated[
         bool, typer.Option("--dynamic", help="Ask for evidence of motion that nothing rigid gives.")
     ] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="Ask for that and the payer's PIN.")] = False,
     wait_s: Annotated[float, typer.Option(min=1, max=600, help="How long to wait for the outcome.")] = 150,
 ) -> None:
     """Ask for a payment and wait for its outcome; Ctrl-C takes it back, and so does waiting too long.
@@ -42,7 +43,7 @@ def pay(
     console = Console()
     with _backend(register, token) as http:
         body = {"terminal": terminal, "amount": amount, "currency": currency, "payer": payer}
-        body["assurance"] = "dynamic" if dynamic else "geometry"
+        body["assurance"] = "dynamic_pin" if pin else "dynamic" if dynamic else "geometry"
         intent = _answer(http.post("/intents", json=body))["intent"]
         console.print(f"asked {terminal} for {amount} {currency}; intent {intent}")
         try:

@@ -43,10 +43,10 @@ def take_over(store: Path, url: str) -> int:
     """
     if not store.is_file():
         raise StoreError(f"{store}: no such store")
+    if unmigrated(url).kind != "postgresql":
+        raise StoreError("a store is moved to PostgreSQL")
     destination = Database(url)
     try:
-        if destination.kind != "postgresql":
-            raise StoreError("a store is moved to PostgreSQL")
         source = unmigrated(str(store))
         try:
             if source.transact(revision_of) != MOVED:
