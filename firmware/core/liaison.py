@@ -27,7 +27,7 @@ from firmware.payment.errors import PaymentError
 from firmware.payment.messages import NO_ID, BeaconRequest, CertificateGrant, CertificateRequest, Presence, Status
 from firmware.runtime.messages import Certificate, LastWill, Outbound, Publish, TimeFloor
 
-STATUS_EVERY_S, STATUS_AGAIN_S = 30.0, 600.0
+AGAIN_S, STATUS_EVERY_S, STATUS_AGAIN_S = 1.0, 30.0, 600.0
 # what a status says of a camera that is not open
 NO_CAMERA = "none"
 
@@ -111,15 +111,18 @@ class Liaison:
             for_link, self._for_link = self._for_link, []
             for news in for_link:
                 await self._link.tell(news)
-            wait_s = None
             if self._link.connected:
                 for message in self.due():
                     await self._link.publish(message)
-                wait_s = min(self._parts.beacons.due_s, STATUS_EVERY_S)
             try:
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+                await asyncio.wait_for(self._wake.wait(), self.rest_s)
             except (asyncio.TimeoutError, TimeoutError):
                 continue
+
+    @property
+    def rest_s(self) -> float | None:
+        """How long nothing is due, seconds; what could not be signed is not tried at once. None without a broker."""
+        return max(AGAIN_S, min(self._parts.beacons.due_s, STATUS_EVERY_S)) if self._link.connected else None
 
     def _tell(self, news: TimeFloor | Certificate) -> None:
         self._for_link.append(news)

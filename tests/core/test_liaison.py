@@ -13,7 +13,7 @@ import pytest
 
 from drivers.secure_element.interface import SecureElementError
 from firmware.core.errors import TerminalError
-from firmware.core.liaison import NO_CAMERA, STATUS_AGAIN_S, STATUS_EVERY_S, Liaison
+from firmware.core.liaison import AGAIN_S, NO_CAMERA, STATUS_AGAIN_S, STATUS_EVERY_S, Liaison
 from firmware.core.link_port import LinkPort
 from firmware.core.parts import Parts
 from firmware.payment import schema
@@ -224,7 +224,9 @@ def test_what_cannot_be_signed_is_not_sent_and_tried_again(office: Office, monke
 
     with monkeypatch.context() as without:
         without.setattr(office.element, "random", pulled)
+        office.port.connected = True
         assert office.due() == {}
+        assert office.liaison.rest_s == AGAIN_S, "not at once"
     assert "beacon-request" in office.due()
 
 

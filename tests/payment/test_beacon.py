@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware.payment.beacon import ANSWER_S, EVERY_S, LONGEST_S
@@ -132,6 +132,7 @@ def test_what_may_be_done_offline_ends_with_its_allowance_and_with_the_next_beac
     assert rooted.beacons.allowance(T0) is None
 
 
+@settings(max_examples=50)
 @given(
     st.lists(
         st.one_of(

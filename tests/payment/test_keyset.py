@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware.payment import schema
@@ -177,6 +177,7 @@ def test_a_key_of_another_curve_is_no_key(rooted: Rooted) -> None:
         rooted.set_of(2, short)
 
 
+@settings(max_examples=50)
 @given(flips=st.lists(st.tuples(st.integers(0, 399), st.integers(0, 7)), min_size=1, max_size=4))
 def test_altered_bytes_never_count(tmp_path_factory: pytest.TempPathFactory, flips: list[tuple[int, int]]) -> None:
     rooted = Rooted(tmp_path_factory.mktemp("rooted"))
@@ -194,6 +195,7 @@ def _set(rooted: Rooted, environment: Environment = "demo") -> KeySet:
     return KeySet(version=2, issued_at=T0, expires_at=T0 + DAY_S, environment=environment, keys=(spki,))
 
 
+@settings(max_examples=50)
 @given(
     st.lists(
         st.one_of(
