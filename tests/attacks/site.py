@@ -87,7 +87,7 @@ class Site:
         self.folder, self.broker, self.authority = folder, broker, authority
         self.service = Service(folder, broker, authority)
         with self.service.config.open("a") as config:
-            config.write(more)
+            config.write(f'[certifier]\nca = "{authority.ca}"\nkey = "{authority.key}"\n{more}')
         self.trust: Trust = load_trust(folder / "backend-keys.json")
         self.key = load_backend_key(folder / "backend.pem")
         self.kid = key_id(self.key.public_key())

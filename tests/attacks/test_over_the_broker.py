@@ -8,19 +8,33 @@ pays, and touches nobody else's. `tests/payment/test_attacks.py` has the same on
 import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cbor2
 import msgspec
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import cbor, cose, schema
-from firmware.payment.messages import NO_ID, Authorization, Cancellation, Decline, Evidence, Mandate, Receipt
+from firmware.payment.messages import (
+    NO_ID,
+    Authorization,
+    Cancellation,
+    CertificateGrant,
+    CertificateRequest,
+    Decline,
+    Evidence,
+    Mandate,
+    Receipt,
+)
 from firmware.payment.outbox import OpenIntent
 from hil.backend.keys import signer
 from tests.attacks.site import LATE, REVOKED, STRANGER, UNCOUNTED, Site, Terminal, Wire, World, difference
+from tests.backend.fleet import requested
 
+CORPUS = Path(__file__).parents[1] / "corpus"
 Attack = Callable[[Terminal, bytes], bytes]  # an honest authorization -> what is sent instead
 DYNAMIC = Evidence(assurance="dynamic", gates=("dynamic",), match_band=4, record=bytes(32))
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -312,6 +326,27 @@ def _swapped(_: Terminal, honest: bytes) -> bytes:
 def test_flipped_bit_or_other_key(till: Terminal, attack: Attack) -> None:
     honest = till.authorized()
     leaves_no_trace(till, honest, attack(till, honest), "bad_signature")
+
+
+def asks_for_a_certificate(till: Terminal, csr: bytes, age_s: int = 0) -> None:
+    message = CertificateRequest(terminal=till.name, request=csr, issued_at=now() - age_s)
+    sealed = schema.sign(message, till.device.element.sign, till.device.kid)
+    till.wire.say(till.topic("certificate-request"), sealed)
+
+
+def test_a_certificate_in_another_name_or_for_rough_bytes_is_not_given_and_ends_no_worker(till: Terminal) -> None:
+    """A request of another version once ended the worker that read it, and the next one it came to."""
+    before = till.site.world()
+    asks_for_a_certificate(till, requested("backend"))
+    asks_for_a_certificate(till, (CORPUS / "csr" / "version-2.der").read_bytes())
+    asks_for_a_certificate(till, b"\x30" * 200)
+    asks_for_a_certificate(till, requested(till.name), age_s=3600)
+    assert till.code(till.authorized()) == "approved", "what came before it is done with"
+    assert "certificates" not in difference(before, till.site.world())
+    asks_for_a_certificate(till, requested(till.name))
+    grant = schema.verify(till.wire.hear("certificate"), CertificateGrant, till.site.trust.resolve)[1]
+    granted = x509.load_der_x509_certificate(grant.certificate)
+    assert granted.subject.rfc4514_string() == f"CN={till.name}"
 
 
 # -- evidence, mandate, software ---------------------------------------------------------------------------------------
