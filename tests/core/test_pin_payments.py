@@ -37,7 +37,6 @@ class PinTill(Till):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.basis = SimpleNamespace(policy=POLICY)
-        self.finding = MOVED
         (self.person,) = (one.person for one in self.gallery.people())
         self.answers: list[str | None] = []
         self.sent: list[bytes] = []
@@ -53,7 +52,7 @@ class PinTill(Till):
 
         async def scene() -> None:
             self.open()
-            self.answers = list(answers)
+            self.finding, self.answers = MOVED, list(answers)
             self.stand.subscribers.tell = self._hear
             self.shop.time = self.now
             self.intent, envelope = self.shop.backend.issue_intent("till-1", Amount(1250, "EUR"), PAYER, assurance)
@@ -70,7 +69,7 @@ class PinTill(Till):
             await self.idle()
             self.deliver()
 
-        asyncio.run(asyncio.wait_for(scene(), 30.0))
+        asyncio.run(scene())
         return self.state(self.intent)
 
     def _hear(self, event: object) -> None:
@@ -128,7 +127,7 @@ def test_the_fifth_wrong_one_is_declined_and_the_next_payment_without_a_look(til
     assert till.pay(*[WRONG] * TRIES, RIGHT) == ("declined", "pin_locked")
     assert till.captures == 1
     assert till.pay(RIGHT) == ("declined", "pin_locked")
-    assert till.captures == 1
+    assert till.captures == 0
     assert till.pay(assurance="dynamic")[0] == "approved", "a face is enough where no PIN is asked for"
 
 
