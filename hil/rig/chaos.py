@@ -11,10 +11,10 @@ Rules kept here:
 import contextlib
 import shutil
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -116,10 +116,7 @@ def play(plan: Plan, folder: Path) -> Round:
         with Tap(broker, authority, folder / witness.TAP) as tap, _register(town) as register:
             with town.running():
                 lanes = _open(town, plan, register)
-                with contextlib.ExitStack() as hands:
-                    for number in range(HANDS):
-                        hands.enter_context(Hand(town, tap, f"{plan.seed}/{number}", folder / FAULTS))
-                    _work(lanes)
+                _work(lanes, [Hand(town, tap, f"{plan.seed}/{number}", folder / FAULTS) for number in range(HANDS)])
                 _rest(town, lanes, register)
             books = _books(town)
         return _judged(plan, town, lanes, books, time.monotonic() - began)
@@ -212,12 +209,18 @@ def _idle(terminal: Terminal) -> bool:
     return bool(status.session == "idle" and status.outbox_waiting == 0)
 
 
-def _work(lanes: list[Lane]) -> None:
-    threads = [threading.Thread(target=lane.run, name="lane") for lane in lanes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def _work(lanes: list[Lane], hands: list[Hand]) -> None:
+    """Let every till and every hand do its work; a defect in one of them ends the round."""
+    with ThreadPoolExecutor(len(lanes) + len(hands)) as pool:
+        faults = [pool.submit(hand.work) for hand in hands]
+        try:
+            for lane in [pool.submit(lane.run) for lane in lanes]:
+                lane.result()
+        finally:
+            for hand in hands:
+                hand.stop()
+        for fault in faults:
+            fault.result()
 
 
 def _rest(town: Town, lanes: list[Lane], register: Register) -> None:

@@ -21,8 +21,6 @@ from typing import BinaryIO
 import msgspec
 from sqlalchemy import make_url
 
-from hil.backend.cluster import ClusterError
-from hil.rig.brokers import BrokerError
 from hil.rig.chaos_clock import set_shift
 from hil.rig.chaos_network import Wire
 from hil.rig.chaos_town import Terminal, Town
@@ -40,6 +38,7 @@ AIMED = 0.5
 """Share of the faults that wait for something to pass the broker, at most so long:"""
 AIM_S = 2.0
 AT = ("authorization", "authorization", "intent")
+LOCK_S = 60.0
 # beyond what is forgiven between two clocks (30 s), both ways
 SHIFT_S = (-45.0, 45.0)
 SHIFTED_S = (3.0, 12.0)
@@ -60,28 +59,22 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hand:
-    """Does one fault after another, in a thread of its own, until `stop`."""
+    """Does one fault after another; `work` in a thread of its own."""
 
     def __init__(self, town: Town, tap: Tap, seed: str, ledger: Path) -> None:
         self._tap, self._target = tap, ""
         self._town, self._drawn = town, random.Random(seed)  # noqa: S311, faults that can be drawn again
         self._file: BinaryIO = ledger.open("ab", buffering=0)
         self._began, self._stopping = time.monotonic(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="faults")
-        self.defect: Exception | None = None
-
-    def __enter__(self) -> "Hand":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._file.close()
 
     def stop(self) -> None:
-        """End the fault in hand, undo it, and do no other. Idempotent."""
+        """End the fault in hand, undo it, and do no other."""
         self._stopping.set()
-        self._thread.join()
+
+    def work(self) -> None:
+        """Go on until `stop`. Raises BrokerError, ClusterError: what was taken away does not come back."""
+        with self._file:
+            self._work()
 
     def _work(self) -> None:
         does: dict[str, Callable[[], None]] = {
@@ -96,11 +89,7 @@ class Hand:
             what = self._drawn.choices(list(MIX), list(MIX.values()))[0]
             aimed = self._drawn.random() < AIMED
             self._target = (self._tap.next(self._drawn.choice(AT), AIM_S) or "") if aimed else ""
-            try:
-                does[what]()
-            except (BrokerError, ClusterError) as error:
-                self.defect = error
-                return
+            does[what]()
 
     def _note(self, what: str, whom: str, for_s: float = 0.0, by_s: float = 0.0) -> None:
         at = round(time.monotonic() - self._began, 3)
@@ -143,8 +132,8 @@ class Hand:
                 self._lock(2 * away_s)
 
     def _lock(self, for_s: float) -> None:
-        with contextlib.closing(sqlite3.connect(make_url(self._town.database).database or "", timeout=30)) as db:
-            db.isolation_level = None
+        file = make_url(self._town.database).database or ""
+        with contextlib.closing(sqlite3.connect(file, timeout=LOCK_S, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
             self._stopping.wait(for_s)
             db.execute("ROLLBACK")
