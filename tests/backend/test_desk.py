@@ -15,9 +15,10 @@ from firmware.gallery.consent import ConsentForm, GuardianConsent, Notice, conse
 from firmware.payment.errors import PaymentError
 from firmware.payment.mandate import verify_guardian_mandate, verify_mandate
 from hil.backend import desk
-from hil.backend.register import create_app
+from hil.backend.register import Link, create_app
 from hil.backend.shop import START, Shop
 from hil.backend.simulator import new_element
+from tests.backend.test_register import Wire
 
 NOTICE = Notice("1", hashlib.sha256(b"notice").digest(), ("en",), 365, datetime.timezone.utc)
 GUARDIAN = GuardianConsent(name="Eve", verifier="school-office", method="document", given_at=START)
@@ -49,6 +50,7 @@ class Desk:
 
     def __init__(self, folder: Path, shop: Shop) -> None:
         self.folder, self.shop, self.told = folder, shop, b""
+        self.link: Link = NoLink()
 
     @contextmanager
     def backend(self, _register: str, _token: Path) -> Iterator[httpx.Client]:
@@ -59,9 +61,10 @@ class Desk:
     async def answer(self, request: httpx.Request) -> httpx.Response:
         """The register's, without a network."""
         self.told += request.read() + str(request.url).encode()
-        register = httpx.ASGITransport(create_app(self.shop.backend, NoLink(), "secret"))
+        register = httpx.ASGITransport(create_app(self.shop.backend, self.link, "secret"))
         async with httpx.AsyncClient(transport=register, headers={"Authorization": "Bearer secret"}) as http:
-            answer = await http.post(request.url, content=request.content, headers={"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json"}
+            answer = await http.request(request.method, request.url, content=request.content, headers=headers)
         return httpx.Response(answer.status_code, content=answer.content)
 
     def sign(self, form: ConsentForm) -> bytes:
@@ -132,3 +135,21 @@ def test_without_a_signed_paper_there_is_no_mandate(counter: Desk, content: byte
     with pytest.raises((PaymentError, typer.Exit)):
         counter.ask()
     assert not (counter.folder / "mandate.cose").exists()
+
+
+@pytest.mark.parametrize("ends", ["Ctrl-C", "time"])
+def test_an_order_that_nobody_waits_for_any_more_is_taken_back(
+    counter: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ends: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    wire = Wire()
+    counter.link = wire
+    if ends == "Ctrl-C":
+        monkeypatch.setattr(desk, "_wait", interrupted)
+    with pytest.raises(typer.Exit) as left:
+        desk.pay("12.50", "EUR", "payer-7", "http://desk", counter.folder / "token", wait_s=0)
+    assert left.value.exit_code == 1
+    assert capsys.readouterr().out.endswith("cancelled\n")
+    assert (len(wire.intents), len(wire.cancellations)) == (1, 1)

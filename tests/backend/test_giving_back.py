@@ -1,12 +1,16 @@
 """What is given back of a payment: the whole once, or parts that never come to more; approved stays approved."""
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware.payment.errors import PaymentError
 from firmware.payment.money import Amount
+from hil.backend import books
+from hil.backend.books import Effect
 from hil.backend.calls import CallError, call
+from hil.backend.database import StoreError
 from hil.backend.orders import Refund
 from hil.backend.reconcile import DAY_S
 from hil.backend.shop import Shop
@@ -166,3 +170,19 @@ def test_whatever_is_asked_back_what_was_given_and_what_is_left_make_the_payment
             with pytest.raises(CallError, match="too_much"):
                 refunded(shop, intent, part, one)
     assert shop.backend.state(intent).given_back_minor == 1250 - left
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        Effect(b"", 1, "refund", 1251, -1),
+        Effect(b"", 1, "refund", 0, 1250),
+        Effect(b"", 2, "reversal", 1250, 0),
+        Effect(b"", 1, "reversal", 1000, 250),
+        Effect(b"", 1, "gift", 1, 1249),
+    ],
+)
+def test_the_table_refuses_what_a_faulty_program_would_book(shop: Shop, effect: Effect) -> None:
+    booked = msgspec.structs.replace(effect, intent=paid(shop))
+    with pytest.raises(StoreError, match="constraint|CHECK"):
+        shop.store.transact(lambda ledger: books.give_back(ledger, booked, shop.time))

@@ -24,7 +24,7 @@ from hil.backend.shop import PAYER, Shop
 from tests.backend.books import day_of, paid
 from tests.backend.test_register import TOKEN, Wire
 
-FEW, MANY = 10, 2_000
+FEW, MANY = 10, 200
 # what a description cannot say: that an amount is above zero, a terminal registered, an order one of ours
 BESIDES = [checks.positive_data_acceptance]
 # more parameters than there are do no harm; a body with more fields does, and is refused
