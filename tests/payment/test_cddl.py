@@ -68,7 +68,7 @@ def test_the_page_lists_exactly_the_topics_there_are() -> None:
 def states(title: str, number: int = 0) -> set[str]:
     """The states of a diagram of the page."""
     diagram = section(title).split("stateDiagram-v2")[number + 1].partition("```")[0]
-    return set(re.findall(r"\b([a-z]+)\b(?= -->|:)", re.sub(r": .*", ":", diagram)))
+    return set(re.findall(r"\b([a-z_]+)\b(?= -->|:)", re.sub(r": .*", ":", diagram)))
 
 
 def test_the_diagrams_have_the_states_of_the_code() -> None:
