@@ -6,12 +6,14 @@ Rules kept here:
 - How the terminal is goes out at its birth on the broker, when it has changed, at most every half minute, and every ten
   minutes. Not before there is time: what it said of itself before a restart would look newer.
 - A TLS key of `link` gets a certificate only by the device identity's word, and `link` only the certificate it asked
-  for, by the backend's. Over the broker it is asked for once there is time, so that no old word is kept back for later.
+  for, by the backend's. Over the broker it is asked for once there is time, so that no old word is kept back for later,
+  and at most every half minute.
 """
 
 import asyncio
 import hashlib
 import logging
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -28,6 +30,7 @@ from firmware.payment.messages import NO_ID, BeaconRequest, CertificateGrant, Ce
 from firmware.runtime.messages import Certificate, LastWill, Outbound, Publish, TimeFloor
 
 AGAIN_S, STATUS_EVERY_S, STATUS_AGAIN_S = 1.0, 30.0, 600.0
+REQUEST_EVERY_S = 30.0
 # what a status says of a camera that is not open
 NO_CAMERA = "none"
 
@@ -46,6 +49,7 @@ class Liaison:
         self._told: Status | None = None
         self._told_at = 0.0
         self._wanted, self._asked, self._must_ask = b"", b"", False
+        self._asked_at = -math.inf
         self._for_link: list[TimeFloor | Certificate] = []
 
     def greet(self) -> list[LastWill | TimeFloor]:
@@ -61,11 +65,11 @@ class Liaison:
     def connected(self) -> None:
         """The broker is there: ask what time it is, say how we are."""
         self._parts.beacons.hurry()
-        self._told, self._must_ask = None, bool(self._wanted)
+        self._told = None
         self._wake.set()
 
     def want_certificate(self, request: bytes) -> None:
-        """`link` has a new TLS key, and this PKCS#10 request for it."""
+        """`link` has a new TLS key, and this PKCS#10 request for it; it says so again at every connection."""
         self._wanted, self._must_ask = request, True
         self._wake.set()
 
@@ -171,9 +175,9 @@ class Liaison:
         return envelope
 
     def _request(self) -> bytes:
-        if not (self._must_ask and self._parts.clock.known):
+        if not (self._must_ask and self._parts.clock.known) or self._elapsed() < self._asked_at + REQUEST_EVERY_S:
             return b""
-        self._must_ask = False
+        self._must_ask, self._asked_at = False, self._elapsed()
         return self._sign_request()
 
     def _sign_request(self) -> bytes:
