@@ -154,7 +154,10 @@ class Stand:
 
     def _end(self, work: "asyncio.Task[None]") -> None:
         self._active, self.doing, self.shown, self.typing, self.cancellable = None, "idle", "", False, False
-        if not work.cancelled() and (defect := work.exception()) is not None and not self.failed.done():
-            self.failed.set_exception(defect)
+        if work.cancelled():
             return
-        self._then()
+        defect = work.exception()
+        if defect is None:
+            self._then()
+        elif not self.failed.done():
+            self.failed.set_exception(defect)
