@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,11 +88,10 @@ class PinTill(Till):
         return schema.decode(cose.peek(self.sent[-1]), Authorization)
 
 
-@pytest.fixture
-def till(tmp_path: Path) -> Iterator[PinTill]:
-    made = PinTill(tmp_path)
-    yield made
-    made.close()
+@pytest.fixture(scope="module")
+def till(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PinTill]:
+    with closing(PinTill(tmp_path_factory.mktemp("till"))) as till:
+        yield till
 
 
 def test_face_and_pin_are_approved_and_the_authorization_says_both(till: PinTill) -> None:
@@ -112,14 +112,17 @@ def test_payment_that_asks_for_no_pin_asks_for_none_and_claims_none(till: PinTil
 def test_policy_that_wants_a_pin_asks_whatever_the_register_asked_for(till: PinTill) -> None:
     till.set_to(RIGHT)
     till.basis.policy = msgspec.structs.replace(POLICY, pin=True)
-    assert till.pay(RIGHT, assurance="geometry") == ("approved", "")
+    stands = till.pay(RIGHT, assurance="geometry")
+    till.basis.policy = POLICY
+    assert stands == ("approved", "")
     assert till.authorization.evidence.assurance == "dynamic_pin"
 
 
-def test_who_has_set_none_is_declined_without_a_look(till: PinTill) -> None:
-    assert till.pay(RIGHT) == ("declined", "pin_missing")
-    assert till.captures == 0
-    assert till.answers == [RIGHT]
+def test_who_has_set_none_is_declined_without_a_look(tmp_path: Path) -> None:
+    with closing(PinTill(tmp_path)) as till:
+        assert till.pay(RIGHT) == ("declined", "pin_missing")
+        assert till.captures == 0
+        assert till.answers == [RIGHT]
 
 
 def test_the_fifth_wrong_one_is_declined_and_the_next_payment_without_a_look(till: PinTill) -> None:
@@ -135,7 +138,7 @@ def test_cashier_takes_it_back_while_a_pin_is_typed(till: PinTill) -> None:
     till.set_to(RIGHT)
     assert till.pay(WRONG, None) == ("cancelled", "")
     assert till.outcome == "cancelled_by_register"
-    assert till.shop.backend.payments() == []
+    assert till.intent not in [payment.intent for payment in till.shop.backend.payments()]
 
 
 def test_nothing_that_leaves_or_stays_holds_what_was_typed(till: PinTill, caplog: pytest.LogCaptureFixture) -> None:

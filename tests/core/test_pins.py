@@ -307,7 +307,7 @@ def pull_the_plug(*_: object) -> bytes:
 
 
 TestLimiterMachine = LimiterMachine.TestCase
-TestLimiterMachine.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
+TestLimiterMachine.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
 
 
 # -- who lets them
