@@ -45,7 +45,6 @@ from hil.sensor.stage import Alive, Stage
 Database = Literal["sqlite", "postgresql"]
 FAULTS = "faults.jsonl"
 HANDS = 3
-WORKERS = 3
 READY_S = 120.0
 REST_S = 180.0
 TRIES = 6
@@ -88,6 +87,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How large a round is: orders at tills on a recorded verdict (`tills` of them), and before the camera.
 
+    `workers`: of the backend, besides its register.
     `counting`: how many of the tills have a TPM, in software, and so may take something offline.
     """
 
@@ -97,6 +97,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     looked: int
     tills: int
     counting: int = 0
+    workers: int = 3
 
 
 def play(plan: Plan, folder: Path) -> Round:
@@ -110,7 +111,7 @@ def play(plan: Plan, folder: Path) -> Round:
     with contextlib.ExitStack() as stack:
         postgres, tpms = stack.enter_context(_cluster(plan)), stack.enter_context(_tpms(plan.counting))
         broker, wires = stack.enter_context(mosquitto(folder / "broker", authority)), stack.enter_context(Wires())
-        town = found(folder, broker, authority, wires, postgres, plan.tills, WORKERS, tpms)
+        town = found(folder, broker, authority, wires, postgres, plan.tills, plan.workers, tpms)
         if plan.looked:
             add_camera(town)
         with Tap(broker, authority, folder / witness.TAP) as tap, _register(town) as register:

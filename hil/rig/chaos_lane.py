@@ -38,7 +38,7 @@ TOO_MUCH_MINOR = 1_000_000
 # a payment in peace takes a second; behind this the cashier gives up
 WAIT_S = 20.0
 IMPATIENT_S = 1.5
-SCREEN_S = 8.0
+SCREEN_S = 6.0
 GIVES_UP = 0.7
 """Share of the orders that took too long which are taken back; the others are left to expire."""
 END_S = 240.0

@@ -187,11 +187,12 @@ def test_a_run_that_was_interrupted_goes_on_with_what_is_missing(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("database", ["sqlite"])
-def test_a_small_round_loses_nothing_and_doubles_nothing(tmp_path: Path, database: chaos.Database) -> None:
-    played = play(Plan(seed=4, database=database, orders=6, looked=0, tills=2), tmp_path / "round")
+def test_a_small_round_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    """Of a seed in which no order is left to expire: that would take minutes."""
+    plan = Plan(seed=19, database="sqlite", orders=5, looked=0, tills=1, workers=2)
+    played = play(plan, tmp_path / "round")
     assert played.violations == []
-    assert played.orders >= 6
+    assert played.orders >= plan.orders
     assert sum(played.ends.values()) == played.orders
     assert sum(played.faults.values()) > 0
     assert played.forged == 0
