@@ -165,7 +165,10 @@ class Pins:
 
     def _of(self, person: str) -> Verifier | None:
         kept = self._parts.gallery.secret(person, PURPOSE)
-        return None if kept is None else msgspec.msgpack.decode(kept, type=Verifier, strict=True)
+        try:
+            return None if kept is None else msgspec.msgpack.decode(kept, type=Verifier, strict=True)
+        except msgspec.DecodeError as error:
+            raise GalleryError("gallery_damaged", f"The PIN of {person} is of another version: {error}.") from error
 
     def _note(self, person: str, verifier: Verifier) -> None:
         self._parts.gallery.note_secret(person, PURPOSE, msgspec.msgpack.encode(verifier))

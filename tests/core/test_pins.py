@@ -310,6 +310,15 @@ TestLimiterMachine = LimiterMachine.TestCase
 TestLimiterMachine.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)
 
 
+def test_what_another_version_kept_is_refused_and_can_be_set_anew(office: Office) -> None:
+    person = enrolled(office)
+    for other in (b"", b"not a verifier", msgspec.msgpack.encode([bytes(16), 2**20, bytes(32), 0])):
+        office.gallery.set_secret(person, "payment", other)
+        assert refusal(lambda: typed(office, person, RIGHT)) == "gallery_damaged"
+    set_to(office, person)
+    assert typed(office, person, RIGHT)
+
+
 # -- who lets them
 
 
