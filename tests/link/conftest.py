@@ -17,7 +17,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Ends what a test started, last first."""
+def stack(folder: Path) -> Iterator[ExitStack]:
+    """Ends what a test started, last first, while `folder` is still there."""
     with ExitStack() as ends:
         yield ends
