@@ -158,7 +158,7 @@ def test_a_payment_of_a_closed_day_is_refunded_and_not_reversed(shop: Shop) -> N
 
 
 @given(parts=st.lists(st.integers(1, 1300), max_size=12))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_asked_back_what_was_given_and_what_is_left_make_the_payment(shop: Shop, parts: list[int]) -> None:
     intent, left = paid(shop), 1250
     for n, part in enumerate(parts):
