@@ -103,6 +103,8 @@ class Carrier:
         files = tuple(map(_stamp, self._files))
         if (self._broker is not None and files == self._made_of) or time.monotonic() < self._try_at:
             return
+        if files != self._made_of:
+            self._ask_at = 0.0
         self._leaving.close()
         self._broker, self._made_of = None, files
         try:
