@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hil.rig.chaos import Database, Plan, Round, run
+from hil.rig.chaos import run
 from hil.rig.chaos_judge import Kind
+from hil.rig.chaos_round import Database, Plan, Round
 
 ROUNDS = "rounds.jsonl"
 DATABASES: tuple[Database, ...] = get_args(Database)

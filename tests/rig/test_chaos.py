@@ -23,10 +23,11 @@ from hil.backend.keys import signer
 from hil.backend.shop import PAYER, Shop
 from hil.rig import chaos
 from hil.rig import chaos_witness as witness
-from hil.rig.chaos import Plan, Round, play, run
+from hil.rig.chaos import run
 from hil.rig.chaos_judge import Kind, judge
 from hil.rig.chaos_lane import MIX, draw
-from hil.rig.chaos_town import keep_history
+from hil.rig.chaos_layout import keep_history
+from hil.rig.chaos_round import Plan, Round, play
 from hil.rig.register import Line
 from hil.rig.tap import Passed
 from hil.rig.verdicts import RecordedWatch, recorded
