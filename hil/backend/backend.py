@@ -12,12 +12,11 @@ import datetime
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable
-from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import cose, money, schema
-from firmware.payment.errors import Code, PaymentError
+from firmware.payment.errors import PaymentError
 from firmware.payment.messages import (
     ASSURANCE_RANK,
     NO_ID,
@@ -28,13 +27,12 @@ from firmware.payment.messages import (
     GuardianMandate,
     Intent,
     Mandate,
-    Outcome,
-    Receipt,
 )
 from firmware.payment.trust import key_id
 from hil.backend import books, orders, reconcile, verify
 from hil.backend.books import Closing
 from hil.backend.calls import Call, once
+from hil.backend.judge import Judge
 from hil.backend.keys import signer
 from hil.backend.orders import Refund, RegisterView
 from hil.backend.policy import Policy, Registration
@@ -69,6 +67,7 @@ class Backend:
         self._store, self._policy, self._now = store, policy, now
         self._sign, self._kid = signer(key), key_id(key.public_key())
         self._known = Terminals(registrations)
+        self._judge = Judge(self._known, policy, now, self._seal)
 
     def issue_intent(
         self,
@@ -247,20 +246,8 @@ class Backend:
         except PaymentError as refusal:
             # it may have been good once: before a key was revoked, say
             said = self._store.transact(lambda ledger: ledger.answer(topic, digest))
-            return said or self._receipt(topic, digest, NO_ID, "rejected", refusal.code)
-        return self._store.transact(lambda ledger: self._answer(ledger, topic, kid, message, digest))
-
-    def _answer(
-        self, ledger: Transaction, topic: str, kid: bytes, message: Authorization | Decline, digest: bytes
-    ) -> bytes:
-        number = message.id if isinstance(message, Authorization) else None
-        said, standing = ledger.known(message.terminal, kid, digest, message.counter, number)
-        if said is not None:
-            return said
-        outcome, code = self._judge(ledger, kid, message, digest, standing)
-        receipt = self._receipt(topic, digest, message.intent, outcome, code)
-        ledger.keep_answer(topic, digest, receipt)
-        return receipt
+            return said or self._judge.receipt(topic, digest, NO_ID, "rejected", refusal.code)
+        return self._store.transact(lambda ledger: self._judge.answer(ledger, kid, message, digest))
 
     def _open(self, topic: str, envelope: bytes) -> tuple[bytes, Authorization | Decline]:
         """Establish who speaks, and with which key, or raise PaymentError."""
@@ -274,60 +261,6 @@ class Backend:
         if code is not None:
             raise PaymentError(code, "the topic, the key and the message do not name one terminal")
         return kid, message
-
-    def _judge(
-        self,
-        ledger: Transaction,
-        kid: bytes,
-        message: Authorization | Decline,
-        digest: bytes,
-        standing: verify.Standing,
-    ) -> tuple[Outcome, Code | Literal[""]]:
-        """Judge a message whose sender is known, and have its effect."""
-        terminal, now = message.terminal, self._now()
-        code = verify.replay(message.counter, standing)
-        if code == "clone_suspected":
-            ledger.suspend(terminal, kid, now)
-        if code in ("suspended", "clone_suspected", "counter_rollback"):
-            return "rejected", code
-        ledger.advance(terminal, message.counter, digest)
-        if code is not None:
-            return "rejected", code
-        if isinstance(message, Decline):
-            issued, mandate = ledger.issued(message.intent, hold=True), None
-        else:
-            issued, mandate = ledger.asked(message)
-        lapsed = issued is not None and issued.open and ledger.lapsed(issued, now)
-        if isinstance(message, Decline):
-            code, outcome, reason = verify.decline(message, issued), "declined", message.reason
-        else:
-            ledger.keep_authorization(message, digest)
-            terms = ledger.held(message), mandate, self._known.registered(terminal), self._policy
-            code = verify.authorization(message, issued, *terms, now) or ("expired" if lapsed else None)
-            code = code or self._velocity(ledger, message, now)
-            outcome, reason = "approved", ""
-        if issued is not None and issued.open and issued.intent.terminal == terminal:
-            ledger.close_intent(message.intent, *verify.ends(outcome, code or "", reason, lapsed=lapsed))
-        if code is not None:
-            return "rejected", code
-        if isinstance(message, Authorization):
-            ledger.pay(message, now)
-            return "approved", ""
-        return "declined", ""
-
-    def _velocity(self, ledger: Transaction, message: Authorization, now: int) -> Code | None:
-        """Judge the payer's allowance: last, for it holds up everybody else who pays from that account."""
-        for limit in self._policy.velocity:
-            spent = ledger.spent(message.payer, message.currency, now - limit.window_s)
-            code = verify.velocity(message, limit, spent)
-            if code is not None:
-                return code
-        return None
-
-    def _receipt(self, terminal: str, digest: bytes, intent: bytes, outcome: Outcome, code: str) -> bytes:
-        return self._seal(
-            Receipt(digest=digest, intent=intent, terminal=terminal, outcome=outcome, code=code, issued_at=self._now())
-        )
 
     def _seal(self, message: schema.Message) -> bytes:
         return schema.sign(message, self._sign, self._kid)
