@@ -1,5 +1,7 @@
 """`tessera rig chaos`: thousands of payments while everything is killed, cut and shifted, and what came of each."""
 
+import signal
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,6 +40,8 @@ def chaos(
     if not kinds:
         raise typer.BadParameter(f"--database {database}: sqlite, postgresql or both")
     out.mkdir(parents=True, exist_ok=True)
+    # so that SIGTERM, too, ends everything that was started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     plans = [
         Plan(
             seed=seed + number,

@@ -227,9 +227,8 @@ def _rest(town: Town, lanes: list[Lane], register: Register) -> None:
         lane.finish()
     ledger = witness.orders(town.folder / witness.REGISTER)
     find_lost(register, [reference for reference, order in ledger.items() if not order.intents])
-    for terminal in town.terminals:
-        with contextlib.suppress(TerminalError):  # what waits still is a violation, and told as one
-            town.site.wait_for(terminal.name, lambda terminal=terminal: _idle(terminal), REST_S)
+    with contextlib.suppress(TerminalError):  # what waits still is a violation, and told as one
+        town.site.wait_for("a terminal", lambda: all(_idle(terminal) for terminal in town.terminals), REST_S)
 
 
 def _books(town: Town) -> list[Payment]:
