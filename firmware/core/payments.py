@@ -86,7 +86,7 @@ class Payments:
             self.delivery.decline_interrupted()
             self._before_each()
         try:
-            self._parts.outbox.open_intent(accepted)
+            self._parts.outbox.open_intent(accepted, now)
         except OutboxError as error:
             _log.error("%s", error)
             self._refuse_at_once("store")

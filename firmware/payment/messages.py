@@ -46,7 +46,7 @@ class Intent(Message, frozen=True):
         assurance: least evidence of life the backend wants.
         payer: the token of the account to be charged: whose face the terminal looks for.
         counter: the last counter the backend saw from this terminal; the terminal goes on above it, so that a
-            restored backup does not fall behind. Nothing is signed offline, so every signature is re-anchored.
+            restored backup does not fall behind.
     """
 
     TYP: ClassVar[str] = "application/tessera-intent+cbor"

@@ -105,7 +105,7 @@ class Outbox:
 
     @property
     def time_floor(self) -> int:
-        """Latest time the backend signed, in a beacon or in an intent opened here, whole seconds since 1970."""
+        """Latest time the backend signed, in a beacon or in an intent opened in time, whole seconds since 1970."""
         return self._time_floor
 
     @property
@@ -130,8 +130,13 @@ class Outbox:
             offline.forget(db, beacon.allowance)
         self._time_floor, self._backend_spoke = self._file.number("time_floor"), True
 
-    def open_intent(self, accepted: AcceptedIntent) -> None:
+    def open_intent(self, accepted: AcceptedIntent, now: int | None) -> None:
         """Note that this intent is being served; from now on it is answered or `interrupted`.
+
+        Args:
+            accepted: the intent.
+            now: the time it was checked by, in seconds. Where there is none it moves no floor: what says when it was
+                issued is then bounded by nothing, and a stolen key could end every key set to come.
 
         Raises:
             PaymentError: `intent_used`, it was opened before.
@@ -144,7 +149,8 @@ class Outbox:
             except sqlite3.IntegrityError as error:
                 raise PaymentError("intent_used", "this intent was served before") from error
             _raise_to(db, "counter", intent.counter)
-            _raise_to(db, "time_floor", intent.issued_at)
+            if now is not None:
+                _raise_to(db, "time_floor", min(intent.issued_at, now))
             floor = self._file.number("time_floor")
             settled = "SELECT intent FROM outbox JOIN intents ON intent = id WHERE outcome NOT NULL AND expires_at < ?"
             gone = db.execute(settled, (floor,)).fetchall()

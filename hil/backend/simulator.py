@@ -56,7 +56,7 @@ class SimulatedTerminal:
         accepted = accept_intent(
             intent, self.trust, terminal=self.name, merchant=self.merchant, now=now, profile=self.profile
         )
-        self.outbox.open_intent(accepted)
+        self.outbox.open_intent(accepted, now)
         return accepted
 
     def authorize(self, accepted: AcceptedIntent, mandate: bytes, now: int, evidence: Evidence = EVIDENCE) -> bytes:

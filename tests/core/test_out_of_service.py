@@ -42,7 +42,7 @@ class Outbox:
     def __init__(self) -> None:
         self.opened: list[object] = []
 
-    def open_intent(self, accepted: object) -> None:
+    def open_intent(self, accepted: object, now: int | None) -> None:
         self.opened.append(accepted)
 
     def interrupted(self, now: int) -> list[object]:

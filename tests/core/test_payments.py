@@ -444,6 +444,24 @@ def test_an_old_intent_replayed_while_there_is_no_time_is_not_even_opened(play: 
     play(scene)
 
 
+def test_a_stolen_keys_intent_of_another_century_moves_no_floor(play: Callable[[Play], Till]) -> None:
+    """Else it would end every key set to come, and nothing but a new state folder would mend the terminal."""
+
+    async def scene(till: Till) -> None:
+        await till.paid()
+        floor, till.time_known, today = till.outbox.time_floor, False, till.shop.time
+        till.shop.time = 4_000_000_000
+        envelope = till.shop.backend.issue_intent("till-1", Amount(1250, "EUR"), PAYER)[1]
+        till.shop.time = today
+        till.payments.on_intent(envelope)
+        await till.idle()
+        assert till.outcome == "clock"
+        assert till.outbox.time_floor == floor
+        till.deliver()
+
+    play(scene)
+
+
 def test_time_that_is_lost_during_the_look_signs_nothing(play: Callable[[Play], Till]) -> None:
     intents: list[bytes] = []
 

@@ -100,7 +100,7 @@ class Copies(RuleBasedStateMachine):
                 raise CutError
             return intent.id + counter.to_bytes(8, "big")
 
-        self.outbox.open_intent(AcceptedIntent(intent, bytes(32), "geometry"))
+        self.outbox.open_intent(AcceptedIntent(intent, bytes(32), "geometry"), None)
         try:
             self.outbox.authorize_offline(intent, self.allowance, START, make, b"")
         except PaymentError:

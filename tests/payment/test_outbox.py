@@ -55,7 +55,7 @@ def test_an_authorization_waits_until_its_receipt(shop: Shop) -> None:
 def test_a_second_opening_or_answer_of_an_intent_is_refused(shop: Shop) -> None:
     accepted = shop.open()
     with pytest.raises(PaymentError) as error:
-        shop.till.outbox.open_intent(accepted)
+        shop.till.outbox.open_intent(accepted, shop.time)
     assert refused(error) == "intent_used"
     shop.till.authorize(accepted, shop.mandate, START)
     with pytest.raises(PaymentError) as error:
