@@ -29,7 +29,6 @@ KNOWN = select(
     TERMINALS.c.suspended,
     TERMINALS.c.counter,
 ).where(TERMINALS.c.id == bindparam("terminal"))
-KNOWN_HELD = KNOWN.with_for_update(of=TERMINALS)
 HOLD = {
     table: select(table.c.id).where(table.c.id == bindparam("id")).with_for_update() for table in (TERMINALS, PAYERS)
 }

@@ -91,14 +91,10 @@ class Transaction:
 
         `kid`: of the key that signed them; `authorization`: the message's id, where it is one.
         """
+        self.hold_terminal(terminal)
+        # a statement of its own: what another worker wrote while this one waited is seen by one that begins now
         values = {"terminal": terminal, "digest": digest, "counter": counter, "authorization": authorization}
-        row = self._one(statements.KNOWN_HELD, kid=kid, **values)
-        if row is None or (row[0] is None and row[-1] >= counter):
-            # the first of this terminal; or another worker has answered while this one waited for the row, and what
-            # it wrote in other tables is seen by a statement that begins now
-            self.hold_terminal(terminal)
-            row = self._one(statements.KNOWN, kid=kid, **values)
-        said, counter_seen, id_seen, of_key, of_terminal, last = row
+        said, counter_seen, id_seen, of_key, of_terminal, last = self._one(statements.KNOWN, kid=kid, **values)
         standing = Standing(bool(of_key or of_terminal), last, bool(counter_seen), bool(id_seen))
         return None if said is None else bytes(said), standing
 

@@ -3,14 +3,17 @@
 The barrier lets all of them go at once; the rest is up to the database, SQLite's lock or PostgreSQL's rows.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
+from sqlalchemy import create_engine, text
 
 from hil.backend.backend import Backend
+from hil.backend.cluster import Cluster
 from hil.backend.shop import Shop
-from hil.backend.store import Store
+from hil.backend.store import Store, Transaction
 from tests.backend.at_once import Delivery, at_once
 
 AT_ONCE = 4
@@ -80,6 +83,41 @@ def test_two_bodies_under_one_counter_at_once_suspend_the_terminal(shop: Shop, w
     receipts = at_once([Delivery(*pair) for pair in zip(workers, rivals, strict=False)])
     assert sorted(shop.read(receipt).code for receipt in receipts) == ["", "clone_suspected"]
     assert shop.code(shop.authorized()) == "suspended"
+
+
+def test_what_waited_while_a_clone_was_suspected_is_suspended(
+    tmp_path_factory: pytest.TempPathFactory, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where workers wait for a row: what the one before them wrote elsewhere counts for them too."""
+    shop = Shop(tmp_path_factory.mktemp("shop"), database=postgresql.create())
+    honest = shop.authorized()
+    assert shop.code(honest) == "approved"
+    clone = shop.till.sign(msgspec.structs.replace(shop.till.read(honest), id=bytes(16)))
+    later, second = shop.authorized(), Store(shop.database)
+    engine = create_engine(shop.database.replace("postgresql:", "postgresql+psycopg:"))
+    answered, keep = threading.Event(), Transaction.keep_answer
+
+    def once_another_waits(ledger: Transaction, terminal: str, digest: bytes, receipt: bytes) -> None:
+        keep(ledger, terminal, digest, receipt)
+        if not answered.is_set():
+            answered.set()
+            with engine.connect() as looking:
+                while not looking.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one():
+                    looking.rollback()
+
+    monkeypatch.setattr(Transaction, "keep_answer", once_another_waits)
+
+    def wait_and_deliver() -> bytes:
+        assert answered.wait(20)
+        return shop.worker(second).handle("till-1", later)
+
+    jobs: list[Callable[[], bytes]] = [Delivery(shop.backend, clone), wait_and_deliver]
+    receipts = at_once(jobs)
+    assert [shop.read(receipt).code for receipt in receipts] == ["clone_suspected", "suspended"]
+    assert len(shop.backend.payments()) == 1
+    engine.dispose()
+    second.close()
+    shop.close()
 
 
 def test_a_decline_and_an_authorization_of_one_intent_at_once_have_one_outcome(
