@@ -27,8 +27,8 @@ def chaos(
     payments: Annotated[int, typer.Option(min=1, help="At tills on a recorded verdict, in all.")] = 2000,
     looked: Annotated[int, typer.Option(min=0, help="Further ones before the virtual camera, in all.")] = 60,
     rounds: Annotated[int, typer.Option(min=1, help="A round is a town of its own and is judged by itself.")] = 10,
-    tills: Annotated[int, typer.Option(min=1, help="On a recorded verdict, in a town.")] = 5,
-    counting: Annotated[int, typer.Option(min=0, help="Of these with a TPM in software: they may pay offline.")] = 2,
+    tills: Annotated[int, typer.Option(min=1, help="On a recorded verdict, in a town.")] = 10,
+    counting: Annotated[int, typer.Option(min=0, help="Of these with a TPM in software: they may pay offline.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of the first round; the others count on from it.")] = 1,
     database: Annotated[str, typer.Option(help="sqlite, postgresql, or both in turns.")] = "both",
 ) -> None:
