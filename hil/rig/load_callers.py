@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
+from firmware.core.errors import TerminalError
 from firmware.payment.errors import PaymentError
 from hil.backend.simulator import SimulatedTerminal
 from hil.rig.brokers import Broker, client_context
@@ -32,7 +33,7 @@ KEEPALIVE_S = 60
 _LOOK_S = 0.05
 
 
-class LoadError(Exception):
+class LoadError(TerminalError):
     """The measurement could not be made as it was meant; the message says why."""
 
 
@@ -135,9 +136,21 @@ class _Connection:
     def subscribe(self) -> None:
         """Wait until the subscription stands. Raises LoadError."""
         end = time.perf_counter() + ANSWER_S
-        while not self.ready:
-            if self.client.loop(_LOOK_S) or time.perf_counter() > end:
-                raise LoadError(f"{self.caller.name}: cannot subscribe")
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.stream, selectors.EVENT_READ)
+            while not self.ready:
+                self.pump()
+                selector.select(_LOOK_S)
+                if time.perf_counter() > end:
+                    raise LoadError(f"{self.caller.name}: cannot subscribe")
+
+    @property
+    def stream(self) -> Any:
+        """The connection's socket. Raises LoadError: it has none any more."""
+        stream = self.client.socket()
+        if stream is None:
+            raise LoadError(f"{self.caller.name}: the broker ended the connection")
+        return stream
 
     def step(self) -> None:
         """Take an answer that has come, and ask the next."""
@@ -159,10 +172,7 @@ class _Connection:
         """Move what waits in either direction."""
         while True:
             self.client.loop_read()
-            stream: Any = self.client.socket()
-            if stream is None:
-                raise LoadError(f"{self.caller.name}: the broker ended the connection")
-            if not stream.pending():
+            if not self.stream.pending():
                 break
         while self.client.want_write():
             self.client.loop_write()
@@ -218,8 +228,7 @@ class Crowd:
 def _ask_all(line: list[_Connection]) -> None:
     with contextlib.closing(selectors.DefaultSelector()) as selector:
         for one in line:
-            stream: Any = one.client.socket()
-            selector.register(stream, selectors.EVENT_READ, one)
+            selector.register(one.stream, selectors.EVENT_READ, one)
         while not all(one.over for one in line):
             for one in line:
                 if not one.over:
