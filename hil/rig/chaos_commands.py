@@ -24,11 +24,11 @@ SURE = 0.95
 
 def chaos(
     out: Annotated[Path, typer.Option(help="Folder of the run. One that is there is gone on with.")],
-    payments: Annotated[int, typer.Option(min=1, help="At tills on a recorded verdict, in all.")] = 2000,
+    payments: Annotated[int, typer.Option(min=1, help="At tills on a recorded verdict, in all.")] = 4000,
     looked: Annotated[int, typer.Option(min=0, help="Further ones before the virtual camera, in all.")] = 60,
-    rounds: Annotated[int, typer.Option(min=1, help="A round is a town of its own and is judged by itself.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="A round is a town of its own and is judged by itself.")] = 12,
     tills: Annotated[int, typer.Option(min=1, help="On a recorded verdict, in a town.")] = 10,
-    counting: Annotated[int, typer.Option(min=0, help="Of these with a TPM in software: they may pay offline.")] = 3,
+    counting: Annotated[int, typer.Option(min=0, help="Of these with a TPM in software: they may pay offline.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the first round; the others count on from it.")] = 1,
     database: Annotated[str, typer.Option(help="sqlite, postgresql, or both in turns.")] = "both",
 ) -> None:

@@ -37,7 +37,7 @@ AWAY_S = (0.2, 8.0)
 AIMED = 0.5
 """Share of the faults that wait for something to pass the broker, at most so long:"""
 AIM_S = 2.0
-AT = ("authorization", "authorization", "intent")
+AT = ("authorization", "intent")
 LOCK_S = 60.0
 # beyond what is forgiven between two clocks (30 s), both ways
 SHIFT_S = (-45.0, 45.0)

@@ -41,7 +41,7 @@ from hil.sensor.stage import Alive, Stage
 
 Database = Literal["sqlite", "postgresql"]
 FAULTS = "faults.jsonl"
-HANDS = 3
+HANDS = 5
 READY_S = 120.0
 REST_S = 180.0
 TRIES = 6
