@@ -59,13 +59,13 @@ def load(
                 bar.update(task, description=f"{number} terminals")
                 growth.append(measure_payments(ground, number, max(2, -(-answers // number))))
                 bar.advance(task)
-    report = Report(machine(), database, workers, _ratio(turns), turns, growth)
+    report = Report(machine(), database, workers, ratio_of(turns), turns, growth)
     if out is not None:
         out.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     _show(report, console)
 
 
-def _ratio(turns: list[Measured]) -> tuple[float, float, float]:
+def ratio_of(turns: list[Measured]) -> tuple[float, float, float]:
     """The median answer of payments over the echo's, and the 2.5th and 97.5th percentile over resampled answers."""
     random = np.random.default_rng(0)
     paid, echoed = (
