@@ -155,6 +155,8 @@ def _money(case: Case) -> Iterable[tuple[Kind, str]]:
         yield "lost", "somebody was told that it is approved, and it is not in the books"
     if case.paid and case.state != "approved":
         yield "contradiction", f"it is in the books, and the register was told {case.end or 'nothing'}"
+    if case.paid and not case.signed:
+        yield "contradiction", "it is in the books, and no authorization passed the broker"
     for paid in case.paid:
         if (paid.amount_minor, paid.currency) != (case.amount_minor, case.currency):
             yield "contradiction", f"asked for {case.amount_minor} {case.currency}, paid {paid}"

@@ -34,6 +34,7 @@ MIX: dict[Kind, int] = {
 DOES: dict[Kind, Does] = {"taps_twice": "taps_twice", "cancels": "cancels", "nobody_taps": "waits"}
 CURRENCIES = ("EUR", "EUR", "EUR", "JPY", "KWD")
 FIRST_MINOR = 101
+ANOTHER_MINOR = 5000  # above all others of a till, and not too much
 TOO_MUCH_MINOR = 1_000_000
 # a payment in peace takes a second; behind this the cashier gives up
 WAIT_S = 20.0
@@ -78,20 +79,24 @@ class Lane:
     def __init__(self, terminal: Terminal, register: Register, drawn: list[Drawn], screens: Path) -> None:
         self._terminal, self._register, self._drawn, self._screens = terminal, register, drawn, screens
         self._plan: dict[str, Does] = {}
-        self._pause = threading.Event()
+        self._pause, self._closing = threading.Event(), threading.Event()
         self.made: list[tuple[Drawn, Order]] = []
-        self.done = 0
         self.problems: list[str] = []
+
+    def stop(self) -> None:
+        """Serve nobody else: the run is broken off."""
+        self._closing.set()
 
     def run(self) -> None:
         """Serve everybody; what was left open is waited for in `finish`."""
         with Customer(self._terminal.config, lambda shown: self._plan.get(shown, "waits"), self._screens) as customer:
             for drawn in self._drawn:
+                if self._closing.is_set():
+                    return
                 try:
                     self._serve(drawn, customer)
                 except RegisterError as error:
                     self.problems.append(str(error))
-                self.done += 1
 
     def finish(self) -> None:
         """Wait until every order is over, and write down how each stands in the end. Raises RegisterError."""
@@ -103,8 +108,7 @@ class Lane:
         self._plan[drawn.shown] = DOES.get(drawn.kind, "taps")
         order = self._ask(drawn.amount, drawn.payer, drawn)
         if drawn.kind == "replaced":
-            # the cashier starts over: another amount, while the first is in hand; the till says that it is busy
-            self._ask(Amount(drawn.amount.minor + TOO_MUCH_MINOR // 2, drawn.amount.currency), drawn.payer, drawn)
+            order = self._replaced(drawn, order)
         if drawn.kind in ("cashier_cancels", "nobody_taps"):
             self._pause.wait(drawn.patience_s)
             self._register.cancel(order)
@@ -115,6 +119,14 @@ class Lane:
         if self._register.state(order) == "approved":
             customer.told(drawn.shown, SCREEN_S)
             self._give_back(drawn, order)
+
+    def _replaced(self, drawn: Drawn, first: Order) -> Order:
+        """The cashier starts over: takes the order back, or forgets to, and asks for another amount at once."""
+        if drawn.gives_up:
+            self._register.cancel(first)
+        amount = Amount(drawn.amount.minor + ANOTHER_MINOR, drawn.amount.currency)
+        self._plan[display_text(amount.minor, amount.currency, MERCHANT)] = "taps"
+        return self._ask(amount, drawn.payer, drawn)
 
     def _ask(self, amount: Amount, payer: str, drawn: Drawn) -> Order:
         order = self._register.ask(self._terminal.name, amount, payer)

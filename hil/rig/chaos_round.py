@@ -217,6 +217,8 @@ def _work(lanes: list[Lane], hands: list[Hand]) -> None:
         finally:
             for hand in hands:
                 hand.stop()
+            for till in lanes:
+                till.stop()
         for fault in faults:
             fault.result()
 

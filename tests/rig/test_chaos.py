@@ -144,6 +144,7 @@ def test_what_the_outbox_forgets_in_time_is_still_told(told: Told) -> None:
 def test_a_receipt_that_passed_and_was_never_settled_leaves_the_terminal_unfinished(told: Told) -> None:
     accepted = told.shop.open(999)
     authorization = told.shop.till.authorize(accepted, told.shop.mandate, told.shop.time)
+    told.tap("authorization", authorization)
     told.tap("receipt", told.shop.backend.handle("till-1", authorization))
     told.register += [
         Line("r-2", "ask", 2.0, PAYER, "till-1", 999, "EUR"), Line("r-2", "intent", 2.1, accepted.intent.id.hex()),

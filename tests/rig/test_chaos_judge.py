@@ -49,6 +49,7 @@ PLANTED: dict[str, tuple[Case, Kind]] = {
     "a cancelled payment that is in the books": (replace(CANCELLED, paid=(Paid(1250, "EUR"),)), "contradiction"),
     "another amount in the books": (replace(APPROVED, paid=(Paid(1251, "EUR"),)), "contradiction"),
     "another currency in the books": (replace(APPROVED, paid=(Paid(1250, "JPY"),)), "contradiction"),
+    "a payment nobody authorized": (replace(APPROVED, signed=frozenset()), "contradiction"),
     "an end that changed": (replace(APPROVED, states=("expired", "approved")), "contradiction"),
     "the terminal declined, the backend approved": (replace(APPROVED, rows=DECLINED.rows), "contradiction"),
     "another code on the other side": (replace(REJECTED, states=("rejected/velocity",)), "contradiction"),
