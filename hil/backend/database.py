@@ -28,7 +28,7 @@ from firmware.payment.errors import PaymentError
 T = TypeVar("T")
 ATTEMPTS = 5
 BUSY_S = 5.0
-HEAD = "0004"
+HEAD = "0005"
 FIRST = "0001"
 MOVED = "moved"  # in place of a version: another database has taken over
 _MIGRATING = 0x7E55E7A  # the name of PostgreSQL's lock: any number, the same for all workers

@@ -85,7 +85,8 @@ PAYMENTS = Table(
     Index("payments_in_time", "approved_at"),
     sqlite_strict=True,
 )
-# what was taken back or given back of a payment, numbered from 1; `left_minor` is what remains paid afterwards
+# what was taken back or given back of a payment, numbered from 1; `left_minor` is what remains paid afterwards. A
+# trigger holds each row to the one before it: the next number, and what was left less what is given back
 EFFECTS = Table(
     "effects",
     METADATA,

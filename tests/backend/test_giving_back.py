@@ -177,7 +177,6 @@ def test_whatever_is_asked_back_what_was_given_and_what_is_left_make_the_payment
     [
         Effect(b"", 1, "refund", 1251, -1),
         Effect(b"", 1, "refund", 0, 1250),
-        Effect(b"", 2, "reversal", 1250, 0),
         Effect(b"", 1, "reversal", 1000, 250),
         Effect(b"", 1, "gift", 1, 1249),
     ],
@@ -189,3 +188,37 @@ def test_the_table_refuses_what_a_faulty_program_would_book(
     booked = msgspec.structs.replace(effect, intent=paid(shop))
     with pytest.raises(StoreError, match=r"check|CHECK"):
         shop.store.transact(lambda ledger: books.give_back(ledger, booked, shop.time))
+
+
+@pytest.mark.parametrize(
+    "astray",
+    [
+        [(1, "reversal", 999_999, 0)],
+        [(1, "refund", 2000, 0)],
+        [(1, "refund", 100, 1250)],
+        [(2, "refund", 100, 1150)],
+        [(1, "refund", 500, 750), (2, "refund", 1000, 250)],
+        [(1, "refund", 500, 750), (3, "refund", 100, 650)],
+        [(1, "refund", 500, 750), (2, "reversal", 1250, 0)],
+        [(1, "refund", 500, 750), (2, "reversal", 750, 0)],
+        [(1, "reversal", 1250, 0), (2, "refund", 10**9, 0)],
+    ],
+)
+def test_the_table_refuses_an_effect_that_does_not_follow_the_one_before_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, astray: list[tuple[int, str, int, int]]
+) -> None:
+    """What a row says is left is what was left before, less what it gives back; the first begins with the payment."""
+    monkeypatch.setattr(database, "ATTEMPTS", 1)
+    intent = paid(shop)
+    *before, last = [Effect(intent, *each) for each in astray]
+    for each in before:
+        shop.store.transact(lambda ledger, each=each: books.give_back(ledger, each, shop.time))  # type: ignore[misc]
+    with pytest.raises(StoreError, match=r"follows the one before|reversed_whole_and_alone"):
+        shop.store.transact(lambda ledger: books.give_back(ledger, last, shop.time))
+
+
+def test_the_table_refuses_an_effect_where_nothing_was_paid(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "ATTEMPTS", 1)
+    unpaid = Effect(shop.open().intent.id, 1, "refund", 1, 0)
+    with pytest.raises(StoreError, match="follows the one before"):
+        shop.store.transact(lambda ledger: books.give_back(ledger, unpaid, shop.time))
