@@ -32,6 +32,9 @@ BY_HAND_AGE_S = 90 * DAY_S
 
 ConfigOption = Annotated[Path, typer.Option(help="The backend's TOML file.")]
 RootOption = Annotated[Path, typer.Option(help="The root's private key, PEM.")]
+CounterOption = Annotated[
+    bool, typer.Option("--counter", help="Its element counts in hardware; without it nothing is taken offline.")
+]
 RequestOption = Annotated[Path, typer.Option(help="What `tessera element request` wrote, PEM.")]
 
 keys = typer.Typer(help="The keys the backend signs with, and the root above them.", no_args_is_help=True)
@@ -164,9 +167,7 @@ def register_terminal(
     profile: Annotated[str, typer.Option(help="The profile it runs.")],
     request: RequestOption,
     config: ConfigOption,
-    counter: Annotated[
-        bool, typer.Option("--counter", help="Its element counts in hardware; without it nothing is taken offline.")
-    ] = False,
+    counter: CounterOption = False,
 ) -> None:
     """Register a terminal by the request its device key signed."""
     _told(registry.register(_terminals(config), terminal, merchant, profile, request, counter=counter))
@@ -174,10 +175,13 @@ def register_terminal(
 
 @terminals.command("rekey")
 def rekey(
-    terminal: Annotated[str, typer.Argument(help="Its id.")], request: RequestOption, config: ConfigOption
+    terminal: Annotated[str, typer.Argument(help="Its id.")],
+    request: RequestOption,
+    config: ConfigOption,
+    counter: CounterOption = False,
 ) -> None:
     """Let a terminal go on with a new key; this lifts a suspension. The old key never counts again."""
-    _told(registry.rekey(_terminals(config), terminal, request))
+    _told(registry.rekey(_terminals(config), terminal, request, counter=counter))
 
 
 @terminals.command("revoke")

@@ -36,8 +36,10 @@ def register(path: Path, terminal: str, merchant: str, profile: str, request: Pa
     return made
 
 
-def rekey(path: Path, terminal: str, request: Path) -> Registration:
+def rekey(path: Path, terminal: str, request: Path, *, counter: bool) -> Registration:
     """Let a terminal go on with another key: the way out of a suspension and of a revocation. The old one is retired.
+
+    `counter` where the element of the new key counts in hardware, whatever the one before it did.
 
     Raises:
         PaymentError: `trust`, no such terminal or no new key; or the request or the file cannot be used.
@@ -45,9 +47,7 @@ def rekey(path: Path, terminal: str, request: Path) -> Registration:
     known = load_registrations(path)
     old = _find(known, terminal)
     fresh = registration(terminal, old.merchant, old.profile, _requested(terminal, request))
-    made = msgspec.structs.replace(
-        fresh, since=int(time.time()), counter=old.counter, retired=(*old.retired, _kid(old))
-    )
+    made = msgspec.structs.replace(fresh, since=int(time.time()), counter=counter, retired=(*old.retired, _kid(old)))
     _save(path, [made if each is old else each for each in known], made)
     return made
 

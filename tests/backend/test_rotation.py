@@ -146,15 +146,28 @@ def test_a_key_that_was_replaced_or_revoked_never_counts_again(tmp_path: Path) -
     first, second = new_element(), new_element()
     path = registered(tmp_path, first)
     registry.revoke(path, "till-1")
-    made = registry.rekey(path, "till-1", asked(tmp_path, second))
+    made = registry.rekey(path, "till-1", asked(tmp_path, second), counter=True)
     assert (made.revoked, made.counter) == (False, True)
     for element in (first, second):
         with pytest.raises(PaymentError, match="retired"):
-            registry.rekey(path, "till-1", asked(tmp_path, element))
+            registry.rekey(path, "till-1", asked(tmp_path, element), counter=True)
     with pytest.raises(PaymentError, match="retired"):
         registry.register(path, "till-2", "SHOP", "demo", asked(tmp_path, first, "till-2"), counter=False)
     with pytest.raises(PaymentError, match="one key"):
         registry.register(path, "till-2", "SHOP", "demo", asked(tmp_path, second, "till-2"), counter=False)
+
+
+def test_a_key_of_an_element_that_does_not_count_inherits_no_counter(tmp_path: Path) -> None:
+    """Or a terminal whose new element counts nothing would be allowed payments offline on the old one's word."""
+    path, request = registered(tmp_path, new_element()), asked(tmp_path, new_element())
+    config = tmp_path / "backend.toml"
+    config.write_text(
+        'store = "s"\nkey = "k"\nterminals = "terminals.json"\ntoken = "t"\nport = 1\n'
+        'broker = { host = "127.0.0.1", port = 1 }\n'
+    )
+    words = ["terminals", "rekey", "till-1", "--request", str(request), "--config", str(config)]
+    assert CliRunner().invoke(backend, words, catch_exceptions=False).exit_code == 0
+    assert [known.counter for known in load_registrations(path)] == [False]
 
 
 def test_what_is_no_request_registers_nobody(tmp_path: Path) -> None:
