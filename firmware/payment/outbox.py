@@ -8,7 +8,8 @@ Rules kept here:
   authorized after a start before the backend has spoken, and of what a dead process left only that is declined which
   is too young for an old copy.
 - While the link is down only what the backend's last allowance covers is authorized (`offline`).
-- A row is settled by a verified signed receipt and by nothing else; a broker's acknowledgement is not durable.
+- A row is settled by a verified signed receipt and by nothing else; a broker's acknowledgement is not durable. Nor is
+  a refusal that leaves no trace at the backend, while what it refuses still lives: it is sent again.
 - Settled rows, audit records with them, leave once their intent lies below the time floor, where it would be refused
   as expired anyway. Until there is an audit log of its own, a commitment can be opened for minutes, not for years.
 
@@ -36,7 +37,7 @@ from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent
 from firmware.payment.messages import Allowance, Beacon, Intent, Outcome
 from firmware.payment.outbox_file import OutboxFile
-from firmware.payment.receipt import check_binds, verify_receipt
+from firmware.payment.receipt import check_binds, check_final, verify_receipt
 from firmware.payment.trust import Trust
 
 Kind = Literal["authorization", "decline"]
@@ -229,21 +230,24 @@ class Outbox:
         """Verify a receipt from the wire and release what it answers. The same again gives the same.
 
         Raises:
-            PaymentError: `receipt` or an envelope code; nothing is released.
+            PaymentError: `receipt` or an envelope code; nothing is released, and what waits is sent again.
             OutboxError: the store failed; the receipt will come again.
         """
         receipt = verify_receipt(envelope, trust, terminal)
         with self._file.transaction() as db:
             row = db.execute(
-                "SELECT kind, intent, outcome, code FROM outbox WHERE digest = ?", (receipt.digest,)
+                "SELECT kind, intent, outcome, code, envelope, expires_at FROM outbox JOIN intents ON intent = id"
+                " WHERE outbox.digest = ?",
+                (receipt.digest,),
             ).fetchone()
             if row is None:
                 raise PaymentError("receipt", "the receipt answers nothing that was sent from here")
-            kind, intent, outcome, code = row
+            kind, intent, outcome, code, sent, expires_at = row
             check_binds(receipt, kind, intent)
             if outcome is not None and (outcome, code) != (receipt.outcome, receipt.code):
                 raise PaymentError("receipt", f"the receipt says {receipt.outcome}, an earlier one {outcome}")
             if outcome is None:
+                check_final(receipt, kind, sent, expires_at)
                 db.execute(
                     "UPDATE outbox SET outcome = ?, code = ?, receipt = ? WHERE digest = ?",
                     (receipt.outcome, receipt.code, envelope, receipt.digest),

@@ -1,9 +1,26 @@
-"""Which receipts this terminal believes: *approved* exists only where one of these verifies."""
+"""Which receipts this terminal believes, and which it settles by: *approved* exists only where one verifies."""
 
-from firmware.payment import schema
-from firmware.payment.errors import CODES, PaymentError
-from firmware.payment.messages import NO_ID, Receipt
+from firmware.payment import cose, schema
+from firmware.payment.clock import MAX_SKEW_S
+from firmware.payment.errors import CODES, Code, PaymentError
+from firmware.payment.messages import NO_ID, Authorization, Receipt
 from firmware.payment.trust import Trust
+
+# Refused before the backend knows who speaks: it writes nothing down, and another of its workers, which has been told
+# of a registration sooner or later, may judge the same bytes otherwise.
+TRACELESS: frozenset[Code] = frozenset(
+    {
+        "malformed",
+        "non_canonical",
+        "schema",
+        "bad_signature",
+        "unknown_key",
+        "revoked",
+        "topic_identity",
+        "kid_topic_mismatch",
+        "terminal_mismatch",
+    }
+)
 
 
 def verify_receipt(envelope: bytes, trust: Trust, terminal: str) -> Receipt:
@@ -35,3 +52,25 @@ def check_binds(receipt: Receipt, kind: str, intent: bytes) -> None:
         raise PaymentError("receipt", "the receipt names another intent")
     if receipt.outcome not in ("rejected", "approved" if kind == "authorization" else "declined"):
         raise PaymentError("receipt", f"{receipt.outcome} does not answer a {kind}")
+
+
+def check_final(receipt: Receipt, kind: str, envelope: bytes, expires_at: int) -> None:
+    """Check that no worker of the backend can come to another judgement of the same bytes any more.
+
+    A refusal that left no trace is final from the end of what it refuses on, by the time the backend signed it at.
+
+    Args:
+        receipt: from `verify_receipt`.
+        kind: `authorization` or `decline`.
+        envelope: what was sent.
+        expires_at: of the intent, whole seconds since 1970; an authorization names its own end.
+
+    Raises:
+        PaymentError: `receipt`; ask again.
+    """
+    if receipt.code not in TRACELESS:
+        return
+    if kind == "authorization":
+        expires_at = schema.decode(cose.peek(envelope), Authorization).expires_at
+    if receipt.issued_at < expires_at + MAX_SKEW_S:
+        raise PaymentError("receipt", f"refused as {receipt.code}, which another worker may see otherwise; sent again")

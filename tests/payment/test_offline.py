@@ -10,6 +10,7 @@ import pytest
 
 from drivers.secure_element.interface import SecureElementError
 from firmware.payment.authorize import Binding, display_text, sign_authorization
+from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import OutboxError, PaymentError
 from firmware.payment.intent import AcceptedIntent
 from firmware.payment.messages import NO_ID, Allowance, Beacon
@@ -172,6 +173,16 @@ def test_a_new_allowance_begins_anew_but_for_what_still_waits(post: Post) -> Non
     post.outbox.settle(post.shop.backend.handle("till-1", first), post.shop.trust, "till-1")
     post.hear(second)
     post.sign(post.shop.open(2500), second)
+
+
+def test_a_refusal_without_a_trace_ends_nothing_taken_offline_before_its_hold_has(post: Post) -> None:
+    envelope = post.sign(post.shop.open())
+    post.shop.register_again(revoked=True)
+    post.shop.time += HOLD_S + MAX_SKEW_S - 1
+    with pytest.raises(PaymentError, match="revoked"):
+        post.outbox.settle(post.shop.backend.handle("till-1", envelope), post.shop.trust, "till-1")
+    post.shop.time += 1
+    assert post.outbox.settle(post.shop.backend.handle("till-1", envelope), post.shop.trust, "till-1").code == "revoked"
 
 
 def test_every_payment_offline_is_one_count_of_the_hardware_and_booked_before(post: Post) -> None:

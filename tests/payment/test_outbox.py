@@ -12,12 +12,14 @@ import pytest
 
 from drivers.secure_element.interface import SecureElementGoneError
 from firmware.payment import schema
-from firmware.payment.clock import TrustedClock
+from firmware.payment.clock import MAX_SKEW_S, TrustedClock
 from firmware.payment.counting import BATCH, HardwareCounter
 from firmware.payment.errors import OutboxError, PaymentError
+from firmware.payment.messages import NO_ID
 from firmware.payment.outbox import OpenIntent, Outbox
 from firmware.payment.outbox_file import FIRST_LAYOUT
-from hil.backend.backend import INTENT_TTL_S
+from firmware.payment.receipt import TRACELESS
+from hil.backend.backend import INTENT_TTL_S, Backend
 from hil.backend.keys import signer
 from hil.backend.shop import START, Shop
 from tests.payment.hardware import Hardware
@@ -179,13 +181,48 @@ def test_a_second_receipt_with_another_outcome_is_refused(shop: Shop) -> None:
     assert refused(error) == "receipt"
 
 
-def test_a_rejection_of_bytes_the_backend_could_not_read_settles(shop: Shop) -> None:
-    envelope = shop.authorized()
+def test_a_refusal_that_leaves_no_trace_settles_once_what_it_refuses_has_ended(shop: Shop) -> None:
+    yes = shop.authorized()
+    accepted = shop.open()
+    no = shop.till.decline(OpenIntent(accepted.intent.id, accepted.digest), "flat", shop.time)
     shop.register_again(revoked=True)
+    shop.time += INTENT_TTL_S + MAX_SKEW_S - 1
+    for envelope in (yes, no):
+        receipt = shop.backend.handle("till-1", envelope)
+        with pytest.raises(PaymentError) as error:
+            shop.till.outbox.settle(receipt, shop.trust, "till-1")
+        assert refused(error) == "receipt"
+    shop.time += 1
+    for envelope in (yes, no):
+        settled = shop.till.outbox.settle(shop.backend.handle("till-1", envelope), shop.trust, "till-1")
+        assert (settled.outcome, settled.code) == ("rejected", "revoked")
+    assert shop.till.outbox.waiting() == 0
+
+
+def test_a_worker_that_has_not_heard_of_the_terminal_cannot_end_what_another_approves(shop: Shop) -> None:
+    envelope = shop.authorized()
+    stale = Backend(shop.store, shop.key, shop.registrations[1:], shop.policy, lambda: shop.time)
+    refusal = stale.handle("till-1", envelope)
+    assert shop.read(refusal).code == "topic_identity"
+    with pytest.raises(PaymentError):
+        shop.till.outbox.settle(refusal, shop.trust, "till-1")
+    head = shop.till.outbox.head()
+    assert head is not None
+    assert head.envelope == envelope, "it goes on being sent"
     receipt = shop.backend.handle("till-1", envelope)
-    settled = shop.till.outbox.settle(receipt, shop.trust, "till-1")
-    assert (settled.outcome, settled.code) == ("rejected", "revoked")
-    assert settled.intent == shop.till.read(envelope).intent
+    assert shop.till.outbox.settle(receipt, shop.trust, "till-1").outcome == "approved"
+    assert stale.handle("till-1", envelope) == receipt, "what was written down every worker says"
+    assert len(shop.backend.payments()) == 1
+
+
+def test_no_refusal_without_a_trace_ends_what_still_lives(shop: Shop) -> None:
+    envelope = shop.authorized()
+    for code in TRACELESS:
+        with pytest.raises(PaymentError, match=code):
+            shop.till.outbox.settle(
+                forged(shop, envelope, outcome="rejected", code=code, intent=NO_ID), shop.trust, "till-1"
+            )
+    assert shop.till.outbox.waiting() == 1
 
 
 def test_the_time_floor_survives_a_restart(shop: Shop) -> None:
