@@ -7,6 +7,9 @@ Rules kept here:
   the messages and swallow it. A broker's access list does not hold that off (measured on mosquitto 2.0.11).
 - The session lives on at the broker (`clean_start=False` with an expiry), so what came while we were away is kept.
   Of one among several it soon ends: the broker goes on giving an absent worker its share, while the others would do it.
+- What a session is subscribed to is what this process wants now. The name of the workers' subscription changes with
+  the signing key, so a worker begins with a new session and resumes only its own; what the old one held comes again
+  from the outboxes. A register that once was alone gives up what it judged then.
 - A message is acknowledged after its answer is committed and its receipt handed to the socket, in that order. If we
   die in between, the broker or the terminal's outbox sends it again, and the same receipt goes out again.
 - What could not be committed is not acknowledged: the worker leaves the broker, comes back when the database
@@ -22,7 +25,7 @@ import threading
 import time
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv5
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client, ConnectFlags, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -132,8 +135,9 @@ class BackendLink:
         session.SessionExpiryInterval = SHARED_EXPIRY_S if self._number else SESSION_EXPIRY_S
         session.ReceiveMaximum = RECEIVE_MAXIMUM
         session.MaximumPacketSize = MAX_PACKET_BYTES
+        clean = MQTT_CLEAN_START_FIRST_ONLY if self._number else False
         self._client.connect_async(
-            self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=False, properties=session
+            self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=clean, properties=session
         )
 
     def _connected(self, client: Client, _data: None, _flags: ConnectFlags, reason: ReasonCode, *_: object) -> None:
@@ -144,6 +148,8 @@ class BackendLink:
         kinds = ANSWERED if self._judges else ()
         topics = [(f"$share/{self._fleet.group}/{every(kind)}" if self._number else every(kind), 1) for kind in kinds]
         if not self._number:
+            if not self._judges:
+                client.unsubscribe([every(kind) for kind in ANSWERED])
             topics.append((every("status"), 1))
             for terminal in self._fleet.terminals:
                 client.publish(topic(terminal, "key-set"), self._fleet.key_set, qos=1, retain=True)
