@@ -138,4 +138,7 @@ class Terminal:
             return "The outbox was put back from a copy; what was taken since is not known here."
         if not parts.clock.known:
             return "There is no time."
-        return "" if parts.beacons.allowance(parts.now_or_floor()) else "The backend allows nothing."
+        allowance = parts.beacons.allowance(parts.now_or_floor())
+        if allowance is None:
+            return "The backend allows nothing."
+        return "The outbox is new; it waits for the next allowance." if parts.outbox.withholds(allowance) else ""

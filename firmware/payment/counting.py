@@ -9,6 +9,8 @@ Rules kept here:
   further than was booked has done so for a newer copy of this file: this one was put back. One that stands lower than
   one below is another's. Either is noted for good. What was booked and cut before it was made is made up for before
   the next is booked, so that of two files which booked the same only one goes on.
+- A file that meets a hardware for the first time does not know what it counted before, for a file that was deleted
+  perhaps: of the allowance that is in force then, all is booked as taken (`offline`).
 """
 
 import sqlite3
@@ -16,10 +18,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from firmware.payment.errors import PaymentError
+from firmware.payment.messages import NO_ID
 from firmware.payment.outbox_file import OutboxFile
 
 BATCH = 1024  # counters granted by one increment in hardware, whose memory wears; 2**43 of them fit
 Book = Callable[[sqlite3.Connection], None]
+
+# intent `NO_ID` stands for all that may have been taken under an allowance: no limit is above it (`messages.Sum`)
+ALL_MINOR = 1_000_000_000
+BOOK_ALL = "INSERT INTO reserved VALUES (?, ?, '', ?)"
 
 
 class HardwareCounter(Protocol):
@@ -98,3 +105,5 @@ class Counting:
             db.execute("UPDATE meta SET value = ? WHERE name = 'tick'", (stands,))
             if booked >= 0:
                 db.execute("UPDATE meta SET value = 1 WHERE name = 'put_back'")
+            else:
+                db.execute(BOOK_ALL, (NO_ID, NO_ID, ALL_MINOR))

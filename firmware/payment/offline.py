@@ -3,6 +3,8 @@
 Rules kept here:
 - Only where the secure element counts in hardware, and never from a file that was put back from a copy: what such a
   copy had taken since, it does not know.
+- Of the first allowance that a new file hears nothing is taken: it may be the one under which a file that was deleted
+  took all it could. Another was given later, and of that none but this file has taken.
 - The amount is booked, with the hardware's next count, before anything is signed. What was booked stays booked: a
   crash in between costs the allowance an amount, never the backend.
 - Limits are of one payment, of one payer and of the terminal. What an earlier allowance covered counts as long as it
@@ -12,17 +14,19 @@ Rules kept here:
 import sqlite3
 
 from firmware.payment import money
-from firmware.payment.counting import Counting
+from firmware.payment.counting import ALL_MINOR, BOOK_ALL, Counting
 from firmware.payment.errors import PaymentError
-from firmware.payment.messages import Allowance, Intent
+from firmware.payment.messages import NO_ID, Allowance, Intent
 
 TAKEN = """
 SELECT total(amount_minor), total(amount_minor * (payer = ?)) FROM reserved
-WHERE allowance = ? OR intent IN (SELECT intent FROM outbox WHERE outcome IS NULL)
+WHERE allowance IN (?, zeroblob(16)) OR intent IN (SELECT intent FROM outbox WHERE outcome IS NULL)
 """
 FORGET = """
 DELETE FROM reserved WHERE allowance <> ? AND intent NOT IN (SELECT intent FROM outbox WHERE outcome IS NULL)
 """
+# what is booked as taken before any allowance was heard
+UNHEARD = "DELETE FROM reserved WHERE intent = ? AND allowance = ?"
 
 
 def covers(allowance: Allowance, intent: Intent, now: int) -> None:
@@ -38,6 +42,8 @@ def reserve(db: sqlite3.Connection, counting: Counting, allowance: Allowance, in
     if counting.put_back:
         raise PaymentError("offline", "the outbox was put back from a copy; nothing is authorized without a connection")
     terminal, payer = db.execute(TAKEN, (intent.payer, allowance.id)).fetchone()
+    if terminal >= ALL_MINOR:
+        raise PaymentError("offline", "the outbox is new here; of the first allowance that it heard nothing is taken")
     amount = intent.amount_minor
     limits = (
         ("one payment", amount, allowance.payment_minor),
@@ -52,5 +58,18 @@ def reserve(db: sqlite3.Connection, counting: Counting, allowance: Allowance, in
 
 
 def forget(db: sqlite3.Connection, allowance: Allowance) -> None:
-    """In the transaction of a beacon: what was taken under other allowances and is settled no longer counts."""
+    """In the transaction of a beacon: what was taken under other allowances and is settled no longer counts.
+
+    Where this is the first a new file hears of, all of it is taken. To be allowed nothing changes nothing.
+    """
+    if allowance.id == NO_ID:
+        return
+    if db.execute(UNHEARD, (NO_ID, NO_ID)).rowcount:
+        db.execute(BOOK_ALL, (NO_ID, allowance.id, ALL_MINOR))
     db.execute(FORGET, (allowance.id,))
+
+
+def withheld(db: sqlite3.Connection, allowance: Allowance) -> bool:
+    """Whether nothing is taken of this allowance because it is the first that this file heard of."""
+    booked = db.execute("SELECT 1 FROM reserved WHERE intent = ? AND allowance = ?", (NO_ID, allowance.id))
+    return booked.fetchone() is not None

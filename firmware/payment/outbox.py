@@ -119,6 +119,11 @@ class Outbox:
         """Whether this file was once put back from a copy: nothing is authorized from it without a connection."""
         return self._counting.put_back
 
+    def withholds(self, allowance: Allowance) -> bool:
+        """Whether nothing is taken of an allowance that was heard, because this file is new and it was the first."""
+        with self._file.reading() as db:
+            return offline.withheld(db, allowance)
+
     def heard(self, beacon: Beacon) -> None:
         """Keep what a verified beacon says: no time and no counter lies below it.
 

@@ -149,11 +149,12 @@ class Till(Office):
         return self.allowance_given
 
     def give(self, allowance: Allowance) -> None:
-        """The backend gives an allowance, and the terminal hears of it."""
+        """The backend gives an allowance, and the terminal hears of it; it is not the first that this outbox hears."""
         self.shop.store.transact(
             lambda ledger: fleet_store.keep_allowance(ledger.connection, "till-1", allowance, self.now)
         )
-        self.outbox.heard(Beacon(terminal="till-1", nonce=bytes(32), time=self.now, counter=0, allowance=allowance))
+        for each in (msgspec.structs.replace(allowance, id=b"of a file before"), allowance):
+            self.outbox.heard(Beacon(terminal="till-1", nonce=bytes(32), time=self.now, counter=0, allowance=each))
         self.allowance_given = allowance
 
     # what happens at the counter

@@ -69,7 +69,20 @@ def site(tmp_path: Path, models_dir: Path, tpm: Swtpm) -> Iterator[Site]:
         site.config_path.write_text(f'{text}[secure_element]\nbackend = "tpm"\n[secure_element.options]\n{table}')
         site.start_backend()
         site.start_terminal()
+        another_allowance(site)
         yield site
+
+
+def another_allowance(site: Site) -> None:
+    """A new outbox takes nothing under the first it hears of; another policy brings the next at once."""
+    site.wait_for("the first allowance", lambda: "is new" in site.status().offline, 30)
+    site.stop_terminal()
+    site.stop_backend()
+    policy = site.folder / "backend.toml"
+    policy.write_text(policy.read_text().replace("terminal_minor = 6000", "terminal_minor = 6001"))
+    site.start_backend()
+    site.start_terminal()
+    site.wait_for("the next allowance", lambda: site.status().offline == "", 30)
 
 
 def takes_a_payment_offline(site: Site) -> None:

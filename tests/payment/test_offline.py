@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -15,8 +16,10 @@ from firmware.payment.errors import OutboxError, PaymentError
 from firmware.payment.intent import AcceptedIntent
 from firmware.payment.messages import NO_ID, Allowance, Beacon
 from firmware.payment.outbox import Outbox
+from firmware.payment.outbox_file import FIRST_LAYOUT
 from hil.backend import fleet_store
 from hil.backend.backend import INTENT_TTL_S
+from hil.backend.fleet import nothing
 from hil.backend.shop import START, Shop
 from hil.backend.simulator import EVIDENCE
 from tests.payment.hardware import Hardware
@@ -26,15 +29,19 @@ ALLOWANCE = Allowance(
     id=b"allowance of 60.", currency="EUR", exponent=2, payment_minor=2500, payer_minor=4000, terminal_minor=6000,
     hold_s=HOLD_S, expires_at=START + 3600,
 )  # fmt: skip
+NOTHING = nothing(START)
+
+FIRST = msgspec.structs.replace(ALLOWANCE, id=b"the first of 60.")
 
 
 class Post:
-    """A shop whose till-1 counts in hardware, and was given `ALLOWANCE`."""
+    """A shop whose till-1 counts in hardware, and was given `FIRST` and then `ALLOWANCE`."""
 
     def __init__(self, folder: Path) -> None:
         self.shop, self.hardware = Shop(folder), Hardware(100)
         self.shop.register_again(counter=True)
         self.open()
+        self.given(FIRST)
         self.given(ALLOWANCE)
 
     @property
@@ -286,6 +293,42 @@ def test_another_element_than_the_file_knows_takes_nothing_offline(post: Post) -
     post.open()
     post.hear(ALLOWANCE)
     assert post.refused(post.shop.open())
+
+
+@pytest.mark.parametrize("left", ["nothing", "a file of the first layout"])
+def test_a_deleted_or_downgraded_outbox_takes_an_allowance_no_second_time(post: Post, left: str) -> None:
+    post.sign(post.shop.open(2500))
+    for _ in range(3):
+        post.outbox.close()
+        for path in post.shop.folder.glob("till-1.db*"):
+            path.unlink()
+        if left != "nothing":
+            with closing(sqlite3.connect(post.shop.folder / "till-1.db")) as before:
+                before.executescript(FIRST_LAYOUT + "PRAGMA user_version = 1;")
+        post.open()
+        assert not post.outbox.put_back
+        assert post.refused(post.shop.open(1)), "before it has heard of any"
+        post.hear(NOTHING)
+        post.hear(ALLOWANCE)
+        assert post.refused(post.shop.open(1))
+        post.open()
+        post.hear(NOTHING)
+        post.hear(ALLOWANCE)
+        assert post.refused(post.shop.open(1)), "nor after another start"
+        assert post.outbox.withholds(ALLOWANCE)
+    renewed = msgspec.structs.replace(ALLOWANCE, id=b"a later one here")
+    post.given(renewed)
+    assert not post.outbox.withholds(renewed)
+    post.sign(post.shop.open(2500), renewed)
+    assert post.refused(post.shop.open(1501), renewed)
+
+
+def test_to_be_allowed_nothing_for_a_while_gives_no_allowance_anew(post: Post) -> None:
+    envelope = post.sign(post.shop.open(2500))
+    post.outbox.settle(post.shop.backend.handle("till-1", envelope), post.shop.trust, "till-1")
+    post.hear(NOTHING)
+    post.hear(ALLOWANCE)
+    assert post.refused(post.shop.open(1501))
 
 
 def test_a_reservation_is_never_changed(post: Post) -> None:

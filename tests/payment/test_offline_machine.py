@@ -1,7 +1,7 @@
-"""Whatever is cut, copied and put back: under one allowance never more is signed than it says, in all copies together.
+"""Whatever is cut, copied, put back, deleted: under one allowance never more is signed than it says, in all copies.
 
 The disk is the attacker's: they copy the outbox at every instant, also between booking and counting, end the process
-there, and start it again on any copy. The hardware counts on.
+there, and start it again on any copy, or on none. The hardware counts on.
 """
 
 import shutil
@@ -58,7 +58,8 @@ class Copies(RuleBasedStateMachine):
         self.signed: list[tuple[bytes, str, int]] = []
 
     @initialize()
-    def beacon(self) -> None:
+    def beacons(self) -> None:
+        self.renewed(really=True)
         self.renewed(really=True)
 
     def hear(self) -> None:
@@ -135,6 +136,16 @@ class Copies(RuleBasedStateMachine):
         for file in self.copies[which % len(self.copies)].iterdir():
             shutil.copy(file, self.folder / file.name)
         self.start()
+
+    @rule(renewed=MOSTLY)
+    def delete(self, renewed: bool) -> None:
+        """Keep what was there as a copy, and begin a new outbox; perhaps the backend's next allowance comes."""
+        self.outbox.close()
+        self.copy()
+        for file in self.folder.glob("live.db*"):
+            file.unlink()
+        self.start()
+        self.renewed(renewed)
 
     @rule()
     def start(self) -> None:
