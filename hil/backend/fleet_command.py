@@ -20,11 +20,11 @@ from hil.backend import fleet_view, registry, rotation
 from hil.backend.desk import RegisterOption, TokenOption
 from hil.backend.fleet import DAY_S, Fleet
 from hil.backend.fleet_view import FleetView
-from hil.backend.installation import load_installation, load_service_config
+from hil.backend.installation import database_of, load_installation, load_service_config
 from hil.backend.keys import create_root, load_backend_key, replace
 from hil.backend.policy import Registration
 from hil.backend.revocations import revocation_list, taken_back
-from hil.backend.service import database_of, wall_clock
+from hil.backend.service import wall_clock
 from hil.backend.store import Store
 
 # a terminal that was off for so long cannot ask over the broker: its certificate has ended

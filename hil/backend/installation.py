@@ -27,6 +27,7 @@ from firmware.runtime.messages import MAX_ENVELOPE_BYTES
 from hil.backend.certifier import Certifier, is_demo_authority
 from hil.backend.keys import load_backend_key, load_registrations, spki
 from hil.backend.policy import DEMO, DEMO_PROFILES, Policy, Registration
+from hil.backend.terminals import Terminals
 
 
 class CertifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,6 +97,11 @@ def files(path: Path, config: ServiceConfig) -> tuple[Path, ...]:
     return path, *(path.parent / name for name in (config.key, config.key_set, config.root, config.terminals))
 
 
+def database_of(path: Path, config: ServiceConfig) -> str:
+    """The database `config`, the file at `path`, names: a URL, or a SQLite file."""
+    return config.store if "://" in config.store else str(path.resolve().parent / config.store)
+
+
 def load_installation(path: Path, config: ServiceConfig) -> Installation:
     """Read what `config`, the file at `path`, names.
 
@@ -104,6 +110,8 @@ def load_installation(path: Path, config: ServiceConfig) -> Installation:
     """
     base = path.resolve().parent
     key, registrations = load_backend_key(base / config.key), load_registrations(base / config.terminals)
+    # whoever judges needs it too: here it is known whether they can
+    Terminals(registrations)
     key_set, made = read_key_set(base / config.key_set, base / config.root, config.environment)
     if made.expires_at <= time.time():
         raise PaymentError("key_set", f"{base / config.key_set}: has ended; see `tessera backend keys renew`")

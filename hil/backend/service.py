@@ -22,21 +22,19 @@ from fastapi import FastAPI
 
 from firmware.link.tls import LinkError
 from firmware.payment.errors import PaymentError
-from firmware.runtime.config import LinkConfig
 from firmware.runtime.hardening import harden
 from firmware.runtime.stop import StopFlag, stopped_by
 from hil.backend.backend import Backend
+from hil.backend.beginning import prepare
 from hil.backend.fleet import Fleet
 from hil.backend.fleet_routes import add_fleet
-from hil.backend.installation import ServiceConfig, load_installation, load_service_config
-from hil.backend.mqtt import BackendLink, suffix
+from hil.backend.mqtt import BackendLink
 from hil.backend.register import create_app
 from hil.backend.store import Store
 from hil.backend.watched import Watched
 
 log = logging.getLogger(__name__)
 
-MIN_TOKEN = 16
 LOOK_S = 1.0
 # for calls that are waiting for a change when the register ends
 GRACE_S = 3
@@ -66,7 +64,6 @@ def serve(path: Path, part: Part = ALONE, database: str | None = None, now: Call
     Raises:
         PaymentError: the configuration, a key or the database cannot be used.
         LinkError: a file of TLS cannot be used.
-        OSError: a file cannot be read.
     """
     with stopped_by(signal.SIGTERM, signal.SIGINT) as stop:
         _serve_once(path, part, database, now, stop)
@@ -77,44 +74,25 @@ def serve(path: Path, part: Part = ALONE, database: str | None = None, now: Call
 
 def _serve_once(path: Path, part: Part, database: str | None, now: Callable[[], int], stop: StopFlag) -> None:
     """Run until `stop`, or until one of its files is replaced."""
-    config, base = load_service_config(path), path.resolve().parent
-    broker = _broker(config, base, part.number)
-    watched = Watched(path, config, broker)
-    installation = load_installation(path, config)
-    token = (base / config.token).read_text().strip()
-    if len(token) < MIN_TOKEN:
-        raise PaymentError("trust", f"{base / config.token}: a token of at least {MIN_TOKEN} characters is needed")
-    store = Store(database or database_of(path, config))
+    watched = Watched(path, part.number, database)
+    begun = prepare(path, part.number, database)
+    installation, store = begun.installation, Store(begun.database)
     try:
         backend = Backend(store, installation.key, installation.registrations, installation.policy, now)
         fleet = Fleet(store, installation, now)
-        link = BackendLink(backend, fleet, broker, part.number, judges=part.judges)
+        link = BackendLink(backend, fleet, begun.broker, part.number, judges=part.judges)
         link.start()
         try:
             if part.register:
-                app = create_app(backend, link, token)
+                app = create_app(backend, link, begun.token)
                 add_fleet(app, fleet)
-                _keep_register(app, config.port, link, stop, watched.changed)
+                _keep_register(app, begun.config.port, link, stop, watched.changed)
             else:
                 _judge(link, stop, watched.changed)
         finally:
             link.stop()
     finally:
         store.close()
-
-
-def database_of(path: Path, config: ServiceConfig) -> str:
-    """The database `config`, the file at `path`, names: a URL, or a SQLite file."""
-    return config.store if "://" in config.store else str(path.resolve().parent / config.store)
-
-
-def _broker(config: ServiceConfig, base: Path, number: int) -> LinkConfig:
-    broker = config.broker
-    if broker.tls is None:
-        return broker
-    given: dict[str, str] = msgspec.to_builtins(broker.tls)
-    paths = {name: str(base / file.replace("{worker}", suffix(number))) for name, file in given.items()}
-    return msgspec.structs.replace(broker, tls=msgspec.convert(paths, type(broker.tls)))
 
 
 def _keep_register(app: FastAPI, port: int, link: BackendLink, stop: StopFlag, changed: Callable[[], bool]) -> None:

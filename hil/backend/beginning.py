@@ -1,0 +1,72 @@
+"""All that a process of the backend begins with, read and checked together: to begin, or to see whether it could.
+
+Rules kept here:
+- What passes here is what it begins with: a running backend tries nothing less before it ends for the sake of a new
+  file. Left out is what other programs decide, who listens at the broker's address and who holds the register's port.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from firmware.link.tls import client_context
+from firmware.payment.errors import PaymentError
+from firmware.runtime.config import LinkConfig
+from hil.backend.installation import (
+    Installation,
+    ServiceConfig,
+    database_of,
+    load_installation,
+    load_service_config,
+)
+from hil.backend.mqtt import suffix
+
+MIN_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What was read. `broker`: paths in it absolute; `database`: a URL, or a SQLite file."""
+
+    config: ServiceConfig
+    installation: Installation
+    broker: LinkConfig
+    token: str
+    database: str
+
+
+def prepare(path: Path, number: int, database: str | None) -> Beginning:
+    """Read what the file at `path` names, for process `number`; `database` instead of its `store`.
+
+    Raises:
+        PaymentError: the configuration, a key, a registration or the token cannot be used.
+        LinkError: a file of TLS cannot be used.
+    """
+    config, base = load_service_config(path), path.resolve().parent
+    broker = broker_of(config, base, number)
+    if broker.tls is not None:
+        client_context(broker.tls, time.time)
+    token = _token(base / config.token)
+    return Beginning(config, load_installation(path, config), broker, token, database or database_of(path, config))
+
+
+def broker_of(config: ServiceConfig, base: Path, number: int) -> LinkConfig:
+    """The broker as process `number` connects to it; paths are relative to `base`."""
+    broker = config.broker
+    if broker.tls is None:
+        return broker
+    given: dict[str, str] = msgspec.to_builtins(broker.tls)
+    paths = {name: str(base / file.replace("{worker}", suffix(number))) for name, file in given.items()}
+    return msgspec.structs.replace(broker, tls=msgspec.convert(paths, type(broker.tls)))
+
+
+def _token(path: Path) -> str:
+    try:
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PaymentError("trust", f"{path}: the register's token cannot be read: {error}") from error
+    if len(token) < MIN_TOKEN:
+        raise PaymentError("trust", f"{path}: a token of at least {MIN_TOKEN} characters is needed")
+    return token
