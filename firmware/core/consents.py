@@ -78,6 +78,7 @@ def check_papers(parts: Parts, consent: bytes, mandate: bytes, guardian: bytes) 
     bound = verify_mandate(
         mandate,
         parts.trust,
+        environment=parts.profile.environment,
         terminal=parts.config.terminal,
         purpose=record.bound_purpose,
         consent_hash=consent_hash(consent),
@@ -108,6 +109,7 @@ def check_guardian(parts: Parts, consent: bytes, record: ConsentRecord, envelope
     return verify_guardian_mandate(
         envelope,
         parts.trust,
+        environment=parts.profile.environment,
         terminal=parts.config.terminal,
         consent_hash=consent_hash(consent),
         verifier=record.guardian_verifier,

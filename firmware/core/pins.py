@@ -135,6 +135,7 @@ class Pins:
         bound = verify_mandate(
             mandate,
             parts.trust,
+            environment=parts.profile.environment,
             terminal=parts.config.terminal,
             purpose=MANDATED,
             consent_hash=consent_hash(enrolled.consent),

@@ -3,6 +3,7 @@
 Rules kept here:
 - A mandate is the backend's, for this terminal, for the exact bytes of one consent record, for minutes.
 - Whoever consents for a child needs one too, by which somebody stands for who they are.
+- In production a mandate by which nobody was authenticated binds nobody.
 - A mandate is used once: the gallery remembers it, in the same transaction as the enrolment it allows.
 """
 
@@ -12,14 +13,23 @@ from drivers.secure_element.interface import SecureElement
 from firmware.payment import authorize, schema
 from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import PaymentError
-from firmware.payment.messages import ErasureReceipt, GuardianMandate, Mandate
+from firmware.payment.messages import Environment, ErasureReceipt, GuardianMandate, Mandate
 from firmware.payment.trust import Trust, key_id, load_public_key
 
 MAX_MANDATE_TTL_S = 24 * 3600
+# the method of whoever had no way to authenticate anybody, and says so
+SIMULATED = "simulated"
 
 
 def verify_mandate(
-    envelope: bytes, trust: Trust, *, terminal: str, purpose: str, consent_hash: bytes, now: int
+    envelope: bytes,
+    trust: Trust,
+    *,
+    environment: Environment,
+    terminal: str,
+    purpose: str,
+    consent_hash: bytes,
+    now: int,
 ) -> Mandate:
     """Check a payer mandate for enrolling under the consent whose SHA-256 is `consent_hash`.
 
@@ -27,14 +37,22 @@ def verify_mandate(
         PaymentError: an envelope code, or `mandate`.
     """
     _, mandate = schema.verify(envelope, Mandate, trust.resolve)
-    _check_bound(mandate, terminal, consent_hash, now)
+    _check_bound(mandate, environment, terminal, consent_hash, now)
     if mandate.purpose != purpose:
         raise PaymentError("mandate", f"the mandate is for {mandate.purpose}, not {purpose}")
     return mandate
 
 
 def verify_guardian_mandate(
-    envelope: bytes, trust: Trust, *, terminal: str, consent_hash: bytes, verifier: str, method: str, now: int
+    envelope: bytes,
+    trust: Trust,
+    *,
+    environment: Environment,
+    terminal: str,
+    consent_hash: bytes,
+    verifier: str,
+    method: str,
+    now: int,
 ) -> GuardianMandate:
     """Check that `verifier` stands for the guardian in the consent whose SHA-256 is `consent_hash`, by `method`.
 
@@ -42,14 +60,18 @@ def verify_guardian_mandate(
         PaymentError: an envelope code, or `mandate`.
     """
     _, mandate = schema.verify(envelope, GuardianMandate, trust.resolve)
-    _check_bound(mandate, terminal, consent_hash, now)
+    _check_bound(mandate, environment, terminal, consent_hash, now)
     if (mandate.verifier, mandate.method) != (verifier, method):
         said = f"{mandate.verifier} by {mandate.method}"
         raise PaymentError("mandate", f"the guardian was verified by {said}; the consent says {verifier} by {method}")
     return mandate
 
 
-def _check_bound(mandate: Mandate | GuardianMandate, terminal: str, consent_hash: bytes, now: int) -> None:
+def _check_bound(
+    mandate: Mandate | GuardianMandate, environment: Environment, terminal: str, consent_hash: bytes, now: int
+) -> None:
+    if environment == "production" and mandate.method == SIMULATED:
+        raise PaymentError("mandate", "nobody was authenticated for it: simulated, which is for a demonstration")
     if mandate.terminal != terminal:
         raise PaymentError("mandate", f"the mandate is for {mandate.terminal}")
     if not hmac.compare_digest(mandate.consent_hash, consent_hash):

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import cose, money, schema
 from firmware.payment.errors import PaymentError
+from firmware.payment.mandate import SIMULATED
 from firmware.payment.messages import (
     ASSURANCE_RANK,
     NO_ID,
@@ -35,7 +36,7 @@ from hil.backend.calls import Call, once
 from hil.backend.judge import Judge
 from hil.backend.keys import signer
 from hil.backend.orders import Refund, RegisterView
-from hil.backend.policy import Policy, Registration
+from hil.backend.policy import DEMO, Policy, Registration
 from hil.backend.store import Payment, Store, Transaction
 from hil.backend.terminals import Terminals
 
@@ -115,16 +116,17 @@ class Backend:
         return self._store.transact(ask_once)
 
     def issue_mandate(
-        self, terminal: str, payer: str, purpose: str, consent_hash: bytes, method: str = "simulated"
+        self, terminal: str, payer: str, purpose: str, consent_hash: bytes, method: str = SIMULATED
     ) -> bytes:
         """Let a terminal bind one face to `payer`, under this consent. Returns the signed envelope.
 
         Called once the holder of the account has been authenticated by another way than the terminal's, `method`;
-        this reference backend has no such way, and says so.
+        this reference backend has no such way, and says so, which is for a demonstration.
 
         Raises:
-            PaymentError: `topic_identity` or `schema`.
+            PaymentError: `mandate`, `topic_identity` or `schema`.
         """
+        self._check_authenticated(method)
         now = self._now()
         mandate = Mandate(
             id=secrets.token_bytes(16),
@@ -144,8 +146,9 @@ class Backend:
         """State that `verifier` made sure, by `method`, who the guardian in this consent is. Returns the envelope.
 
         Raises:
-            PaymentError: `topic_identity` or `schema`.
+            PaymentError: `mandate`, `topic_identity` or `schema`.
         """
+        self._check_authenticated(method)
         now = self._now()
         return self._seal(
             GuardianMandate(
@@ -158,6 +161,10 @@ class Backend:
                 expires_at=now + MANDATE_TTL_S,
             )
         )
+
+    def _check_authenticated(self, method: str) -> None:
+        if method == SIMULATED and self._policy.name != DEMO.name:
+            raise PaymentError("mandate", f"method {SIMULATED}: nobody was authenticated; that is for policy demo")
 
     def state(self, intent: bytes) -> RegisterView:
         """Return how an intent stands: the truth about a payment. What is past its time is closed by looking."""

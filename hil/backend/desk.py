@@ -14,6 +14,7 @@ from rich.console import Console
 from firmware.gallery.consent import ConsentRecord, consent_hash
 from firmware.payment import cose, schema
 from firmware.payment.errors import PaymentError
+from firmware.payment.mandate import SIMULATED
 
 LONG_POLL_S = 5  # below the client's own time-out
 
@@ -74,7 +75,7 @@ def mandate(
     token: TokenOption,
     out: Annotated[Path, typer.Option(help="Where to write the mandate, for `tessera enrol`.")],
     terminal: TerminalOption = "till-1",
-    method: Annotated[str, typer.Option(help="How the account's holder was authenticated.")] = "simulated",
+    method: Annotated[str, typer.Option(help="How the account's holder was authenticated.")] = SIMULATED,
     guardian_out: Annotated[
         Path | None, typer.Option(help="Where to write the guardian's mandate, for a person under 14.")
     ] = None,

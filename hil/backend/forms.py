@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from firmware.payment.mandate import SIMULATED
 from firmware.payment.messages import Assurance
 from firmware.payment.money import EXPONENTS
 
@@ -51,14 +52,15 @@ class RefundRequest(Form):
 class MandateRequest(Form):
     """A mandate to issue; `consent_hash` is SHA-256 in hex of the consent's bytes.
 
-    `method`: how the account's holder was authenticated out of band. Who asks answers for it.
+    `method`: how the account's holder was authenticated out of band; nobody was where it is `simulated`, which is for
+    a demonstration only. Who asks answers for it.
     """
 
     terminal: Name
     payer: Name
     purpose: Word
     consent_hash: Hex64
-    method: Word = "simulated"
+    method: Word = SIMULATED
 
 
 class GuardianMandateRequest(Form):

@@ -1,7 +1,7 @@
 """What a backend takes from a terminal, as data.
 
 Rules kept here:
-- `DEMO` takes simulated evidence and says so by its name; nothing else may.
+- `DEMO` takes simulated evidence, and authentication that is simulated, and says so by its name; nothing else may.
 - A policy for production names the profile files, threshold files and models it knows, by digest: unknown is no.
 """
 

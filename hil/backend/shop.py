@@ -20,6 +20,7 @@ from hil.backend.store import Store
 START = 1_800_000_000
 PAYER = "payer-7"
 CONSENT = hashlib.sha256(b"consent").digest()
+METHOD = "bank_app"  # as a desk would say it; nobody is authenticated here
 
 
 class Shop:
@@ -79,7 +80,7 @@ class Shop:
 
     def new_mandate(self, terminal: str = "till-1", payer: str = PAYER, purpose: str = "payment") -> Mandate:
         """Have the backend issue a mandate."""
-        envelope = self.backend.issue_mandate(terminal, payer, purpose, CONSENT)
+        envelope = self.backend.issue_mandate(terminal, payer, purpose, CONSENT, METHOD)
         return schema.verify(envelope, Mandate, self.trust.resolve)[1]
 
     def open(

@@ -31,6 +31,7 @@ from tests.backend.service import WAIT_S, Service
 
 PAYER = "payer-7"
 CONSENT = "ab" * 32
+METHOD = "bank_app"  # as a desk would say it
 TERMINALS = 120  # one for each test, and more
 REVOKED, LATE, STRANGER = "revoked", "late", "stranger"
 UNCOUNTED = "uncounted"  # its element does not count in hardware; the others' do
@@ -155,7 +156,8 @@ class Terminal:
 
     def new_mandate(self, **other: str) -> bytes:
         """The id of one more, for another terminal, payer or purpose."""
-        body = {"terminal": self.name, "payer": PAYER, "purpose": "payment", "consent_hash": CONSENT} | other
+        body = {"terminal": self.name, "payer": PAYER, "purpose": "payment", "consent_hash": CONSENT, "method": METHOD}
+        body |= other
         envelope = bytes.fromhex(self.site.post("/mandates", body)["mandate"])
         return schema.verify(envelope, Mandate, self.site.trust.resolve)[1].id
 

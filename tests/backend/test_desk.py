@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -94,8 +95,8 @@ def test_a_mandate_is_for_the_exact_paper_and_for_payment_where_that_is_in_it(co
     envelope = counter.sign(ADULT)
     counter.ask(method="bank_app")
     mandate = verify_mandate(
-        (counter.folder / "mandate.cose").read_bytes(), counter.shop.trust, terminal="till-1", purpose="payment",
-        consent_hash=consent_hash(envelope), now=START,
+        (counter.folder / "mandate.cose").read_bytes(), counter.shop.trust, environment="demo", terminal="till-1",
+        purpose="payment", consent_hash=consent_hash(envelope), now=START,
     )  # fmt: skip
     assert (mandate.payer, mandate.method) == ("payer-7", "bank_app")
 
@@ -106,11 +107,9 @@ def test_a_childs_guardian_gets_a_mandate_besides(counter: Desk) -> None:
     digest = consent_hash(envelope)
     payers, guardians = ((counter.folder / name).read_bytes() for name in ("mandate.cose", "guardian.cose"))
     trust = counter.shop.trust
-    verify_mandate(payers, trust, terminal="till-1", purpose="door", consent_hash=digest, now=START)
-    verify_guardian_mandate(
-        guardians, trust, terminal="till-1", consent_hash=digest, verifier="school-office", method="document",
-        now=START,
-    )  # fmt: skip
+    bound: dict[str, Any] = {"environment": "demo", "terminal": "till-1", "consent_hash": digest, "now": START}
+    verify_mandate(payers, trust, purpose="door", **bound)
+    verify_guardian_mandate(guardians, trust, verifier="school-office", method="document", **bound)
 
 
 def test_the_backend_is_told_a_hash_and_never_who_consented(counter: Desk) -> None:

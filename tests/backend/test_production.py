@@ -1,6 +1,7 @@
 """A production backend begins with nothing of a demonstration, and a demonstration with nothing of production."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from firmware.runtime.config import LinkConfig, TlsConfig
 from hil.backend.installation import CertifierConfig, Installation, ServiceConfig, load_installation
 from hil.backend.keys import create_backend_key, create_root, registration, save_registrations, sign_key_set
 from hil.backend.policy import DEMO, Policy
+from hil.backend.shop import CONSENT, Shop
 from hil.backend.simulator import new_element
 from tests.backend.test_certificates import authority
 
@@ -127,6 +129,16 @@ def test_production_refuses_a_broker_without_tls(production: Laid) -> None:
 def test_production_refuses_the_demo_policy(production: Laid) -> None:
     with pytest.raises(PaymentError, match="policy demo"):
         production.load(policy=DEMO)
+
+
+def test_production_hands_out_no_mandate_where_authentication_was_simulated(tmp_path: Path) -> None:
+    """That is what a register asks for that does not say how."""
+    with closing(Shop(tmp_path, STRICT, profile="payment")) as shop:
+        with pytest.raises(PaymentError, match="simulated"):
+            shop.backend.issue_mandate("till-1", "payer-7", "payment", CONSENT)
+        with pytest.raises(PaymentError, match="simulated"):
+            shop.backend.issue_guardian_mandate("till-1", CONSENT, "school-office", "simulated")
+        assert shop.backend.issue_mandate("till-1", "payer-7", "payment", CONSENT, "bank_app")
 
 
 @pytest.mark.parametrize("profile", ["demo", "rig"])

@@ -18,9 +18,9 @@ from firmware.core.signing import Signer
 from firmware.core.stand import Stand
 from firmware.gallery.consent import Notice, consent_hash
 from firmware.gallery.gallery import Enrolled, Gallery
-from firmware.runtime.config import PrivacyConfig
+from firmware.runtime.config import PrivacyConfig, load_profile
 from firmware.runtime.messages import Purpose
-from hil.backend.shop import START, Shop
+from hil.backend.shop import METHOD, START, Shop
 from hil.rig.customer import ADULT, form_of
 from tests.gallery.people import templates
 
@@ -35,6 +35,7 @@ class Office:
         self.folder, self.shop = folder, Shop(folder)
         self.element = self.shop.till.element
         self.now = self.signed_until = START
+        self.profile = load_profile("demo")
         self.waiting = 0
         self.stand = SimpleNamespace(busy=False)
         (folder / "state").mkdir()
@@ -93,9 +94,11 @@ class Office:
         form = form_of(who, self.now, purposes, born, self.told, self.version, guardian)
         return self.rights.record(form, "op")
 
-    def mandate(self, consent: bytes, payer: str = "payer-ada", purpose: str = "payment") -> bytes:
+    def mandate(
+        self, consent: bytes, payer: str = "payer-ada", purpose: str = "payment", method: str = METHOD
+    ) -> bytes:
         self.shop.time = self.now
-        return self.shop.backend.issue_mandate("till-1", payer, purpose, consent_hash(consent))
+        return self.shop.backend.issue_mandate("till-1", payer, purpose, consent_hash(consent), method)
 
     def guardian_mandate(self, consent: bytes) -> bytes:
         self.shop.time = self.now

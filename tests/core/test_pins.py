@@ -21,6 +21,7 @@ from firmware.core.pins import TRIES, PinError, Pins, Verifier, weak
 from firmware.gallery.consent import ConsentError
 from firmware.gallery.gallery import Gallery, GalleryError
 from firmware.payment.errors import PaymentError
+from firmware.runtime.config import load_profile
 from firmware.runtime.messages import Pin, Purpose
 from tests.core.office import NETWORKS, Office
 
@@ -374,6 +375,17 @@ def test_mandate_under_another_consent_is_refused(office: Office) -> None:
     office.now += 60
     other = office.mandate(office.consent(), office.enrolled(person).payer, "pin")
     assert refusal(lambda: pins(office).papers(person, other)) == "mandate"
+
+
+def test_mandate_by_which_nobody_was_authenticated_sets_no_pin_in_production(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = enrolled(office)
+    them = office.enrolled(person)
+    simulated = office.mandate(them.consent, them.payer, "pin", "simulated")
+    monkeypatch.setattr(office, "profile", load_profile("payment"))
+    assert refusal(lambda: pins(office).papers(person, simulated)) == "mandate"
+    assert pins(office).papers(person, mandate(office, person)).enrolled.person == person
 
 
 def test_mandate_that_has_expired_is_refused(office: Office) -> None:

@@ -24,6 +24,7 @@ from firmware.gallery.consent import ConsentError, read_consent
 from firmware.gallery.gallery import DAY_S, GalleryError
 from firmware.payment.errors import PaymentError
 from firmware.payment.mandate import verify_erasure
+from firmware.runtime.config import load_profile
 from hil.backend.shop import START
 from tests.core.office import FIRST, SECOND, Office
 
@@ -176,6 +177,14 @@ def test_new_consent_is_of_the_same_person_and_for_no_purpose_more(
     office.now += 60
     other = office.consent(who, purposes)  # type: ignore[arg-type]
     assert refusal(lambda: office.rights.renew(person, other, b"", "op")) == "consent_other"
+
+
+def test_in_production_nobody_is_enrolled_on_a_mandate_by_which_nobody_was_authenticated(office: Office) -> None:
+    consent = office.consent()
+    own = office.mandate(consent, method="simulated")
+    office.profile = load_profile("payment")
+    assert refusal(lambda: check_papers(office.parts, consent, own, b"")) == "mandate"
+    assert check_papers(office.parts, consent, office.mandate(consent), b"").payer == "payer-ada"
 
 
 # -- under 14

@@ -360,7 +360,9 @@ def test_mandate_for_another_consent_terminal_purpose_or_time_enrols_nobody(
     shop: Shop, other: dict[str, object]
 ) -> None:
     envelope = shop.backend.issue_mandate("till-1", PAYER, "payment", CONSENT)
-    asked: dict[str, object] = {"terminal": "till-1", "purpose": "payment", "consent_hash": CONSENT, "now": START}
+    asked: dict[str, object] = {
+        "environment": "demo", "terminal": "till-1", "purpose": "payment", "consent_hash": CONSENT, "now": START
+    }  # fmt: skip
     assert verify_mandate(envelope, shop.trust, **asked).payer == PAYER  # type: ignore[arg-type]
     with pytest.raises(PaymentError) as caught:
         verify_mandate(envelope, shop.trust, **asked | other)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from hil.backend.shop import CONSENT, START, Shop
 from hil.backend.simulator import EVIDENCE, new_element
 
 CHALLENGE = bytes(range(32))
+BOUND: dict[str, Any] = {"environment": "demo", "terminal": "till-1", "consent_hash": CONSENT, "now": START}
 
 
 @pytest.fixture
@@ -126,7 +127,13 @@ def test_a_mandate_for_another_terminal_purpose_consent_or_time_is_refused(
 
     def check(terminal: str, purpose: str, consent_hash: bytes, now: int) -> Mandate:
         return verify_mandate(
-            envelope, shop.trust, terminal=terminal, purpose=purpose, consent_hash=consent_hash, now=now
+            envelope,
+            shop.trust,
+            environment="demo",
+            terminal=terminal,
+            purpose=purpose,
+            consent_hash=consent_hash,
+            now=now,
         )
 
     assert check("till-1", "payment", CONSENT, START).payer == "payer-7"
@@ -158,14 +165,29 @@ def test_a_mandate_lives_a_day_at_most_and_begins_now(shop: Shop, issued_at: int
     )  # fmt: skip
     envelope = schema.sign(mandate, signer(shop.key), shop.kid)
     with pytest.raises(PaymentError, match=told) as error:
-        verify_mandate(envelope, shop.trust, terminal="till-1", purpose="door", consent_hash=CONSENT, now=START)
+        verify_mandate(envelope, shop.trust, purpose="door", **BOUND)
     assert error.value.code == "mandate"
 
 
 def test_a_mandate_of_any_other_key_binds_nobody(shop: Shop) -> None:
     envelope = shop.backend.issue_mandate("till-1", "payer-7", "payment", CONSENT)
     with pytest.raises(PaymentError, match="unknown_key"):
-        verify_mandate(envelope, Trust({}), terminal="till-1", purpose="payment", consent_hash=CONSENT, now=START)
+        verify_mandate(envelope, Trust({}), purpose="payment", **BOUND)
+
+
+def test_in_production_a_mandate_binds_nobody_where_nobody_was_authenticated(shop: Shop) -> None:
+    payers = shop.backend.issue_mandate("till-1", "payer-7", "payment", CONSENT, "simulated")
+    guardians = shop.backend.issue_guardian_mandate("till-1", CONSENT, "school-office", "simulated")
+    guardian: dict[str, Any] = {"verifier": "school-office", "method": "simulated"}
+    verify_mandate(payers, shop.trust, purpose="payment", **BOUND)
+    verify_guardian_mandate(guardians, shop.trust, **guardian, **BOUND)
+    production = BOUND | {"environment": "production"}
+    with pytest.raises(PaymentError, match="simulated"):
+        verify_mandate(payers, shop.trust, purpose="payment", **production)
+    with pytest.raises(PaymentError, match="simulated"):
+        verify_guardian_mandate(guardians, shop.trust, **guardian, **production)
+    theirs = shop.backend.issue_mandate("till-1", "payer-7", "payment", CONSENT, "bank_app")
+    assert verify_mandate(theirs, shop.trust, purpose="payment", **production).method == "bank_app"
 
 
 @pytest.mark.parametrize(
@@ -182,9 +204,7 @@ def test_a_guardians_mandate_stands_for_one_guardian_in_one_consent(
     shop: Shop, changes: dict[str, Any], told: str
 ) -> None:
     envelope = shop.backend.issue_guardian_mandate("till-1", CONSENT, "school-office", "document")
-    right: dict[str, Any] = {
-        "terminal": "till-1", "consent_hash": CONSENT, "verifier": "school-office", "method": "document", "now": START
-    }  # fmt: skip
+    right: dict[str, Any] = BOUND | {"verifier": "school-office", "method": "document"}
     assert len(verify_guardian_mandate(envelope, shop.trust, **right).id) == 16
     with pytest.raises(PaymentError, match=told) as error:
         verify_guardian_mandate(envelope, shop.trust, **{**right, **changes})
@@ -195,12 +215,9 @@ def test_a_payers_mandate_is_no_guardians_and_the_other_way_round(shop: Shop) ->
     payers = shop.backend.issue_mandate("till-1", "payer-7", "door", CONSENT)
     guardians = shop.backend.issue_guardian_mandate("till-1", CONSENT, "school-office", "document")
     with pytest.raises(PaymentError, match="malformed"):
-        verify_guardian_mandate(
-            payers, shop.trust, terminal="till-1", consent_hash=CONSENT, verifier="school-office", method="document",
-            now=START,
-        )  # fmt: skip
+        verify_guardian_mandate(payers, shop.trust, verifier="school-office", method="document", **BOUND)
     with pytest.raises(PaymentError, match="malformed"):
-        verify_mandate(guardians, shop.trust, terminal="till-1", purpose="door", consent_hash=CONSENT, now=START)
+        verify_mandate(guardians, shop.trust, purpose="door", **BOUND)
 
 
 def test_an_erasure_receipt_is_the_terminals_own() -> None:
