@@ -6,6 +6,7 @@ Rules kept here:
   order everywhere: terminal, intent, payer.
 - A transaction that another worker's got in the way of is run again from its start. So is one whose commit was
   cut off: whatever it did, its first statement then finds the answer.
+- What went wrong is said without what was being written: no statement's parameters, no row, no password.
 - The tables are brought up to date by whoever comes first, under a lock; a database of a newer version is refused.
 """
 
@@ -88,7 +89,7 @@ class Database:
                     return work(connection)
             except (IntegrityError, OperationalError) as error:
                 failed = error
-        raise StoreError(f"{self._engine.url!r}: {failed}") from failed
+        raise StoreError(f"{self._engine.url!r}: {_first_line(failed)}") from failed
 
 
 def unmigrated(url: str) -> Database:
@@ -103,6 +104,11 @@ def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+def _first_line(failed: DBAPIError | None) -> str:
+    """What the driver says; below its first line PostgreSQL quotes the row."""
+    return str(failed.orig).partition("\n")[0] if failed is not None else ""
+
+
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url) if "://" in url else URL.create("sqlite", database=url)
@@ -110,13 +116,16 @@ def _engine(url: str) -> Engine:
         raise StoreError("the database's URL cannot be read; sqlite:///FILE or postgresql://...") from error
     kind = parsed.get_backend_name()
     if kind == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+        engine = create_engine(
+            parsed, hide_parameters=True, connect_args={"timeout": BUSY_S, "check_same_thread": False}
+        )
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if kind == "postgresql":
         # a connection that died with the server is found out by the first attempt, which costs the others nothing
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), isolation_level="READ COMMITTED")
+        there = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(there, hide_parameters=True, isolation_level="READ COMMITTED")
     raise StoreError(f"{kind}: not a kind of database that is known; sqlite or postgresql")
 
 

@@ -3,10 +3,11 @@
 Rules kept here:
 - Nothing is answered without the bearer token, not even what calls there are.
 - A body is cut off at `MOST_BODY_BYTES`, before anything reads it.
-- The framework's own answers repeat what they were sent; ours never do.
+- The framework's own answers repeat what they were sent; ours never do. What the database says is for the log only.
 """
 
 import hmac
+import logging
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -19,11 +20,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firmware.payment.errors import PaymentError
 from hil.backend.calls import CallError
+from hil.backend.database import StoreError
 from hil.backend.forms import Problem
 
+log = logging.getLogger(__name__)
+
 MOST_BODY_BYTES = 16 * 1024
-# `storage`: the database is away, which is no fault of who asked; nothing was done
-STATUS = {"storage": 503}
 WORDS = {401: "token", 404: "not_found", 405: "method", 413: "too_large", 503: "broker"}
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
@@ -75,7 +77,13 @@ def word_refusals(app: FastAPI) -> None:
 
     @app.exception_handler(PaymentError)
     def refused(_: Request, error: PaymentError) -> JSONResponse:
-        return _problem(STATUS.get(error.code, 400), error.code, error.text)
+        return _problem(400, error.code, error.text)
+
+    @app.exception_handler(StoreError)
+    def away(_: Request, error: StoreError) -> JSONResponse:
+        # no fault of who asked
+        log.error("a call was not done: %s", error)
+        return _problem(503, error.code, "the database is away; ask again")
 
     @app.exception_handler(CallError)
     def impossible(_: Request, error: CallError) -> JSONResponse:

@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from hil.backend import database as module
 from hil.backend.database import HEAD, Database, StoreError
@@ -106,3 +107,15 @@ def test_a_database_that_is_away_is_said_so_without_its_password(tmp_path: Path)
     with pytest.raises(StoreError) as refused:
         Store(f"postgresql://someone:secret@/x?host={tmp_path}")
     assert "secret" not in str(refused.value)
+
+
+def test_what_a_statement_wrote_is_in_no_message_of_its_failing(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ATTEMPTS", 1)
+    store = Store(database)
+    try:
+        for statement in ("INSERT INTO payers VALUES (:payer), (:payer)", "INSERT INTO nowhere VALUES (:payer)"):
+            with pytest.raises((StoreError, DBAPIError)) as failed:
+                store.transact(lambda ledger, of=statement: ledger.connection.execute(text(of), {"payer": "payer-7"}))  # type: ignore[misc]
+            assert "payer-7" not in str(failed.value)
+    finally:
+        store.close()

@@ -3,14 +3,16 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from firmware.payment import schema
 from firmware.payment.messages import Cancellation, Intent
-from hil.backend import watch
+from hil.backend import database, watch
 from hil.backend.doors import MOST_BODY_BYTES
 from hil.backend.reconcile import DAY_S, read
 from hil.backend.register import create_app
@@ -237,3 +239,17 @@ def test_currencies_without_and_with_three_decimals_are_asked_for_in_minor_units
         intent = schema.verify(register.wire.intents[-1], Intent, register.shop.trust.resolve)[1]
         assert (intent.amount_minor, intent.currency) == (minor, currency)
     assert register.ask(amount="12.50", currency="JPY").status_code == 400
+
+
+def test_what_the_database_says_is_for_the_log_and_not_for_registers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "ATTEMPTS", 1)
+    shop = Shop(tmp_path)
+    shop.store.transact(lambda ledger: ledger.connection.execute(text("ALTER TABLE intents RENAME TO gone")))
+    answer = Register(shop).ask()
+    shop.close()
+    assert answer.status_code == 503
+    assert answer.json() == {"code": "storage", "detail": "the database is away; ask again"}
+    assert "no such table: intents" in caplog.text
+    assert PAYER not in caplog.text
