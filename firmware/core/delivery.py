@@ -36,8 +36,8 @@ class Delivery:
         self._waken = asyncio.Event()
 
     def decline_interrupted(self) -> None:
-        """Decline what a dead process or a full disk left open."""
-        for intent in self._parts.outbox.interrupted(self._parts.now_or_floor()):
+        """Decline what a dead process or a full disk left open. Not while somebody is served: theirs is open too."""
+        for intent in self._parts.outbox.interrupted():
             self.decline(intent.id, intent.digest, "interrupted")
 
     async def forever(self) -> None:

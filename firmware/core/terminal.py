@@ -43,7 +43,7 @@ class Terminal:
             "intent": self.payments.on_intent,
             "cancellation": self.payments.on_cancellation,
             "receipt": self.payments.on_receipt,
-            "beacon": self.liaison.on_beacon,
+            "beacon": self._on_beacon,
             "key-set": self.liaison.on_key_set,
             "certificate": self.liaison.on_certificate,
         }
@@ -85,6 +85,12 @@ class Terminal:
         except PaymentError as error:
             _log.warning("%s refused: %s", delivered.kind, error)
             self.stand.say("notice", error.code, f"A {delivered.kind} was refused: {error.text}")
+
+    def _on_beacon(self, envelope: bytes) -> None:
+        """Take the time; from the first word of the backend on, what was left open can be declined."""
+        self.liaison.on_beacon(envelope)
+        if not self.stand.busy:
+            self.payments.delivery.decline_interrupted()
 
     def _greeting(self) -> list[LastWill | TimeFloor]:
         return self.liaison.greet()

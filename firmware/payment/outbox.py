@@ -5,8 +5,7 @@ Rules kept here:
 - Counter, envelope and use of the intent are one transaction, on disk before `core` hands the envelope to `link`. An
   error on the way leaves nothing behind, not even a used counter.
 - Counters rise over every start and every copy that is put back (`counting`). Where no hardware counts, nothing is
-  authorized after a start before the backend has spoken, and of what a dead process left only that is declined which
-  is too young for an old copy.
+  signed after a start before the backend has spoken: neither a yes nor the no to what a dead process left.
 - While the link is down only what the backend's last allowance covers is authorized (`offline`).
 - A row is settled by a verified signed receipt and by nothing else; a broker's acknowledgement is not durable. Nor is
   a refusal that leaves no trace at the backend, while what it refuses still lives: it is sent again.
@@ -217,17 +216,17 @@ class Outbox:
         with self._file.reading() as db:
             return int(db.execute("SELECT count(*) FROM outbox WHERE outcome IS NULL").fetchone()[0])
 
-    def interrupted(self, now: int) -> list[OpenIntent]:
+    def interrupted(self) -> list[OpenIntent]:
         """Return the intents that are open: at start, those a dead process left. Decline each.
 
-        Those that have expired at `now`, seconds since 1970, wait until the counter is anchored: in a file put back
-        from a copy, its counter has been used since, and signed for once more would look like a clone's.
+        None before the counter is anchored: in a file put back from a copy it has been used since, and signed for once
+        more would look like a clone's. How old the file is it cannot know: its own floor is as old.
         """
+        if not self._is_anchored:
+            return []
         with self._file.reading() as db:
             rows = db.execute(
-                "SELECT id, digest FROM intents WHERE id NOT IN (SELECT intent FROM outbox)"
-                " AND (? OR expires_at > ?) ORDER BY rowid",
-                (self._is_anchored, now),
+                "SELECT id, digest FROM intents WHERE id NOT IN (SELECT intent FROM outbox) ORDER BY rowid"
             ).fetchall()
         return [OpenIntent(*row) for row in rows]
 

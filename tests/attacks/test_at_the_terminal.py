@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import cose, schema
 from firmware.payment.errors import PaymentError
-from firmware.payment.messages import Intent, Receipt
+from firmware.payment.messages import Beacon, Intent, Receipt
+from hil.backend.fleet import nothing
 from hil.backend.keys import signer
 from hil.rig.brokers import BACKENDS
 from tests.attacks.site import Site, Terminal, Wire
@@ -52,7 +53,10 @@ def is_not_served(impostor: Wire, till: Terminal, intent: bytes, code: str) -> N
     with pytest.raises(PaymentError) as caught:
         till.device.open(brought(impostor, till, "intent", intent), now())
     assert caught.value.code == code
-    assert till.device.outbox.interrupted(now()) == []
+    till.device.outbox.heard(
+        Beacon(terminal=till.name, nonce=bytes(32), time=now(), counter=0, allowance=nothing(now()))
+    )
+    assert till.device.outbox.interrupted() == []
 
 
 @pytest.mark.parametrize(

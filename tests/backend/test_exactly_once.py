@@ -45,6 +45,7 @@ from hil.backend.reconcile import end_of
 from hil.backend.shop import PAYER, Shop
 from hil.backend.store import Store, Transaction
 from hil.backend.tables import METADATA
+from tests.payment.hearing import hears
 
 # making a failure smaller takes longer here than any test may
 UNSHRUNK = (Phase.generate,)
@@ -334,7 +335,8 @@ class Life(RuleBasedStateMachine):
         self.declines_what_was_left()
 
     def declines_what_was_left(self) -> None:
-        for left in self.shop.till.outbox.interrupted(self.terminal_time):
+        hears(self.shop)
+        for left in self.shop.till.outbox.interrupted():
             order = self.orders[left.id]
             assert order.signed == ""
             self.declines(order, "interrupted")

@@ -45,7 +45,7 @@ class Outbox:
     def open_intent(self, accepted: object, now: int | None) -> None:
         self.opened.append(accepted)
 
-    def interrupted(self, now: int) -> list[object]:
+    def interrupted(self) -> list[object]:
         return []
 
     put_back = False

@@ -23,6 +23,7 @@ from hil.backend.backend import INTENT_TTL_S, Backend
 from hil.backend.keys import signer
 from hil.backend.shop import START, Shop
 from tests.payment.hardware import Hardware
+from tests.payment.hearing import hears
 
 
 @pytest.fixture
@@ -107,11 +108,12 @@ def test_an_unopened_intent_is_not_authorized(shop: Shop) -> None:
 def test_an_intent_open_at_a_crash_is_known_and_declined_as_interrupted(shop: Shop) -> None:
     accepted = shop.open()
     shop.restart_terminal()
-    (left,) = shop.till.outbox.interrupted(START)
+    hears(shop)
+    (left,) = shop.till.outbox.interrupted()
     assert (left.id, left.digest) == (accepted.intent.id, accepted.digest)
     decline = shop.till.decline(left, "interrupted", START)
     assert shop.code(decline) == "declined"
-    assert shop.till.outbox.interrupted(START) == []
+    assert shop.till.outbox.interrupted() == []
     assert shop.backend.state(left.id).code == "interrupted"
 
 
@@ -272,7 +274,8 @@ def test_a_full_disk_authorizes_nothing_and_loses_nothing(shop: Shop, tmp_path: 
     assert head is not None
     assert head.envelope == waiting
     assert shop.code(waiting) == "approved"
-    (left,) = shop.till.outbox.interrupted(START)
+    hears(shop)
+    (left,) = shop.till.outbox.interrupted()
     assert left.id == accepted.intent.id
     assert shop.code(shop.authorized()) == "approved"
 
@@ -327,7 +330,7 @@ def test_a_file_put_back_from_a_copy_signs_no_counter_twice_where_hardware_count
     assert shop.code(sent) == "approved"
     put_back(shop, image, hardware)
     shop.time += INTENT_TTL_S + 1
-    (left,) = shop.till.outbox.interrupted(shop.time)
+    (left,) = shop.till.outbox.interrupted()
     assert shop.code(shop.till.decline(left, "interrupted", shop.time)) != "clone_suspected"
     assert shop.code(shop.authorized()) == "approved"
 
@@ -337,10 +340,10 @@ def test_a_file_put_back_from_a_copy_signs_no_counter_twice_where_only_the_backe
     image = image_of(shop)
     assert shop.code(shop.till.authorize(accepted, shop.mandate, START)) == "approved"
     put_back(shop, image)
-    shop.time += INTENT_TTL_S + 1
-    assert shop.till.outbox.interrupted(shop.time) == [], "its counter has been used since"
-    shop.open()
-    left = shop.till.outbox.interrupted(shop.time)[0]
+    assert shop.till.outbox.interrupted() == [], "its counter has been used since, and its own floor does not say so"
+    shop.time += 7 * 86_400
+    hears(shop)
+    (left,) = shop.till.outbox.interrupted()
     assert left.id == accepted.intent.id
     assert shop.code(shop.till.decline(left, "interrupted", shop.time)) != "clone_suspected"
     assert shop.code(shop.authorized()) == "approved"
@@ -377,7 +380,7 @@ def test_a_hardware_counter_that_fails_signs_nothing(shop: Shop) -> None:
     with pytest.raises(SecureElementGoneError):
         shop.till.authorize(accepted, shop.mandate, START)
     assert shop.till.outbox.waiting() == 0
-    assert len(shop.till.outbox.interrupted(START)) == 1
+    assert len(shop.till.outbox.interrupted()) == 1
 
 
 def test_a_damaged_file_is_named_and_not_repaired(shop: Shop, tmp_path: Path) -> None:
@@ -436,7 +439,7 @@ def test_a_file_of_the_first_layout_is_brought_up_to_date_with_what_it_holds(tmp
             head = outbox.head()
             assert head is not None
             assert (head.envelope, outbox.waiting(), outbox.counter, outbox.put_back) == (b"\xaa", 1, 5, False)
-            assert [left.id for left in outbox.interrupted(START)] == [b"\x22" * 16]
+            assert [left.id for left in outbox.interrupted()] == [b"\x22" * 16]
 
 
 def test_a_first_layout_that_cannot_be_brought_up_to_date_is_left_as_it_was(tmp_path: Path) -> None:

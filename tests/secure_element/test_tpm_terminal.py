@@ -41,7 +41,7 @@ def test_a_whole_disk_put_back_signs_no_counter_twice(bench: Device, shop: Shop)
     element = bench.open()
     shop.till.outbox = Outbox(path, element)
     assert not shop.till.outbox.put_back
-    (left,) = shop.till.outbox.interrupted(shop.time)
+    (left,) = shop.till.outbox.interrupted()
     declined = shop.till.decline(left, "interrupted", shop.time)
     assert shop.code(declined) == "declined"
     shop.till.outbox.close()
@@ -52,7 +52,7 @@ def test_a_whole_disk_put_back_signs_no_counter_twice(bench: Device, shop: Shop)
     element = bench.open()
     shop.till.outbox = Outbox(path, element)
     assert shop.till.outbox.put_back, "nothing is authorized from it without a connection any more"
-    (left,) = shop.till.outbox.interrupted(shop.time)
+    (left,) = shop.till.outbox.interrupted()
     assert left.id == accepted.intent.id
     assert shop.code(shop.till.decline(left, "interrupted", shop.time)) != "clone_suspected"
     envelope = shop.authorized()
