@@ -115,9 +115,15 @@ def make_root(
 
 
 @keys.command("renew")
-def renew(config: ConfigOption, root: RootOption) -> None:
-    """Sign the key set again, for another 90 days; the first one where there is none, with its key."""
-    _tell(rotation.renew(rotation.KeyFiles.of(config), root))
+def renew(
+    config: ConfigOption,
+    root: RootOption,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Of the set, where there is none: 1 for the first.")
+    ] = None,
+) -> None:
+    """Sign the key set again, for another 90 days; where there is none, with the key in use, made where it is not."""
+    _tell(rotation.renew(rotation.KeyFiles.of(config), root, version))
 
 
 @keys.command("rotate")

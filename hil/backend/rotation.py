@@ -3,7 +3,8 @@
 Rules kept here:
 - A new key is in the key set before it signs anything, so that terminals know it before they meet it.
 - The key in use is never taken out of the set; the one before it is, once nothing it signed is on its way any more.
-- A set's version is one above the last. The root's private key is needed for a new set and for nothing else.
+- A set's version is one above the last. Where no set is there nobody knows which was the last, and terminals that know
+  a higher one take nothing: then a person says the version. The root's private key is needed for a new set only.
 """
 
 import time
@@ -18,6 +19,8 @@ from firmware.payment.messages import Environment, KeySet
 from firmware.payment.trust import key_id, load_public_key, load_trust
 from hil.backend.installation import load_service_config, read_key_set
 from hil.backend.keys import create_backend_key, load_backend_key, replace, sign_key_set
+
+_FIRST = "the very first is `--version 1`; where it was lost, N surely above all before it, or no terminal takes it"
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,28 @@ class KeyFiles:
         return read_key_set(self.key_set, self.root, self.environment)[1]
 
 
-def renew(files: KeyFiles, root: Path) -> KeySet:
-    """Sign the keys of the set again, for another while; where there is no set yet, the first one.
+def renew(files: KeyFiles, root: Path, version: int | None = None) -> KeySet:
+    """Sign the keys of the set again, for another while; where there is no set, one of the key in use.
+
+    Args:
+        files: where they lie.
+        root: the root's private key.
+        version: of the new set, where not one above the last; where there is none it must be said.
 
     Raises:
-        PaymentError: a file cannot be used; nothing was changed.
+        PaymentError: a file cannot be used, or terminals could not take a set of this version; nothing was changed.
     """
     if files.key_set.exists():
         known = files.in_force()
-        return _sign(files, root, [load_public_key(key) for key in known.keys], known.version + 1)
+        following = version or known.version + 1
+        if following <= known.version:
+            raise PaymentError("key_set", f"version {following} does not follow {known.version}, which is in force")
+        return _sign(files, root, [load_public_key(key) for key in known.keys], following)
+    if version is None:
+        raise PaymentError("key_set", f"{files.key_set}: is not there; {_FIRST}")
     if not files.key.exists():
         create_backend_key(files.key)
-    return _sign(files, root, [load_backend_key(files.key).public_key()], 1)
+    return _sign(files, root, [load_backend_key(files.key).public_key()], version)
 
 
 def rotate(files: KeyFiles, root: Path) -> KeySet:

@@ -37,7 +37,7 @@ def used(files: KeyFiles) -> bytes:
 def test_a_terminal_that_takes_each_set_believes_each_key_in_its_time(
     files: KeyFiles, root: Path, tmp_path: Path
 ) -> None:
-    rotation.renew(files, root)
+    rotation.renew(files, root, 1)
     (tmp_path / "first.cose").write_bytes(files.key_set.read_bytes())
     clock = SimpleNamespace(known=True, at_least=lambda: 1_800_000_000)
     trust = BackendKeys(load_trust(files.root), "demo", tmp_path / "first.cose", tmp_path / "kept.cose", clock)  # type: ignore[arg-type]
@@ -58,12 +58,12 @@ def test_a_terminal_that_takes_each_set_believes_each_key_in_its_time(
 
 
 def test_a_set_is_renewed_with_the_same_keys(files: KeyFiles, root: Path) -> None:
-    first, second = rotation.renew(files, root), rotation.renew(files, root)
+    first, second = rotation.renew(files, root, 1), rotation.renew(files, root)
     assert (first.keys, first.version + 1) == (second.keys, second.version)
 
 
 def test_no_step_is_taken_out_of_order(files: KeyFiles, root: Path) -> None:
-    rotation.renew(files, root)
+    rotation.renew(files, root, 1)
     with pytest.raises(PaymentError, match="no next key"):
         rotation.switch(files)
     with pytest.raises(PaymentError, match="in use"):
@@ -76,7 +76,7 @@ def test_no_step_is_taken_out_of_order(files: KeyFiles, root: Path) -> None:
 
 
 def test_a_next_key_nobody_wants_any_more_is_revoked_before_it_signs(files: KeyFiles, root: Path) -> None:
-    rotation.renew(files, root)
+    rotation.renew(files, root, 1)
     rotation.rotate(files, root)
     rotation.revoke(files, root, key_id(load_backend_key(files.following).public_key()))
     assert not files.following.exists()
@@ -84,12 +84,40 @@ def test_a_next_key_nobody_wants_any_more_is_revoked_before_it_signs(files: KeyF
 
 
 def test_another_root_than_the_pinned_one_signs_nothing(files: KeyFiles, root: Path, tmp_path: Path) -> None:
-    rotation.renew(files, root)
+    rotation.renew(files, root, 1)
     before = files.key_set.read_bytes()
     create_root(tmp_path / "other.key", tmp_path / "other.json")
     with pytest.raises(PaymentError, match="unknown_key"):
         rotation.renew(files, tmp_path / "other.key")
     assert files.key_set.read_bytes() == before
+
+
+def test_a_set_that_was_lost_is_followed_by_one_that_terminals_take(
+    files: KeyFiles, root: Path, tmp_path: Path
+) -> None:
+    rotation.renew(files, root, 5)
+    (tmp_path / "first.cose").write_bytes(files.key_set.read_bytes())
+    clock = SimpleNamespace(known=True, at_least=lambda: 1_800_000_000)
+    trust = BackendKeys(load_trust(files.root), "demo", tmp_path / "first.cose", tmp_path / "kept.cose", clock)  # type: ignore[arg-type]
+    old = used(files)
+    files.key_set.unlink()
+    with pytest.raises(PaymentError, match="where it was lost"):
+        rotation.renew(files, root)
+    assert not files.key_set.exists()
+    rotation.renew(files, root, 9)
+    rotation.rotate(files, root)
+    rotation.switch(files)
+    assert rotation.revoke(files, root, old).version == 11
+    assert trust.take(files.key_set.read_bytes())
+    with pytest.raises(PaymentError, match="unknown_key"):
+        trust.resolve(old)
+
+
+def test_no_set_is_signed_below_the_one_in_force(files: KeyFiles, root: Path) -> None:
+    rotation.renew(files, root, 5)
+    with pytest.raises(PaymentError, match="does not follow"):
+        rotation.renew(files, root, 5)
+    assert files.in_force().version == 5
 
 
 def test_the_commands_do_the_same(tmp_path: Path) -> None:
@@ -106,7 +134,7 @@ def test_the_commands_do_the_same(tmp_path: Path) -> None:
 
     with_root = ("--config", str(config), "--root", str(tmp_path / "root.key"))
     assert "for demo" in said("keys", "root", str(tmp_path))
-    assert "key set 1" in said("keys", "renew", *with_root)
+    assert "key set 1" in said("keys", "renew", *with_root, "--version", "1")
     first = key_id(load_backend_key(tmp_path / "backend.key").public_key()).hex()
     assert "key set 2" in said("keys", "rotate", *with_root)
     said("keys", "switch", "--config", str(config))

@@ -9,7 +9,9 @@ from sqlalchemy import delete
 
 from firmware.payment.errors import PaymentError
 from hil.backend import fleet_store
+from hil.backend.fleet import Fleet
 from hil.backend.fleet_store import Heard
+from hil.backend.installation import Installation
 from hil.backend.shop import START, Shop
 from hil.backend.tables import STATUSES
 from tests.backend.fleet import fleet, request, status
@@ -82,6 +84,17 @@ def test_a_status_from_the_future_does_not_shut_out_what_comes_after(shop: Shop)
     with pytest.raises(PaymentError, match="future"):
         fleet(shop).take_status("till-1", status(shop, issued_at=shop.time + 31))
     assert fleet(shop).take_status("till-1", status(shop))
+
+
+def test_a_terminal_that_trusts_a_newer_key_set_than_ours_is_told_of_in_the_log(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = Installation(shop.key, b"", shop.registrations, shop.policy, version=5)
+    backend = Fleet(shop.store, ours, lambda: shop.time)
+    backend.take_status("till-1", status(shop, key_set=5))
+    assert not caplog.records
+    backend.take_status("till-1", status(shop, key_set=6, sequence=2))
+    assert "till-1 has key set 6" in caplog.text
 
 
 def test_who_asks_for_the_time_was_heard_of(shop: Shop) -> None:
