@@ -3,7 +3,8 @@
 Rules kept here:
 - An intent that comes while somebody is served is declined as `busy`; the one that takes the place of an intent
   which was taken back is served after it. One that comes while there is no time is declined as `clock`.
-- An intent that is taken back ends before its authorization is stored, or not at all.
+- An intent that is taken back ends before its authorization is stored, or not at all; one that still waits, or has
+  not come yet, is never shown.
 - An authorization is stored before it is sent. While the link is down it is signed only under an allowance of the
   backend's, and the customer is told so: it is no approval.
 - A terminal out of service opens no intent, and so signs for none.
@@ -27,6 +28,7 @@ from firmware.core.link_port import LinkPort
 from firmware.core.looking import Looking
 from firmware.core.parts import Parts
 from firmware.core.reasons import FALLBACK, SENTENCES, sentence
+from firmware.core.recalls import Recalls
 from firmware.core.session import Phase, Session
 from firmware.core.signing import Signer
 from firmware.core.stand import BusyError, Stand
@@ -59,6 +61,7 @@ class Payments:
         self._in_hand: tuple[bytes, bytes] | None = None  # id and digest of the intent that is served
         self._taken_back = False
         self._next: tuple[AcceptedIntent, int] | None = None
+        self._recalls = Recalls()
         self._looking, self._keypad = Looking(parts, stand, watch), Keypad(parts, stand)
         self.delivery = Delivery(parts, signer, stand, link)
 
@@ -95,7 +98,9 @@ class Payments:
             if error.code == "intent_used":
                 return  # delivered twice: the first delivery goes on
             raise
-        if now is None:
+        if self._recalls.has(accepted):
+            self.delivery.decline(accepted.intent.id, accepted.digest, "cancelled_by_register")
+        elif now is None:
             self._refuse_at_once("clock")
             self.delivery.decline(accepted.intent.id, accepted.digest, "clock")
         elif self._taken_back and self._next is None:
@@ -104,14 +109,21 @@ class Payments:
             self._serve(accepted, now)
 
     def on_cancellation(self, envelope: bytes) -> None:
-        """Take word that the register takes an intent back: the one in hand ends, of another nothing changes.
+        """Take word that the register takes an intent back, one in hand, one that waits, or one that is still to come.
 
         Raises PaymentError: it is not believed.
         """
         recalled = read_cancellation(envelope, self._parts.trust, self._parts.config.terminal)
-        if self._in_hand == (recalled.intent, recalled.intent_hash) and self._stand.cancellable:
-            self._taken_back = True
-            self._stand.inbox.put(Cancelled("cancelled_by_register"))
+        which = recalled.intent, recalled.intent_hash
+        if self._in_hand == which:
+            if self._stand.cancellable:
+                self._taken_back = True
+                self._stand.inbox.put(Cancelled("cancelled_by_register"))
+        elif self._next is not None and (self._next[0].intent.id, self._next[0].digest) == which:
+            self._next = None
+            self.delivery.decline(*which, "cancelled_by_register")
+        else:
+            self._recalls.keep(recalled, self._parts.now_or_floor())
 
     def _time_for(self, accepted: AcceptedIntent) -> int | None:
         """The time, which the intent is for; None where there is none. Raises PaymentError: it is for another time."""

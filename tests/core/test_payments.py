@@ -10,8 +10,11 @@ import msgspec
 import pytest
 
 from firmware.core.inbox import Cancelled
+from firmware.core.recalls import Recalls
 from firmware.payment import schema
+from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import PaymentError
+from firmware.payment.intent import MAX_INTENT_TTL_S
 from firmware.payment.messages import Allowance, Cancellation
 from firmware.payment.money import Amount
 from hil.backend.backend import INTENT_TTL_S
@@ -247,6 +250,60 @@ def test_an_intent_that_takes_the_place_of_one_taken_back_is_served_at_once(play
     assert [paid.get(intent) for intent in intents] == [None, 990, None]
     assert till.state(intents[1]) == ("approved", "")
     ended(till, intents[0], ("decline", "rejected", "cancelled"), ("cancelled", ""))
+
+
+def test_an_intent_that_waits_and_is_taken_back_too_is_never_shown(play: Callable[[Play], Till]) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        intents.append(till.ask(1250))
+        await till.touch()
+        till.cancel(intents[0])
+        intents.append(till.ask(990))
+        till.cancel(intents[1])
+        intents.append(till.ask(500))
+        while till.stand.scene < 2:
+            await asyncio.sleep(0)
+        await till.touch()
+        while till.outbox.waiting() < 3:
+            await asyncio.sleep(0)
+        assert sorted(till.deliver()) == ["approved", "cancelled", "cancelled"]
+        await till.idle()
+
+    till = play(scene)
+    assert not [event for event in till.said if "9.90" in event.text]
+    assert till.state(intents[2]) == ("approved", "")
+    ended(till, intents[1], ("decline", "rejected", "cancelled"), ("cancelled", ""))
+
+
+def test_a_cancellation_that_overtakes_its_intent_ends_it_before_anybody_is_asked(
+    play: Callable[[Play], Till],
+) -> None:
+    intents: list[bytes] = []
+
+    async def scene(till: Till) -> None:
+        till.shop.time = till.now
+        intent, late = till.shop.backend.issue_intent("till-1", Amount(990, "EUR"), PAYER)
+        till.cancel(intent)
+        till.payments.on_intent(late)
+        assert not till.stand.busy
+        assert till.deliver() == ["cancelled"]
+        intents.extend([intent, await till.paid()])
+
+    till = play(scene)
+    assert not [event for event in till.said if "9.90" in event.text]
+    assert till.state(intents[1]) == ("approved", "")
+    ended(till, intents[0], ("decline", "rejected", "cancelled"), ("cancelled", ""))
+
+
+def test_a_recall_is_forgotten_once_its_intent_has_ended() -> None:
+    recalls, now = Recalls(), 1_800_000_000
+    for number in range(3):
+        recalls.keep(Cancellation(intent=bytes([number]) * 16, intent_hash=bytes(32), terminal="t", issued_at=now), now)
+    assert len(recalls) == 3
+    later = now + MAX_INTENT_TTL_S + MAX_SKEW_S
+    recalls.keep(Cancellation(intent=bytes(16), intent_hash=bytes(32), terminal="t", issued_at=later), later)
+    assert len(recalls) == 1
 
 
 def test_two_intents_at_once_the_second_is_busy(play: Callable[[Play], Till]) -> None:
