@@ -9,6 +9,8 @@ Rules kept here:
   further than was booked has done so for a newer copy of this file: this one was put back. One that stands lower than
   one below is another's. Either is noted for good. What was booked and cut before it was made is made up for before
   the next is booked, so that of two files which booked the same only one goes on.
+- Counters are bounded long before they end, so that no single word uses them up: the backend takes none that lies far
+  ahead of the last, and the terminal goes on above none that the backend could hardly have come to.
 - A file that meets a hardware for the first time does not know what it counted before, for a file that was deleted
   perhaps: of the allowance that is in force then, all is booked as taken (`offline`).
 """
@@ -22,11 +24,25 @@ from firmware.payment.messages import NO_ID
 from firmware.payment.outbox_file import OutboxFile
 
 BATCH = 1024  # counters granted by one increment in hardware, whose memory wears; 2**43 of them fit
+# a billion counts of the hardware, which begins anywhere; so far a counter may jump, and from there on by so much
+REACH, STEP = 2**40, 2**20
+HIGHEST_TOLD = 2**48  # 2**28 steps above that reach, each a message of its own that the backend took
 Book = Callable[[sqlite3.Connection], None]
 
 # intent `NO_ID` stands for all that may have been taken under an allowance: no limit is above it (`messages.Sum`)
 ALL_MINOR = 1_000_000_000
 BOOK_ALL = "INSERT INTO reserved VALUES (?, ?, '', ?)"
+
+
+def far_ahead(counter: int, last: int) -> bool:
+    """Whether no honest terminal whose last counter was `last` comes to `counter` next."""
+    return counter > max(last, REACH) + STEP
+
+
+def check_told(counter: int) -> None:
+    """Check a counter that the backend says it saw last. Raises PaymentError `schema`."""
+    if counter > HIGHEST_TOLD:
+        raise PaymentError("schema", f"counter: {counter} is above {HIGHEST_TOLD}, which no terminal comes to")
 
 
 class HardwareCounter(Protocol):

@@ -13,6 +13,7 @@ import msgspec
 from firmware.liveness.verdict import DYNAMIC, PIN
 from firmware.payment.authorize import AUTHORIZATION_TTL_S, display_hash, display_text
 from firmware.payment.clock import MAX_SKEW_S
+from firmware.payment.counting import far_ahead
 from firmware.payment.errors import Code
 from firmware.payment.messages import (
     ASSURANCE_RANK,
@@ -103,6 +104,7 @@ def replay(counter: int, standing: Standing) -> Code | None:
             ("suspended", standing.suspended),
             ("clone_suspected", standing.counter_seen),
             ("counter_rollback", counter <= standing.last_counter),
+            ("counter_rollback", far_ahead(counter, standing.last_counter)),
             ("id_reuse", standing.id_seen),
         ]
     )

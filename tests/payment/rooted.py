@@ -84,10 +84,11 @@ class Rooted:
         terminal: str = "till-1",
         key: ec.EllipticCurvePrivateKey | None = None,
         allowance: Allowance = NOTHING,
+        counter: int = 0,
     ) -> bytes:
         """A beacon by the backend's key."""
         by = key or self.key
-        beacon = Beacon(terminal=terminal, nonce=nonce, time=time_s, counter=0, allowance=allowance)
+        beacon = Beacon(terminal=terminal, nonce=nonce, time=time_s, counter=counter, allowance=allowance)
         return schema.sign(beacon, signer(by), key_id(by.public_key()))
 
     def hear(self, envelope: bytes) -> str:

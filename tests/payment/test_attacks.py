@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import cbor, cose, schema
+from firmware.payment.counting import REACH, STEP
 from firmware.payment.errors import PaymentError
 from firmware.payment.intent import accept_intent
 from firmware.payment.mandate import verify_mandate
@@ -115,6 +116,26 @@ def test_a_decline_after_an_approval_is_intent_used(shop: Shop) -> None:
     )  # fmt: skip
     assert shop.code(shop.till.sign(decline)) == "intent_used"
     assert shop.backend.state(honest.intent).state == "approved"
+
+
+@pytest.mark.parametrize("counter", [2**53, 2**48, REACH + STEP + 1])
+def test_one_message_far_ahead_does_not_end_a_terminals_counters(shop: Shop, counter: int) -> None:
+    nothing = Decline(
+        intent=bytes(16), intent_hash=bytes(32), terminal="till-1", counter=counter, issued_at=START, reason="flat",
+    )  # fmt: skip
+    assert shop.code(shop.till.sign(nothing)) == "counter_rollback"
+    assert shop.code(shop.authorized()) == "approved"
+
+
+def test_a_counter_driven_as_far_as_it_goes_is_gone_on_above(shop: Shop) -> None:
+    for counter in (REACH + STEP, REACH + 2 * STEP, REACH + 3 * STEP):
+        assert shop.code(shop.altered(counter=counter)) == "approved"
+    assert shop.code(shop.authorized()) == "approved"
+    shop.till.outbox.close()
+    for path in shop.folder.glob("till-1.db*"):
+        path.unlink()
+    shop.restart_terminal()
+    assert shop.code(shop.authorized()) == "approved", "and by a new outbox too"
 
 
 def test_counter_rollback(shop: Shop) -> None:

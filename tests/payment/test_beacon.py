@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from firmware.payment.beacon import ANSWER_S, EVERY_S, LONGEST_S
 from firmware.payment.clock import MAX_AGE_S, MAX_SKEW_S
+from firmware.payment.counting import HIGHEST_TOLD
 from firmware.payment.messages import Allowance
 from tests.payment.rooted import DAY_S, NOTHING, T0, Rooted, new_key
 
@@ -100,6 +101,12 @@ def test_a_stolen_key_moves_no_clock_beyond_the_life_of_its_set(rooted: Rooted) 
     rooted.beacons.ask(NONCE)
     assert rooted.hear(rooted.beacon(NONCE, T0 + 90 * DAY_S)) == "key_set"
     assert rooted.time_floor == 0
+
+
+def test_a_beacon_with_a_counter_that_leaves_none_above_it_is_no_time(rooted: Rooted) -> None:
+    rooted.beacons.ask(NONCE)
+    assert rooted.hear(rooted.beacon(NONCE, counter=HIGHEST_TOLD + 1)) == "schema"
+    assert rooted.hear(rooted.beacon(NONCE, counter=HIGHEST_TOLD)) == ""
 
 
 def test_asked_at_once_then_more_and_more_rarely_until_an_answer_comes_then_hourly(rooted: Rooted) -> None:

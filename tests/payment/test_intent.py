@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from firmware.payment import schema
 from firmware.payment.authorize import Binding, commit, display_text, sign_authorization
+from firmware.payment.counting import HIGHEST_TOLD
 from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent, accept_intent
 from firmware.payment.mandate import sign_erasure, verify_erasure, verify_guardian_mandate, verify_mandate
@@ -69,6 +70,7 @@ def test_an_honest_intent_is_accepted_with_the_stronger_assurance(shop: Shop) ->
         ({"amount_minor": 0}, "schema"),
         ({"challenge": bytes(31)}, "schema"),
         ({"counter": -1}, "schema"),
+        ({"counter": HIGHEST_TOLD + 1}, "schema"),
     ],
 )
 def test_an_intent_not_for_here_and_now_is_refused(shop: Shop, changes: dict[str, Any], code: str) -> None:
