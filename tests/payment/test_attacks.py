@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import cbor, cose, schema
-from firmware.payment.counting import REACH, STEP
+from firmware.payment.counting import HIGHEST_TOLD, REACH, STEP
 from firmware.payment.errors import PaymentError
 from firmware.payment.intent import accept_intent
 from firmware.payment.mandate import verify_mandate
@@ -136,6 +136,17 @@ def test_a_counter_driven_as_far_as_it_goes_is_gone_on_above(shop: Shop) -> None
         path.unlink()
     shop.restart_terminal()
     assert shop.code(shop.authorized()) == "approved", "and by a new outbox too"
+
+
+def test_a_terminal_told_of_a_counter_far_ahead_goes_on_with_a_new_outbox(shop: Shop) -> None:
+    forged = msgspec.structs.replace(shop.open().intent, id=b"by a stolen key.", counter=HIGHEST_TOLD)
+    shop.till.open(schema.sign(forged, signer(shop.key), shop.kid), START)
+    assert shop.code(shop.authorized()) == "counter_rollback"
+    shop.till.outbox.close()
+    for path in shop.folder.glob("till-1.db*"):
+        path.unlink()
+    shop.restart_terminal()
+    assert shop.code(shop.authorized()) == "approved"
 
 
 def test_counter_rollback(shop: Shop) -> None:
