@@ -104,13 +104,16 @@ def _backend_toml(site: Site, authority: Authority, port: int, workers: int) -> 
 
 
 def _policy() -> str:
-    """The demonstration's policy, and what is allowed offline: small amounts, held for a minute."""
+    """The demonstration's policy, and what is allowed offline: small amounts, held for a minute.
+
+    The first allowance is of no use to a new outbox, and the next follows after half of its time: it is short.
+    """
     gates = ", ".join(f'"{gate}"' for gate in DEMO.gates)
     return (
         f'[policy]\nname = "demo"\nprofiles = ["demo", "rig"]\nassurance = "{DEMO.assurance}"\ngates = [{gates}]\n'
         f'match_band = {DEMO.match_band}\nfirmware = "{DEMO.firmware}"\n'
         '[policy.offline]\ncurrency = "EUR"\npayment_minor = 5000\npayer_minor = 100000\nterminal_minor = 200000\n'
-        f"hold_s = {HOLD_S}\nallowance_s = 600\n"
+        f"hold_s = {HOLD_S}\nallowance_s = 120\n"
     )
 
 
