@@ -72,8 +72,9 @@ def test_a_field_out_of_range_cannot_be_said(message: Message) -> None:
 def test_levels_come_back_to_a_thousandth(levels: list[Emitter]) -> None:
     back = unpack_levels(pack_levels(levels))
     for sent, got in zip(levels, back, strict=True):
-        assert abs(sent.flood - got.flood) <= 0.5 / FULL_LEVEL
-        assert abs(sent.dots - got.dots) <= 0.5 / FULL_LEVEL
+        # in units of what is sent: half a unit exactly where a level lies between two
+        assert abs(sent.flood * FULL_LEVEL - round(got.flood * FULL_LEVEL)) <= 0.5
+        assert abs(sent.dots * FULL_LEVEL - round(got.dots * FULL_LEVEL)) <= 0.5
 
 
 @pytest.mark.parametrize("level", [1.001, -0.001, float("nan"), float("inf")])

@@ -26,7 +26,7 @@ from firmware.gallery.consent import (
     sign_consent,
     withdraw_purpose,
 )
-from firmware.payment import schema
+from firmware.payment import cose, schema
 from firmware.payment.trust import key_id, load_public_key
 from hil.backend.simulator import new_element
 
@@ -54,9 +54,14 @@ def recorded(form: ConsentForm = ADULT, now: int = NOW) -> ConsentRecord:
     return read_consent(signed(form, now), [ELEMENT.public_key])
 
 
+def sealed(record: ConsentRecord) -> bytes:
+    """The envelope of a record whatever its values: as a terminal under strange control signs it."""
+    return cose.sign(schema.encode(record), ELEMENT.sign, KID, record.TYP)
+
+
 def altered(form: ConsentForm = ADULT, **changes: object) -> bytes:
     """A record with fields changed before this terminal's own key signs it, unchecked."""
-    return schema.sign(msgspec.structs.replace(recorded(form), **changes), ELEMENT.sign, KID)
+    return sealed(msgspec.structs.replace(recorded(form), **changes))
 
 
 def code_of(act: Any, *arguments: Any, **named: Any) -> str:
@@ -161,7 +166,7 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=70)
     )
 )  # fmt: skip
 def test_whatever_our_key_signed_is_read_whole_or_not_at_all(changes: dict[str, Any]) -> None:
-    envelope = schema.sign(msgspec.structs.replace(RECORD, **changes), ELEMENT.sign, KID)
+    envelope = sealed(msgspec.structs.replace(RECORD, **changes))
     try:
         record = read_consent(envelope, [ELEMENT.public_key])
     except ConsentError as error:
@@ -178,7 +183,7 @@ def test_whatever_our_key_signed_is_read_whole_or_not_at_all(changes: dict[str, 
 
 @given(st.dates())
 def test_every_day_of_the_calendar_can_be_a_date_of_birth(day: datetime.date) -> None:
-    envelope = schema.sign(msgspec.structs.replace(RECORD, date_of_birth=day.isoformat()), ELEMENT.sign, KID)
+    envelope = sealed(msgspec.structs.replace(RECORD, date_of_birth=day.isoformat()))
     assert read_consent(envelope, [ELEMENT.public_key]).born == day
 
 
