@@ -43,7 +43,8 @@ def test_every_signed_message_is_in_the_cddl_under_its_type() -> None:
 
 def test_no_signed_message_was_forgotten() -> None:
     """The audit log's own are no part of the protocol; who adds another message says where it belongs."""
-    found = {kind for kind in Message.__subclasses__() if kind.TYP and not kind.__module__.startswith(Event.__module__)}
+    others = (Event.__module__, "tests.")  # tests make up kinds of their own
+    found = {kind for kind in Message.__subclasses__() if kind.TYP and not kind.__module__.startswith(others)}
     assert found == set(KINDS.values())
 
 
