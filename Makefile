@@ -8,9 +8,8 @@ TFLITE_TESTS := tests/npu $(addprefix tests/vision/test_,known_answers.py align.
 demo: setup
 	$(BIN)/tessera demo $(ARGS)
 
-# files in their own order: by number of tests, the longest of few tests would come last, on one worker alone
 test: setup-dev check
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not soak" $(ARGS)
 	@$(MAKE) --no-print-directory test-tflite
 	@$(MAKE) --no-print-directory oracle
 

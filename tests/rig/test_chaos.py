@@ -188,7 +188,7 @@ def test_a_run_that_was_interrupted_goes_on_with_what_is_missing(
     assert not list(tmp_path.glob("round-*")), "nothing is kept of rounds in which nothing was wrong"
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_a_small_round_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """Of a seed in which no order is left to expire: that would take minutes."""
     plan = Plan(seed=19, database="sqlite", orders=5, looked=0, tills=1, workers=2)
