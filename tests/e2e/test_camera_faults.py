@@ -71,8 +71,11 @@ def test_unplugged_at_any_frame(site: Site, seed: int) -> None:
 
 
 def test_overrun_is_advice_until_a_look_without_one(site: Site) -> None:
-    site.show(FAULTS["ring overrun"].standing)
-    look(site, lambda frame: FAULTS["ring overrun"].inject(site) if frame == 1 else None)
+    for _ in range(3):
+        site.show(FAULTS["ring overrun"].standing)
+        look(site, lambda frame: FAULTS["ring overrun"].inject(site) if frame == 1 else None)
+        if site.status().advice:
+            break  # else five good frames came before the first of the burst, as on a busy machine
     assert "overwritten" in site.status().advice
     site.show(Stage())
     look(site, lambda _: None, stop_after=1)
