@@ -90,7 +90,6 @@ class Fleet:
         def answer(ledger: Transaction) -> bytes:
             ledger.hold_terminal(topic)
             now, db = self._now(), ledger.connection
-            fleet_store.heard_of(db, topic, now)
             allowance = self._allowance(db, topic, kid, now)
             counter = ledger.last_counter(topic)
             return self._seal(

@@ -79,11 +79,6 @@ def take_status(db: Connection, status: Status, envelope: bytes, now: int) -> bo
     return bool(newer)
 
 
-def heard_of(db: Connection, terminal: str, now: int) -> None:
-    """Note that a terminal asked something, which it can only do while it is there."""
-    db.execute(_of(terminal).values(heard_at=now))
-
-
 def heard(db: Connection) -> dict[str, Heard]:
     """The newest of every terminal."""
     rows = db.execute(select(STATUSES.c.envelope, STATUSES.c.presence, STATUSES.c.heard_at))

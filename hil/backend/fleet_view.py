@@ -30,9 +30,9 @@ class TerminalView(msgspec.Struct, frozen=True):
     """A terminal. What it said of itself is empty, or 0, where it was not heard of yet.
 
     Attributes:
-        presence: as it said, or its last will; `silent` where it should be there and was not heard of for
+        presence: as it said, or its last will; `silent` where it should be there and said nothing new for
             `SILENT_S`; `unheard` of one that never said anything.
-        heard_at: when something of it last came, whole seconds since 1970; 0 for never.
+        heard_at: when it last said something new, whole seconds since 1970; 0 for never.
         key: whether its device key counts.
         counter_seen: the last counter the backend saw; `counter` is what the terminal says.
         waiting: envelopes without a receipt.

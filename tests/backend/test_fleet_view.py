@@ -15,7 +15,7 @@ from hil.backend.fleet_view import PEOPLE_ALARM, SILENT_S, TerminalView, page, r
 from hil.backend.keys import registration
 from hil.backend.shop import Shop
 from hil.backend.simulator import SimulatedTerminal, new_element
-from tests.backend.fleet import fleet, request, status
+from tests.backend.fleet import fleet, status
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_terminal_whose_last_will_was_kept_back_shows_as_silent(shop: Shop) ->
     shop.time += 1
     assert till(shop).presence == "silent"
     assert fleet(shop).view().online == 0
-    fleet(shop).beacon("till-1", request(shop.till.element))
+    fleet(shop).take_status("till-1", status(shop, sequence=2))
     assert till(shop).presence == "online"
 
 

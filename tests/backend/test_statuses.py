@@ -11,6 +11,7 @@ from firmware.payment.errors import PaymentError
 from hil.backend import fleet_store
 from hil.backend.fleet import Fleet
 from hil.backend.fleet_store import Heard
+from hil.backend.fleet_view import SILENT_S
 from hil.backend.installation import Installation
 from hil.backend.shop import START, Shop
 from hil.backend.tables import STATUSES
@@ -97,11 +98,13 @@ def test_a_terminal_that_trusts_a_newer_key_set_than_ours_is_told_of_in_the_log(
     assert "till-1 has key set 6" in caplog.text
 
 
-def test_who_asks_for_the_time_was_heard_of(shop: Shop) -> None:
-    fleet(shop).take_status("till-1", status(shop))
-    shop.time += 3_600
-    fleet(shop).beacon("till-1", request(shop.till.element))
-    assert known(shop).heard_at == START + 3_600
+def test_a_replayed_question_or_status_does_not_hide_that_a_terminal_fell_silent(shop: Shop) -> None:
+    said, question = status(shop), request(shop.till.element)
+    fleet(shop).take_status("till-1", said)
+    shop.time += SILENT_S + 1
+    fleet(shop).beacon("till-1", question)
+    fleet(shop).take_status("till-1", said)
+    assert known(shop).heard_at == START
 
 
 def test_in_whatever_order_statuses_come_the_newest_is_left(shop: Shop) -> None:
