@@ -126,7 +126,7 @@ def test_another_terminals_beacon_is_no_time(mind: Mind, till: Terminal, imposto
     other.close()
 
 
-@pytest.mark.parametrize(("field", "lie"), [("nonce", bytes(32)), ("terminal", "till-x"), ("time", 86_400)])
+@pytest.mark.parametrize(("field", "lie"), [("nonce", bytes(32)), ("terminal", "till-x"), ("time", 1_600_000_000)])
 def test_a_beacon_with_another_nonce_terminal_or_a_time_below_the_floor(mind: Mind, field: str, lie: object) -> None:
     mind.till.opened()  # a time the backend signed: the floor
     honest = schema.decode(cose.peek(mind.asks()), Beacon)
