@@ -71,7 +71,7 @@ def _find(known: list[Registration], terminal: str) -> Registration:
 def _save(path: Path, registrations: list[Registration], made: Registration) -> None:
     if any(_kid(made) in each.retired for each in registrations):
         raise PaymentError("trust", f"the key {_kid(made)} was retired; a new one must be made on the terminal")
-    Terminals(registrations)  # two under one key are refused
+    Terminals(registrations)  # two of one name or under one key are refused
     save_registrations(path, registrations)
 
 

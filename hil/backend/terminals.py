@@ -20,10 +20,13 @@ Said = TypeVar("Said", BeaconRequest, CertificateRequest, Status)
 
 
 class Terminals:
-    """The registered terminals. Raises PaymentError `trust` where two have one key, or a key cannot be read."""
+    """The registered terminals. Raises PaymentError `trust`: two have one name or one key, or a key cannot be read."""
 
     def __init__(self, registrations: Iterable[Registration]) -> None:
-        self._known = {known.terminal: known for known in registrations}
+        self._known: dict[str, Registration] = {}
+        for known in registrations:
+            if self._known.setdefault(known.terminal, known) is not known:
+                raise PaymentError("trust", f"two terminals are registered as {known.terminal}")
         keys = {name: load_pem(known.public_key.encode(), name) for name, known in self._known.items()}
         self._signers = {key_id(public): (public, self._known[name]) for name, public in keys.items()}
         if len(self._signers) != len(keys):

@@ -50,6 +50,12 @@ def two_under_one_key(config: Path) -> None:
     save_registrations(config.parent / "terminals.json", [*known, again])
 
 
+def two_of_one_name(config: Path) -> None:
+    known = load_registrations(config.parent / "terminals.json")
+    another = registration("till-1", "SHOP", "demo", new_element().public_key)
+    save_registrations(config.parent / "terminals.json", [*known, another])
+
+
 def damaged_key(config: Path) -> None:
     known = load_registrations(config.parent / "terminals.json")
     damaged = msgspec.structs.replace(known[0], public_key="-----BEGIN nonsense")
@@ -60,6 +66,7 @@ def damaged_key(config: Path) -> None:
     "spoil",
     [
         two_under_one_key,
+        two_of_one_name,
         damaged_key,
         worded('token = "token"', 'token = "short"'),
         worded('token = "token"', 'token = "missing"'),
@@ -70,6 +77,7 @@ def damaged_key(config: Path) -> None:
     ],
     ids=[
         "two-under-one-key",
+        "two-of-one-name",
         "damaged-key",
         "short-token",
         "no-token",
