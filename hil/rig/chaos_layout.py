@@ -26,7 +26,7 @@ from firmware.gallery.notice import load_notice
 from firmware.payment import cose, schema
 from firmware.payment.messages import Mandate
 from firmware.payment.outbox import Outbox
-from firmware.runtime.config import load_config
+from firmware.runtime.config import Config, load_config
 from firmware.vision.networks import template_networks
 from firmware.vision.templates import TEMPLATE_SHAPE, Templates
 from hil.backend.cluster import Cluster
@@ -90,7 +90,7 @@ def people_of(town: Town) -> None:
     """Enrol who pays at the terminals on a recorded verdict: drawn vectors. They do not run yet, the register does."""
     for terminal in town.terminals:
         if not terminal.camera:
-            _enrol(town.site, terminal)
+            enrol_drawn(town.site, terminal.config, terminal.payers)
 
 
 def _backend_toml(site: Site, authority: Authority, port: int, workers: int) -> None:
@@ -150,19 +150,22 @@ def keep_history(outbox: Path) -> None:
         db.executescript(HISTORY.read_text())
 
 
-def _enrol(site: Site, terminal: Terminal) -> None:
-    """Seal drawn vectors as the templates of its payers, under real papers: a signed consent, the backend's mandate."""
-    chosen = terminal.config.secure_element
+def enrol_drawn(site: Site, config: Config, payers: Sequence[str]) -> None:
+    """Seal drawn vectors as the templates of its payers, under real papers: a signed consent, the backend's mandate.
+
+    `config` is of a terminal that does not run yet; the site's register does.
+    """
+    chosen = config.secure_element
     element: SecureElement = plugins.load(plugins.SECURE_ELEMENTS, chosen.backend)(chosen.options)
-    notice, now = load_notice(terminal.config.privacy), int(time.time())
-    gallery = Gallery(Path(terminal.config.state_dir) / "gallery.db", element, template_networks())
+    notice, now = load_notice(config.privacy), int(time.time())
+    gallery = Gallery(Path(config.state_dir) / "gallery.db", element, template_networks())
     with contextlib.closing(element), contextlib.closing(gallery):
-        for number, payer in enumerate(terminal.payers):
+        for number, payer in enumerate(payers):
             form = parse_form(form_of(payer, now))
             consent = sign_consent(
-                form, terminal=terminal.name, recorded_by="op", now=now, notice=notice, element=element
+                form, terminal=config.terminal, recorded_by="op", now=now, notice=notice, element=element
             )
-            mandate = schema.decode(cose.peek(site.mandate(payer, consent, terminal=terminal.name)), Mandate)
+            mandate = schema.decode(cose.peek(site.mandate(payer, consent, terminal=config.terminal)), Mandate)
             gallery.enrol(
                 consent=consent, purposes=("payment",), payer=payer, mandate=mandate.id, templates=_drawn(number),
                 retain_until=now + DAY_S, now=now, used=(consent_hash(consent),),

@@ -74,6 +74,7 @@ class Site:
         config: the terminal's.
         broker: it can be killed and started again.
         authority: who issues certificates for it; None with the embedded broker.
+        program: what runs the terminal, before `--config FILE`.
         ready_s: seconds from the start of `tessera run` until core answered, the camera was open, the link connected.
     """
 
@@ -85,6 +86,7 @@ class Site:
     token: str
     terminal: "subprocess.Popen[bytes] | None" = None
     backend: "subprocess.Popen[bytes] | None" = None
+    program: tuple[str, ...] = ("-m", "firmware.cli", "run")
     ready_s: dict[str, float] = field(default_factory=dict)
     # No connection is kept: an open one would hold up the backend's end.
     _http: httpx.Client = field(
@@ -174,7 +176,7 @@ class Site:
     def start_terminal(self) -> None:
         """Start `tessera run` and wait until camera and link are up."""
         self.ready_s, born = {}, time.monotonic()
-        self.terminal = self._spawn("terminal", "-m", "firmware.cli", "run", "--config", str(self.config_path))
+        self.terminal = self._spawn("terminal", *self.program, "--config", str(self.config_path))
 
         def ready() -> bool:
             up = {name for name, is_up in self.up().items() if is_up}
