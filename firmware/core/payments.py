@@ -66,10 +66,11 @@ class Payments:
         self.delivery = Delivery(parts, signer, stand, link)
 
     def on_receipt(self, envelope: bytes) -> None:
-        """Take a receipt from the wire. Raises PaymentError: it settles nothing."""
+        """Take a receipt from the wire; who is served hears of theirs. Raises PaymentError: it settles nothing."""
         settled = self._parts.outbox.settle(envelope, self._parts.trust, self._parts.config.terminal)
         self.delivery.wake()
-        if settled.kind == "authorization":
+        in_hand = self._in_hand is not None and self._in_hand[0] == settled.intent
+        if in_hand and settled.kind == "authorization":
             self._stand.inbox.put(Settled(settled.intent, settled.outcome == "approved", settled.code))
 
     def on_intent(self, envelope: bytes) -> None:

@@ -384,6 +384,25 @@ def test_no_receipt_in_time_is_unknown_and_still_delivered(play: Callable[[Play]
     ended(play(scene), intents[0], ("authorization", "approved", ""), ("approved", ""), paid=1)
 
 
+def test_a_receipt_that_comes_again_is_kept_for_nobody(play: Callable[[Play], Till]) -> None:
+    """Attack: one receipt of before, repeated without end, and the memory of a terminal at rest is full."""
+
+    async def scene(till: Till) -> None:
+        till.ask()
+        await till.touch()
+        await till.stored()
+        receipt = till.shop.backend.handle("till-1", till.outbox.head().envelope)
+        till.payments.on_receipt(receipt)
+        await till.idle()
+        till.stand.inbox.clear()
+        till.payments.on_receipt(receipt)
+        assert await till.stand.inbox.take(0) is None
+        await till.paid()
+        assert till.outcome == "approved"
+
+    play(scene)
+
+
 def test_what_is_delivered_after_its_time_is_expired_for_good(play: Callable[[Play], Till]) -> None:
     intents: list[bytes] = []
 
