@@ -36,7 +36,7 @@ from firmware.runtime.ring import RingReader
 # The camera process calls a camera silent after less (`camera_process`); the session waits for more (`session`).
 FIRST_WORD_S, NEXT_WORD_S = 3.6, 0.85
 STEP_S = 0.04
-# Events a subscriber may leave unread before it is dropped.
+# Events a subscriber may leave unread before it is hung up on.
 BACKLOG = 256
 
 
@@ -216,25 +216,26 @@ def _fault(error: EmitterError) -> CameraFault:
 
 
 class Subscribers:
-    """Who watches the terminal. One who does not read is dropped; nobody can hold `core` up."""
+    """Who watches the terminal. One who falls behind is hung up on, and comes anew; nobody can hold `core` up."""
 
     def __init__(self) -> None:
-        self._queues: dict[int, asyncio.Queue[Event]] = {}
+        self._queues: dict[Peer[ToCore], asyncio.Queue[Event]] = {}
 
     def tell(self, event: Event) -> None:
         """Queue an event for everybody."""
-        for key in [key for key, queue in self._queues.items() if queue.full()]:
-            del self._queues[key]
+        for peer in [peer for peer, queue in self._queues.items() if queue.full()]:
+            del self._queues[peer]
+            peer.close()
         for queue in self._queues.values():
             queue.put_nowait(event)
 
     async def forward(self, peer: Peer[ToCore]) -> None:
         """Send every event to `peer` until it is gone or this is cancelled."""
         queue: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
-        self._queues[id(queue)] = queue
+        self._queues[peer] = queue
         try:
             with contextlib.suppress(IpcError):
                 while True:
                     await peer.send(await queue.get())
         finally:
-            self._queues.pop(id(queue), None)
+            self._queues.pop(peer, None)

@@ -11,16 +11,19 @@ import pytest
 
 from drivers.camera import FAULTS, FULL_LEVELS, CameraInfo, Emitter, FrameSet, Intrinsics
 from firmware.core import ports
-from firmware.core.ports import CameraPort
-from firmware.runtime.ipc import Connection, connect, serve
+from firmware.core.ports import BACKLOG, CameraPort, Subscribers
+from firmware.runtime.ipc import Connection, IpcError, Peer, connect, serve
 from firmware.runtime.messages import (
     CameraAdvice,
     CameraFault,
     CameraHello,
+    Event,
     FrameReady,
     FromCamera,
+    FromCore,
     StartCapture,
     ToCamera,
+    ToCore,
 )
 from firmware.runtime.ring import Ring, RingReader, RingWriter, announcement
 
@@ -300,3 +303,32 @@ def test_start_that_failed_leaves_nobody_watching_to_call_the_next_capture_hung(
         assert rig.port.problem == ""
 
     assert play(tmp_path, scenario).causes == ["crashed"]
+
+
+def test_a_screen_that_has_fallen_behind_is_hung_up_on_and_not_left_with_what_was_true_before(tmp_path: Path) -> None:
+    """Attack: a flood of refusals while it is busy, and it would hear of nothing more."""
+    refused = Event(scene=1, stage="notice", reason="malformed", text="A receipt was refused.")
+    watching = Subscribers()
+
+    async def attend(peer: Peer[ToCore]) -> None:
+        forwarding = asyncio.create_task(watching.forward(peer))
+        with contextlib.suppress(IpcError):
+            await peer.receive()
+        forwarding.cancel()
+
+    def read_all(screen: Connection[FromCore]) -> None:
+        while screen.receive(5) is not None:
+            pass
+
+    async def scene() -> None:
+        server = await serve(tmp_path / "s", ToCore, attend)
+        with connect(tmp_path / "s", FromCore, 1.0) as screen:
+            await until(lambda: bool(watching._queues))
+            for _ in range(BACKLOG + 1):
+                watching.tell(refused)
+            with pytest.raises(IpcError):
+                await asyncio.to_thread(read_all, screen)
+            assert not watching._queues
+        await server.close()
+
+    asyncio.run(scene())
