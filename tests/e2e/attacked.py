@@ -93,22 +93,25 @@ class Attacked:
 
     def refuses(self, kind: Inbound, attacks: Attacks) -> None:
         """Say these one by one: each is refused as it should be, and nothing else comes of it."""
-        answers = {name: self.told(kind, envelope) for name, (envelope, _) in attacks.items()}
-        assert answers == {name: [code] if code else [] for name, (_, code) in attacks.items()}
+        answers = {name: self.told(kind, envelope, what=name) for name, (envelope, _) in attacks.items()}
+        wanted = {name: [code] if code else [] for name, (_, code) in attacks.items()}
+        assert answers == wanted, f"{kind}: {answers}"
 
-    def told(self, kind: Inbound, *envelopes: bytes, retain: bool = False) -> list[str]:
-        """Say these to the terminal: the codes of what it refused. Nothing else is shown, kept or done.
+    def told(self, kind: Inbound, envelope: bytes, *, what: str = "", retain: bool = False) -> list[str]:
+        """Say this to the terminal: the codes of what it refused. Nothing else is shown, kept or done.
 
-        `retain`: have the broker keep the last one.
+        `retain`: have the broker keep it. `what`: its name.
         """
         with self.screen() as core:
             self.until_mark(core)
             before = self.kept()
-            for envelope in envelopes:
-                self.say(kind, envelope, retain=retain)
+            self.say(kind, envelope, retain=retain)
             told = self.until_mark(core)
-        assert [event for event in told if event.stage != "notice"] == []
-        assert self.kept() == before
+        shown = [event for event in told if event.stage != "notice"]
+        assert not shown, f"{kind}, {what}: shown: {shown}"
+        after = self.kept()
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        assert not changed, f"{kind}, {what}: changed: {sorted(changed)}"
         return [event.reason for event in told]
 
     def say(self, kind: Inbound, envelope: bytes, *, retain: bool = False) -> None:
