@@ -62,6 +62,18 @@ def peek(envelope: bytes) -> bytes:
     return _parts(envelope)[1]
 
 
+def peek_kid(envelope: bytes) -> bytes:
+    """Return the key id the envelope claims in its protected header: of what we signed ourselves, or of no worth.
+
+    Raises:
+        PaymentError: `malformed` or `non_canonical`.
+    """
+    match cbor.decode(_parts(envelope)[0]):
+        case {4: bytes(found)}:
+            return found
+    raise PaymentError("malformed", "no key id in the protected header")
+
+
 def peek_type(envelope: bytes) -> str:
     """Return the type the envelope claims in its protected header: only to choose what to verify it as.
 

@@ -1,7 +1,8 @@
 """The backend as one object: no network, no clock of its own.
 
 Rules kept here:
-- `handle` always answers with a signed receipt over the exact bytes it was given, and the answer is final.
+- `handle` always answers with a signed receipt over the exact bytes it was given, and the answer is final. Given
+  again it is the same, byte for byte while our key is: under another it is the same word, signed anew.
 - Judgement, effect and answer are one transaction. A receipt exists only after it is on disk.
 - It keeps nothing between two calls: any number run beside each other on one database, and each gives the same answer.
 - What is refused before its sender is known leaves no trace: strangers cannot fill the store, use up a counter or
@@ -20,7 +21,6 @@ from firmware.payment.errors import PaymentError
 from firmware.payment.mandate import SIMULATED
 from firmware.payment.messages import (
     ASSURANCE_RANK,
-    NO_ID,
     Assurance,
     Authorization,
     Cancellation,
@@ -29,14 +29,13 @@ from firmware.payment.messages import (
     Intent,
     Mandate,
 )
-from firmware.payment.trust import key_id
 from hil.backend import books, orders, reconcile, verify
 from hil.backend.books import Closing
 from hil.backend.calls import Call, once
 from hil.backend.judge import Judge
-from hil.backend.keys import signer
 from hil.backend.orders import Refund, RegisterView
 from hil.backend.policy import DEMO, Policy, Registration
+from hil.backend.seal import Seal
 from hil.backend.store import Payment, Store, Transaction
 from hil.backend.terminals import Terminals
 
@@ -66,7 +65,7 @@ class Backend:
         now: Callable[[], int],
     ) -> None:
         self._store, self._policy, self._now = store, policy, now
-        self._sign, self._kid = signer(key), key_id(key.public_key())
+        self._seal = Seal(key)
         self._known = Terminals(registrations)
         self._judge = Judge(self._known, policy, now, self._seal)
 
@@ -251,9 +250,8 @@ class Backend:
         try:
             kid, message = self._open(topic, envelope)
         except PaymentError as refusal:
-            # it may have been good once: before a key was revoked, say
-            said = self._store.transact(lambda ledger: ledger.answer(topic, digest))
-            return said or self._judge.receipt(topic, digest, NO_ID, "rejected", refusal.code)
+            code = refusal.code
+            return self._store.transact(lambda ledger: self._judge.refuse(ledger, topic, digest, code))
         return self._store.transact(lambda ledger: self._judge.answer(ledger, kid, message, digest))
 
     def _open(self, topic: str, envelope: bytes) -> tuple[bytes, Authorization | Decline]:
@@ -268,6 +266,3 @@ class Backend:
         if code is not None:
             raise PaymentError(code, "the topic, the key and the message do not name one terminal")
         return kid, message
-
-    def _seal(self, message: schema.Message) -> bytes:
-        return schema.sign(message, self._sign, self._kid)

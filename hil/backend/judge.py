@@ -1,7 +1,7 @@
 """A message whose sender is known, judged and answered inside one transaction.
 
 Rules kept here:
-- The same bytes get the receipt they were given before; whatever else comes is judged, and has its effect, once.
+- The same bytes get the word they were given before; whatever else comes is judged, and has its effect, once.
 - What is known of the sender is read with the sender's row held, the intent with its own: workers take turns.
 - The payer's allowance is judged last: it holds up everybody else who pays from that account.
 """
@@ -9,11 +9,11 @@ Rules kept here:
 from collections.abc import Callable
 from typing import Literal
 
-from firmware.payment import schema
 from firmware.payment.errors import Code
-from firmware.payment.messages import Authorization, Decline, Outcome, Receipt
+from firmware.payment.messages import NO_ID, Authorization, Decline, Outcome, Receipt
 from hil.backend import verify
 from hil.backend.policy import Policy
+from hil.backend.seal import Seal
 from hil.backend.store import Transaction
 from hil.backend.terminals import Terminals
 
@@ -28,9 +28,7 @@ class Judge:
         seal: signs as the backend.
     """
 
-    def __init__(
-        self, known: Terminals, policy: Policy, now: Callable[[], int], seal: Callable[[schema.Message], bytes]
-    ) -> None:
+    def __init__(self, known: Terminals, policy: Policy, now: Callable[[], int], seal: Seal) -> None:
         self._known, self._policy, self._now, self._seal = known, policy, now, seal
 
     def answer(self, ledger: Transaction, kid: bytes, message: Authorization | Decline, digest: bytes) -> bytes:
@@ -41,11 +39,21 @@ class Judge:
         number = message.id if isinstance(message, Authorization) else None
         said, standing = ledger.known(message.terminal, kid, digest, message.counter, number)
         if said is not None:
-            return said
+            return self._seal.again(said, Receipt)
         outcome, code = self._judge(ledger, kid, message, digest, standing)
         receipt = self.receipt(message.terminal, digest, message.intent, outcome, code)
         ledger.keep_answer(message.terminal, digest, receipt)
         return receipt
+
+    def refuse(self, ledger: Transaction, terminal: str, digest: bytes, code: str) -> bytes:
+        """Return the receipt of bytes whose sender is not known; no trace of them is left.
+
+        They may have been good once: before a key was revoked, say.
+        """
+        said = ledger.answer(terminal, digest)
+        if said is not None:
+            return self._seal.again(said, Receipt)
+        return self.receipt(terminal, digest, NO_ID, "rejected", code)
 
     def receipt(self, terminal: str, digest: bytes, intent: bytes, outcome: Outcome, code: str) -> bytes:
         """Sign what became of these bytes."""

@@ -3,7 +3,8 @@
 Rules kept here:
 - Each effect is in exactly one file: a closing takes everything since the one before it, and what is booked while it
   closes counts from its end on.
-- A day is closed once it is over, and stays so; its file can be had again, byte for byte, and our signed word on it.
+- A day is closed once it is over, and stays so; its file can be had again, byte for byte, and our signed word on it,
+  by the key of today.
 - Tokens only, as everywhere. Given back counts against paid: amounts of reversals and refunds are negative.
 """
 
@@ -12,13 +13,15 @@ import datetime
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable
+
+import msgspec
 
 from firmware.payment import cose, schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import Intent, Reconciliation
 from hil.backend import books
 from hil.backend.calls import CallError
+from hil.backend.seal import Seal
 from hil.backend.store import Transaction
 
 COLUMNS = (
@@ -36,7 +39,7 @@ def end_of(day: datetime.date) -> int:
     return (day.toordinal() + 1 - datetime.date(1970, 1, 1).toordinal()) * DAY_S
 
 
-def close(ledger: Transaction, until: int, now: int, seal: Callable[[schema.Message], bytes]) -> books.Closing:
+def close(ledger: Transaction, until: int, now: int, seal: Seal) -> books.Closing:
     """Close all time before `until` that is not closed yet; what is closed already is returned as it was.
 
     Raises:
@@ -45,7 +48,7 @@ def close(ledger: Transaction, until: int, now: int, seal: Callable[[schema.Mess
     books.hold_books(ledger)
     closed = books.closing(ledger, until)
     if closed is not None:
-        return closed
+        return msgspec.structs.replace(closed, envelope=seal.again(closed.envelope, Reconciliation))
     since = books.closed_until(ledger) or FIRST
     if until > now:
         raise CallError("day_open", "the day is not over")

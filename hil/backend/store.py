@@ -1,7 +1,7 @@
 """What the backend remembers, as statements inside one transaction; the rules of the tables are in `tables`.
 
 Rules kept here:
-- The answer to a message is stored in the transaction that has its effect, so a resend gets the same bytes.
+- The answer to a message is stored in the transaction that has its effect, so a resend gets the same word.
 - Whoever judges a message of a terminal holds that terminal's row, then the intent's: two workers take turns.
 - No state but the database's: a store may die, and as many run beside each other as like.
 """

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware.payment.messages import NO_ID
+from firmware.payment import schema
+from firmware.payment.messages import NO_ID, Receipt
 from firmware.payment.outbox import OpenIntent
+from firmware.payment.trust import Trust, key_id
 from hil.backend.policy import Policy
 from hil.backend.shop import PAYER, Shop
 from tests.payment.test_attacks import PRODUCTION
@@ -65,6 +68,22 @@ def test_a_restored_backup_goes_on_above_the_backends_counter(shop: Shop) -> Non
     message = shop.till.read(shop.till.authorize(accepted, shop.mandate, shop.time))
     assert message.counter == 42
     assert shop.code(shop.till.sign(message)) == "approved"
+
+
+def test_a_lost_receipt_settles_after_the_key_that_signed_it_was_revoked(shop: Shop) -> None:
+    """Else an approved payment stays unknown, and the terminal pays nobody any more."""
+    envelope = shop.authorized()
+    first = shop.answer(envelope)
+    shop.key = ec.generate_private_key(ec.SECP256R1())
+    shop.restart_backend()
+    shop.time += 365 * 86_400
+    only_new = Trust({key_id(shop.key.public_key()): shop.key.public_key()})
+    again = shop.backend.handle("till-1", envelope)
+    assert schema.verify(again, Receipt, only_new.resolve)[1] == first
+    assert shop.till.outbox.settle(again, only_new, "till-1").outcome == "approved"
+    shop.register_again(revoked=True)
+    assert schema.verify(shop.backend.handle("till-1", envelope), Receipt, only_new.resolve)[1] == first
+    assert len(shop.backend.payments()) == 1
 
 
 @pytest.mark.parametrize("change", [{"profiles": ["payment", "demo"]}, {"assurance": "geometry"}, {"models": []}])

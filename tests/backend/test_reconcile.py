@@ -5,10 +5,12 @@ import datetime
 import io
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware.payment import authorize, schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import Reconciliation
+from firmware.payment.trust import Trust, key_id
 from hil.backend import reconcile
 from hil.backend.backend import Backend
 from hil.backend.calls import CallError
@@ -94,6 +96,21 @@ def test_a_day_is_closed_once_and_its_file_stays_byte_for_byte(shop: Shop) -> No
     refunded(shop, intent, 1)
     shop.restart_backend()
     assert (shop.backend.close_day(day), shop.backend.file_of(day)) == (closed, content)
+
+
+def test_a_closed_days_word_is_believed_after_the_key_that_signed_it_was_revoked(shop: Shop) -> None:
+    paid(shop)
+    day = day_of(shop)
+    shop.time += DAY_S
+    closed, content = shop.backend.close_day(day), shop.backend.file_of(day)
+    assert content is not None
+    key = ec.generate_private_key(ec.SECP256R1())
+    only_new = Trust({key_id(key.public_key()): key.public_key()})
+    again = Backend(shop.store, key, shop.registrations, shop.policy, lambda: shop.time).close_day(day)
+    (line,) = reconcile.read(content, again.envelope, only_new.resolve)
+    assert line["kind"] == "payment"
+    before = schema.verify(closed.envelope, Reconciliation, shop.trust.resolve)[1]
+    assert schema.verify(again.envelope, Reconciliation, only_new.resolve)[1] == before
 
 
 def test_a_clock_that_goes_back_books_nothing_into_a_closed_day(shop: Shop) -> None:
