@@ -15,6 +15,7 @@ from firmware.payment.authorize import AUTHORIZATION_TTL_S, display_hash, displa
 from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.counting import far_ahead
 from firmware.payment.errors import Code
+from firmware.payment.mandate import SIMULATED
 from firmware.payment.messages import (
     ASSURANCE_RANK,
     NO_ID,
@@ -25,7 +26,7 @@ from firmware.payment.messages import (
     Intent,
     Mandate,
 )
-from hil.backend.policy import Policy, Registration, Velocity
+from hil.backend.policy import DEMO, Policy, Registration, Velocity
 
 Checks = Iterable[tuple[Code, bool]]
 SHOWN_BY: dict[Assurance, set[str]] = {"geometry": set(), "dynamic": {DYNAMIC}, "dynamic_pin": {DYNAMIC, PIN}}
@@ -212,6 +213,7 @@ def _evidence(message: Authorization, intent: Intent, mandate: Mandate | None, p
     if mandate is not None:
         bound = (message.payer, message.terminal, "payment")
         yield "mandate", (mandate.payer, mandate.terminal, mandate.purpose) != bound
+        yield "mandate", mandate.method == SIMULATED and policy.name != DEMO.name
 
 
 def _software(message: Authorization, registration: Registration, policy: Policy) -> Checks:

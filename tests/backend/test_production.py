@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from firmware.liveness.verdict import DYNAMIC
+from firmware.payment import schema
 from firmware.payment.errors import PaymentError
-from firmware.payment.messages import Environment
+from firmware.payment.messages import Environment, Evidence, Mandate
 from firmware.runtime.config import LinkConfig, TlsConfig
 from hil.backend.installation import CertifierConfig, Installation, ServiceConfig, load_installation
 from hil.backend.keys import create_backend_key, create_root, registration, save_registrations, sign_key_set
@@ -139,6 +141,22 @@ def test_production_hands_out_no_mandate_where_authentication_was_simulated(tmp_
         with pytest.raises(PaymentError, match="simulated"):
             shop.backend.issue_guardian_mandate("till-1", CONSENT, "school-office", "simulated")
         assert shop.backend.issue_mandate("till-1", "payer-7", "payment", CONSENT, "bank_app")
+
+
+@pytest.mark.parametrize(("method", "code"), [("simulated", "mandate"), ("bank_app", "approved")])
+def test_production_approves_nothing_under_a_mandate_where_authentication_was_simulated(
+    tmp_path: Path, method: str, code: str
+) -> None:
+    """One of before: by a backend that still handed them out, or in a store taken over from a demonstration."""
+    with closing(Shop(tmp_path, profile="payment")) as shop:
+        before = shop.backend.issue_mandate("till-1", "payer-7", "payment", CONSENT, method)
+        shop.policy = STRICT
+        shop.restart_backend()
+        mandate = schema.verify(before, Mandate, shop.trust.resolve)[1].id
+        evidence = Evidence(assurance="dynamic", gates=(*DEMO.gates, DYNAMIC), match_band=4, record=bytes(32))
+        honest = shop.till.read(shop.till.authorize(shop.open(), mandate, shop.time, evidence))
+        fitting = msgspec.structs.replace(honest, profile="payment", policy=bytes.fromhex(KNOWN))
+        assert shop.code(shop.till.sign(fitting)) == code
 
 
 @pytest.mark.parametrize("profile", ["demo", "rig"])
