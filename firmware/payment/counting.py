@@ -5,14 +5,16 @@ Rules kept here:
   a batch at a time, incremented before the first of them is used, so that none is ever given twice; what is left of
   a batch at the end is a gap, and gaps are normal. Where it does not, the backend's last counter, which every intent
   and every beacon carries, is the only anchor.
-- The file knows the hardware's count: it is booked, on disk, before it is incremented. A hardware that has counted
-  further than was booked has done so for a newer copy of this file: this one was put back. One that stands lower than
-  one below is another's. Either is noted for good. What was booked and cut before it was made is made up for before
-  the next is booked, so that of two files which booked the same only one goes on.
+- The file knows the hardware's count: it is booked, on disk, before it is incremented, and noted as counted, on disk,
+  before it is used. Only where the hardware stands at what was counted is this the newest file there is.
+- Where it stands at what was booked and never noted, this file may have been cut, or another one made that very count
+  and signed with it: of the allowance that is in force then, all is booked as taken (`offline`).
+- Where it stands anywhere else, it has counted for a newer copy of this file, which was put back, or it is another's.
+  Either is noted for good.
 - Counters are bounded long before they end, so that no single word uses them up: the backend takes none that lies far
   ahead of the last, and the terminal goes on above none that the backend could hardly have come to.
 - A file that meets a hardware for the first time does not know what it counted before, for a file that was deleted
-  perhaps: of the allowance that is in force then, all is booked as taken (`offline`).
+  perhaps: there too, all of the allowance is booked as taken.
 """
 
 import sqlite3
@@ -31,7 +33,7 @@ Book = Callable[[sqlite3.Connection], None]
 
 # intent `NO_ID` stands for all that may have been taken under an allowance: no limit is above it (`messages.Sum`)
 ALL_MINOR = 1_000_000_000
-BOOK_ALL = "INSERT INTO reserved VALUES (?, ?, '', ?)"
+BOOK_ALL = "INSERT OR REPLACE INTO reserved VALUES (?, ?, '', ?)"
 
 
 def far_ahead(counter: int, last: int) -> bool:
@@ -100,12 +102,12 @@ class Counting:
     def _advance(self, hardware: HardwareCounter, book: Book) -> int:
         stands = hardware.counter()
         self._check(stands)
-        if self._file.number("tick") > stands:
-            stands = hardware.advance()  # booked, and cut before it was made: else a copy from then would look as new
         with self._file.transaction() as db:
             book(db)
             db.execute("UPDATE meta SET value = ? WHERE name = 'tick'", (stands + 1,))
         tick = hardware.advance()
+        with self._file.transaction() as db:
+            db.execute("UPDATE meta SET value = ? WHERE name = 'counted'", (stands + 1,))
         counter = max(self._file.number("counter") + 1, tick * BATCH)
         end = (tick + 1) * BATCH
         # an element younger than the terminal is behind: there the backend's counter is the anchor
@@ -114,12 +116,12 @@ class Counting:
 
     def _check(self, stands: int | None) -> None:
         """Compare what the hardware says with what was booked, and note for good if this is not the newest file."""
-        booked = self._file.number("tick")
-        if stands is None or booked in (stands, stands + 1):
+        if stands is None or stands == self._file.number("counted"):
             return
+        booked = self._file.number("tick")
         with self._file.transaction() as db:
-            db.execute("UPDATE meta SET value = ? WHERE name = 'tick'", (stands,))
-            if booked >= 0:
-                db.execute("UPDATE meta SET value = 1 WHERE name = 'put_back'")
-            else:
+            db.execute("UPDATE meta SET value = ? WHERE name IN ('tick', 'counted')", (stands,))
+            if booked in (-1, stands):
                 db.execute(BOOK_ALL, (NO_ID, NO_ID, ALL_MINOR))
+            else:
+                db.execute("UPDATE meta SET value = 1 WHERE name = 'put_back'")

@@ -4,7 +4,8 @@ Rules kept here:
 - Only where the secure element counts in hardware, and never from a file that was put back from a copy: what such a
   copy had taken since, it does not know.
 - Of the first allowance that a new file hears nothing is taken: it may be the one under which a file that was deleted
-  took all it could. Another was given later, and of that none but this file has taken.
+  took all it could. Another was given later, and of that none but this file has taken. So it is with one that finds a
+  count made which it only booked.
 - The amount is booked, with the hardware's next count, before anything is signed. What was booked stays booked: a
   crash in between costs the allowance an amount, never the backend.
 - Limits are of one payment, of one payer and of the terminal. What an earlier allowance covered counts as long as it
@@ -43,7 +44,7 @@ def reserve(db: sqlite3.Connection, counting: Counting, allowance: Allowance, in
         raise PaymentError("offline", "the outbox was put back from a copy; nothing is authorized without a connection")
     terminal, payer = db.execute(TAKEN, (intent.payer, allowance.id)).fetchone()
     if terminal >= ALL_MINOR:
-        raise PaymentError("offline", "the outbox is new here; of the first allowance that it heard nothing is taken")
+        raise PaymentError("offline", "what was taken of this allowance before is not known here; the next is taken")
     amount = intent.amount_minor
     limits = (
         ("one payment", amount, allowance.payment_minor),
@@ -60,7 +61,7 @@ def reserve(db: sqlite3.Connection, counting: Counting, allowance: Allowance, in
 def forget(db: sqlite3.Connection, allowance: Allowance) -> None:
     """In the transaction of a beacon: what was taken under other allowances and is settled no longer counts.
 
-    Where this is the first a new file hears of, all of it is taken. To be allowed nothing changes nothing.
+    Where it is not known what was taken of it, all of it is. To be allowed nothing changes nothing.
     """
     if allowance.id == NO_ID:
         return
@@ -70,6 +71,6 @@ def forget(db: sqlite3.Connection, allowance: Allowance) -> None:
 
 
 def withheld(db: sqlite3.Connection, allowance: Allowance) -> bool:
-    """Whether nothing is taken of this allowance because it is the first that this file heard of."""
-    booked = db.execute("SELECT 1 FROM reserved WHERE intent = ? AND allowance = ?", (NO_ID, allowance.id))
+    """Whether nothing is taken of this allowance because what was taken of it before is not known here."""
+    booked = db.execute("SELECT 1 FROM reserved WHERE intent = ? AND allowance IN (?, ?)", (NO_ID, NO_ID, allowance.id))
     return booked.fetchone() is not None

@@ -119,7 +119,7 @@ class Outbox:
         return self._counting.put_back
 
     def withholds(self, allowance: Allowance) -> bool:
-        """Whether nothing is taken of an allowance that was heard, because this file is new and it was the first."""
+        """Whether nothing is taken of an allowance because what was taken of it before is not known here."""
         with self._file.reading() as db:
             return offline.withheld(db, allowance)
 

@@ -42,9 +42,10 @@ CREATE TRIGGER written_once BEFORE UPDATE OF counter, kind, intent, envelope, di
 CREATE TRIGGER settled_once BEFORE UPDATE ON outbox WHEN OLD.outcome IS NOT NULL
     BEGIN SELECT RAISE(ABORT, 'a receipt is final'); END;
 """
-# tick: the hardware counter's value this file knows of, -1 before it has met one; reserved: what was taken offline
+# tick, counted: the hardware counter's value this file booked last, and had it count; -1 before it has met one;
+# reserved: what was taken offline
 SECOND_LAYOUT = """
-INSERT INTO meta VALUES ('tick', -1), ('put_back', 0);
+INSERT INTO meta VALUES ('tick', -1), ('counted', -1), ('put_back', 0);
 CREATE TABLE reserved (
     intent BLOB PRIMARY KEY CHECK (length(intent) = 16),
     allowance BLOB NOT NULL CHECK (length(allowance) = 16),

@@ -8,9 +8,17 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hypothesis import settings
+import pytest
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from firmware.payment.errors import PaymentError
 from firmware.payment.intent import AcceptedIntent
@@ -20,6 +28,7 @@ from tests.payment.hardware import Hardware
 
 START = 1_800_000_000
 PAYMENT, PAYER, TERMINAL = 30, 50, 80
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 AMOUNTS = st.sampled_from([20, 30, 31])
 MOSTLY, SELDOM = st.sampled_from([True, True, True, False]), st.sampled_from([False, False, False, True])
 
@@ -83,9 +92,12 @@ class Copies(RuleBasedStateMachine):
         cut=st.sampled_from(["", "", "", "before", "after"]),
         copied=SELDOM,
         signs=MOSTLY,
+        ends=MOSTLY,
     )
-    def pay(self, minor: int, payer: str, cut: str, copied: bool, signs: bool) -> None:
-        """A payment offline; the power may go before or after the hardware has counted, or before it is stored."""
+    def pay(self, minor: int, payer: str, cut: str, copied: bool, signs: bool, ends: bool) -> None:
+        """A payment offline, cut before or after the hardware has counted, or before it is stored; the process goes on
+        where only the element was pulled out.
+        """
         self.made += 1
         intent = Intent(
             id=self.made.to_bytes(16, "big"), issued_at=START, expires_at=START + 60, terminal="till-1", merchant="m",
@@ -107,14 +119,30 @@ class Copies(RuleBasedStateMachine):
         except PaymentError:
             assert not made
         except CutError:
-            self.start()
+            if ends:
+                self.start()
+        self.hardware.at = ""
         self.signed += [(self.allowance.id, payer, minor) for _ in made]
 
     @rule()
     def spend(self) -> None:
         """All that is to be had of it, as far as this file knows."""
         for minor, payer in ((30, "ada"), (20, "ada"), (30, "bob"), (20, "bob")):
-            self.pay(minor=minor, payer=payer, cut="", copied=False, signs=True)
+            self.pay(minor=minor, payer=payer, cut="", copied=False, signs=True, ends=True)
+
+    @rule(new=SELDOM)
+    def take_turns(self, new: bool) -> None:
+        """One file books a count and is cut, a copy from before or a new one makes it, and the first goes on."""
+        self.copy()
+        self.pay(minor=20, payer="bob", cut="before", copied=False, signs=True, ends=False)
+        if new:
+            self.delete(renewed=True)
+            self.renewed(really=True)
+        else:
+            self.put_back(which=1)
+        self.pay(minor=30, payer="ada", cut="", copied=False, signs=True, ends=True)
+        self.put_back(which=1)
+        self.spend()
 
     @rule()
     def copy(self) -> None:
@@ -128,12 +156,12 @@ class Copies(RuleBasedStateMachine):
     @precondition(lambda self: self.copies)
     @rule(which=st.integers(0, 3))
     def put_back(self, which: int) -> None:
-        """Start from a copy, and keep what was there as another."""
+        """Start from one of the last copies, and keep what was there as another."""
         self.outbox.close()
         self.copy()
         for file in self.folder.glob("live.db*"):
             file.unlink()
-        for file in self.copies[which % len(self.copies)].iterdir():
+        for file in self.copies[-1 - which % len(self.copies)].iterdir():
             shutil.copy(file, self.folder / file.name)
         self.start()
 
@@ -168,5 +196,12 @@ class Copies(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-TestCopies = Copies.TestCase
-TestCopies.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+def test_whatever_is_cut_copied_and_put_back_no_allowance_is_taken_twice() -> None:
+    steps = settings(max_examples=30, stateful_step_count=20, deadline=None, derandomize=True, phases=UNSHRUNK)
+    run_state_machine_as_test(Copies, settings=steps)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+def test_the_same_for_longer() -> None:
+    run_state_machine_as_test(Copies, settings=settings(max_examples=5000, stateful_step_count=40, deadline=None))

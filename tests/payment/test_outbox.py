@@ -440,6 +440,8 @@ def test_a_file_of_the_first_layout_is_brought_up_to_date_with_what_it_holds(tmp
             assert head is not None
             assert (head.envelope, outbox.waiting(), outbox.counter, outbox.put_back) == (b"\xaa", 1, 5, False)
             assert [left.id for left in outbox.interrupted()] == [b"\x22" * 16]
+    with Outbox(tmp_path / "old.db", Hardware(41)) as outbox:
+        assert outbox.put_back, "it knows since then where the hardware stood"
 
 
 def test_a_first_layout_that_cannot_be_brought_up_to_date_is_left_as_it_was(tmp_path: Path) -> None:
