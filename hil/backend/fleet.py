@@ -109,10 +109,10 @@ class Fleet:
         now = self._now()
         if status.issued_at > now + MAX_SKEW_S:
             raise PaymentError("future", f"a status of {topic}, {status.issued_at - now} s ahead")
-        ours = self._installation.version
-        if status.key_set > ours:
-            # the set here was lost or put back from a copy: no revocation would reach that terminal
-            log.error("%s has key set %d and takes none of %d: `keys renew --version`", topic, status.key_set, ours)
+        said, ours = status.key_set, self._installation.version
+        if said > ours:
+            # either it lies, or the set here was lost or put back from a copy: no revocation would reach it
+            log.error("%s says it has key set %d, takes none of %d: if so, `keys renew --version`", topic, said, ours)
 
         def take(ledger: Transaction) -> bool:
             ledger.hold_terminal(topic)

@@ -119,10 +119,10 @@ def renew(
     config: ConfigOption,
     root: RootOption,
     version: Annotated[
-        int | None, typer.Option(min=1, help="Of the set, where there is none: 1 for the first.")
+        int | None, typer.Option(min=1, help="Where the last is not known: the set gets the key in use and no other.")
     ] = None,
 ) -> None:
-    """Sign the key set again, for another 90 days; where there is none, with the key in use, made where it is not."""
+    """Sign the key set again, for another 90 days; the first with `--version 1`, and a key that is made for it."""
     _tell(rotation.renew(rotation.KeyFiles.of(config), root, version))
 
 

@@ -3,8 +3,10 @@
 Rules kept here:
 - A new key is in the key set before it signs anything, so that terminals know it before they meet it.
 - The key in use is never taken out of the set; the one before it is, once nothing it signed is on its way any more.
-- A set's version is one above the last. Where no set is there nobody knows which was the last, and terminals that know
-  a higher one take nothing: then a person says the version. The root's private key is needed for a new set only.
+- A set's version is one above the last. Where no set is there, or an old copy, nobody knows which was the last, and
+  terminals that know a higher one take nothing: then a person says the version. Nor does anybody know then which keys
+  were revoked: such a set has the key in use and no other.
+- The root's private key is needed for a new set only.
 """
 
 import time
@@ -20,6 +22,8 @@ from firmware.payment.trust import key_id, load_public_key, load_trust
 from hil.backend.installation import load_service_config, read_key_set
 from hil.backend.keys import create_backend_key, load_backend_key, replace, sign_key_set
 
+# what a person may say; a set may have twice that, so that as many can follow
+MOST_VERSION = 2**30
 _FIRST = "the very first is `--version 1`; where it was lost, N surely above all before it, or no terminal takes it"
 
 
@@ -49,24 +53,25 @@ class KeyFiles:
 
 
 def renew(files: KeyFiles, root: Path, version: int | None = None) -> KeySet:
-    """Sign the keys of the set again, for another while; where there is no set, one of the key in use.
+    """Sign the keys of the set again, for another while; where a version is said, the key in use and no other.
 
     Args:
         files: where they lie.
         root: the root's private key.
-        version: of the new set, where not one above the last; where there is none it must be said.
+        version: of the new set, where the last is not known: there is none, or one that was put back from a copy.
 
     Raises:
         PaymentError: a file cannot be used, or terminals could not take a set of this version; nothing was changed.
     """
-    if files.key_set.exists():
-        known = files.in_force()
-        following = version or known.version + 1
-        if following <= known.version:
-            raise PaymentError("key_set", f"version {following} does not follow {known.version}, which is in force")
-        return _sign(files, root, [load_public_key(key) for key in known.keys], following)
+    known = files.in_force() if files.key_set.exists() else None
     if version is None:
-        raise PaymentError("key_set", f"{files.key_set}: is not there; {_FIRST}")
+        if known is None:
+            raise PaymentError("key_set", f"{files.key_set}: is not there; {_FIRST}")
+        return _sign(files, root, [load_public_key(key) for key in known.keys], known.version + 1)
+    if known is not None and version <= known.version:
+        raise PaymentError("key_set", f"version {version} does not follow {known.version}, which is in force")
+    if version > MOST_VERSION:
+        raise PaymentError("key_set", f"version {version}: at most {MOST_VERSION}, so that others can follow it")
     if not files.key.exists():
         create_backend_key(files.key)
     return _sign(files, root, [load_backend_key(files.key).public_key()], version)

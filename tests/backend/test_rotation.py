@@ -14,7 +14,7 @@ from firmware.payment.trust import key_id, load_trust
 from hil.backend import registry, rotation
 from hil.backend.command import backend
 from hil.backend.keys import create_root, load_backend_key, load_registrations
-from hil.backend.rotation import KeyFiles
+from hil.backend.rotation import MOST_VERSION, KeyFiles
 from hil.backend.simulator import new_element
 
 
@@ -111,6 +111,36 @@ def test_a_set_that_was_lost_is_followed_by_one_that_terminals_take(
     assert trust.take(files.key_set.read_bytes())
     with pytest.raises(PaymentError, match="unknown_key"):
         trust.resolve(old)
+
+
+def test_a_set_put_back_from_a_copy_makes_no_revoked_key_count_again(
+    files: KeyFiles, root: Path, tmp_path: Path
+) -> None:
+    """The stolen key is in the copy; whoever says a version has the key in use signed and no other."""
+    rotation.renew(files, root, 1)
+    (tmp_path / "first.cose").write_bytes(files.key_set.read_bytes())
+    clock = SimpleNamespace(known=True, at_least=lambda: 1_800_000_000)
+    trust = BackendKeys(load_trust(files.root), "demo", tmp_path / "first.cose", tmp_path / "kept.cose", clock)  # type: ignore[arg-type]
+    stolen = used(files)
+    rotation.rotate(files, root)
+    rotation.switch(files)
+    copy = files.key_set.read_bytes()
+    rotation.revoke(files, root, stolen)
+    assert trust.take(files.key_set.read_bytes())
+    files.key_set.write_bytes(copy)
+    rotation.renew(files, root, 100)
+    assert trust.take(files.key_set.read_bytes())
+    assert trust.resolve(used(files))
+    with pytest.raises(PaymentError, match="unknown_key"):
+        trust.resolve(stolen)
+
+
+def test_no_version_can_be_said_that_nothing_could_follow(files: KeyFiles, root: Path) -> None:
+    with pytest.raises(PaymentError, match="at most"):
+        rotation.renew(files, root, MOST_VERSION + 1)
+    rotation.renew(files, root, MOST_VERSION)
+    rotation.rotate(files, root)
+    assert rotation.renew(files, root).version == MOST_VERSION + 2
 
 
 def test_no_set_is_signed_below_the_one_in_force(files: KeyFiles, root: Path) -> None:

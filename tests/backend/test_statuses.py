@@ -95,7 +95,7 @@ def test_a_terminal_that_trusts_a_newer_key_set_than_ours_is_told_of_in_the_log(
     backend.take_status("till-1", status(shop, key_set=5))
     assert not caplog.records
     backend.take_status("till-1", status(shop, key_set=6, sequence=2))
-    assert "till-1 has key set 6" in caplog.text
+    assert "till-1 says it has key set 6" in caplog.text
 
 
 def test_a_replayed_question_or_status_does_not_hide_that_a_terminal_fell_silent(shop: Shop) -> None:
