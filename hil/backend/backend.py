@@ -230,7 +230,7 @@ class Backend:
         return self._store.transact(lambda ledger: ledger.payments())
 
     def ready(self) -> bool:
-        """Whether the database is there now."""
+        """Whether the database is there now, and takes what is written."""
         return self._store.answers()
 
     def handle(self, topic: str, envelope: bytes) -> bytes:

@@ -6,6 +6,7 @@ Rules kept here:
   order everywhere: terminal, intent, payer.
 - A transaction that another worker's got in the way of is run again from its start. So is one whose commit was
   cut off: whatever it did, its first statement then finds the answer.
+- Whatever the driver raises is a `StoreError`: who works on goes on as before, or waits until it is back.
 - What went wrong is said without what was being written: no statement's parameters, no row, no password.
 - The tables are brought up to date by whoever comes first, under a lock; a database of a newer version is refused.
 """
@@ -22,7 +23,7 @@ from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from firmware.payment.errors import PaymentError
 
@@ -33,6 +34,8 @@ HEAD = "0005"
 FIRST = "0001"
 MOVED = "moved"  # in place of a version: another database has taken over
 _MIGRATING = 0x7E55E7A  # the name of PostgreSQL's lock: any number, the same for all workers
+# changes no row and waits for nobody; refused where nothing may be written, as on a standby
+_TOUCH = text("UPDATE terminals SET counter = counter WHERE 1 = 0")
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -50,7 +53,7 @@ class Database:
         url: `sqlite:///FILE` or `postgresql://...`; a path is a SQLite file.
 
     Raises:
-        StoreError: no such kind of database, it does not answer, or it is of a newer version.
+        StoreError: no such kind of database, it does not answer or takes no tables, or it is of a newer version.
     """
 
     def __init__(self, url: str) -> None:
@@ -66,11 +69,11 @@ class Database:
         self._engine.dispose()
 
     def answers(self) -> bool:
-        """Whether it is there now."""
+        """Whether it is there now, and takes what is written."""
         try:
             with self._engine.begin() as connection:
-                connection.execute(text("SELECT 1"))
-        except OperationalError:
+                connection.execute(_TOUCH)
+        except DBAPIError:
             return False
         return True
 
@@ -78,7 +81,7 @@ class Database:
         """Do `work` in one transaction, all or nothing; it may be called again from its start.
 
         Raises:
-            StoreError: the database is away, or `ATTEMPTS` transactions in a row were in its way.
+            StoreError: the database is away or cannot be used, or `ATTEMPTS` transactions in a row were in its way.
         """
         failed: DBAPIError | None = None
         for attempt in range(ATTEMPTS):
@@ -87,9 +90,10 @@ class Database:
             try:
                 with self._engine.begin() as connection:
                     return work(connection)
-            except (IntegrityError, OperationalError) as error:
+            except DBAPIError as error:
                 failed = error
-        raise StoreError(f"{self._engine.url!r}: {_first_line(failed)}") from failed
+        # a password may stand in the query too
+        raise StoreError(f"{self._engine.url.set(query={})!r}: {_first_line(failed)}") from failed
 
 
 def unmigrated(url: str) -> Database:

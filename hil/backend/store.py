@@ -56,7 +56,7 @@ class Store:
         return self._database.transact(lambda connection: work(Transaction(connection)))
 
     def answers(self) -> bool:
-        """Whether the database is there now."""
+        """Whether the database is there now, and takes what is written."""
         return self._database.answers()
 
 
