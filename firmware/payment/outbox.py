@@ -5,7 +5,8 @@ Rules kept here:
 - Counter, envelope and use of the intent are one transaction, on disk before `core` hands the envelope to `link`. An
   error on the way leaves nothing behind, not even a used counter.
 - Counters rise over every start and every copy that is put back (`counting`). Where no hardware counts, nothing is
-  signed after a start before the backend has spoken: neither a yes nor the no to what a dead process left.
+  signed after a start before the backend has spoken: neither a yes nor a no. An intent speaks only where there is a
+  time to say that it is not an old one.
 - While the link is down only what the backend's last allowance covers is authorized (`offline`).
 - A row is settled by a verified signed receipt and by nothing else; a broker's acknowledgement is not durable. Nor is
   a refusal that leaves no trace at the backend, while what it refuses still lives: it is sent again.
@@ -141,7 +142,8 @@ class Outbox:
         Args:
             accepted: the intent.
             now: the time it was checked by, in seconds. Where there is none it moves no floor: what says when it was
-                issued is then bounded by nothing, and a stolen key could end every key set to come.
+                issued is then bounded by nothing, and a stolen key could end every key set to come. Nor has the
+                backend spoken then: the broker may have held it back, and its counter been used since.
 
         Raises:
             PaymentError: `intent_used`, it was opened before.
@@ -161,7 +163,7 @@ class Outbox:
             gone = db.execute(settled, (floor,)).fetchall()
             db.executemany("DELETE FROM outbox WHERE intent = ?", gone)
             db.executemany("DELETE FROM intents WHERE id = ?", gone)
-        self._time_floor, self._backend_spoke = floor, True
+        self._time_floor, self._backend_spoke = floor, self._backend_spoke or now is not None
 
     def authorize(self, intent: bytes, make: Make, audit: bytes) -> bytes:
         """Sign and keep the one authorization of an open intent. Returns the envelope.
@@ -172,8 +174,8 @@ class Outbox:
             audit: the local record the evidence commits to; it never leaves the terminal.
 
         Raises:
-            PaymentError: `intent_used`, it was answered before; `unknown_intent`, it was never opened, or no intent
-                was since the start and no hardware counts.
+            PaymentError: `intent_used`, it was answered before; `unknown_intent`, it was never opened, or no hardware
+                counts and the backend has not spoken since the start.
             OutboxError: the store failed; nothing was authorized.
             SecureElementError: the hardware counter failed; nothing was authorized.
         """
@@ -194,7 +196,7 @@ class Outbox:
                 `authorize`.
             OutboxError, SecureElementError: as in `authorize`; what was booked of the allowance stays booked.
         """
-        self._check_open("authorization", intent.id)
+        self._check_open(intent.id)
         offline.covers(allowance, intent, now)
         counter = self._counting.booked(lambda db: offline.reserve(db, self._counting, allowance, intent))
         return self._keep("authorization", intent.id, counter, make, audit)
@@ -259,17 +261,17 @@ class Outbox:
         return Settled(kind, intent, receipt.outcome, receipt.code)
 
     def _answer(self, kind: Kind, intent: bytes, make: Make, audit: bytes) -> bytes:
-        self._check_open(kind, intent)
+        self._check_open(intent)
         return self._keep(kind, intent, self._counting.next(), make, audit)
 
-    def _check_open(self, kind: Kind, intent: bytes) -> None:
+    def _check_open(self, intent: bytes) -> None:
         with self._file.reading() as db:
             if db.execute("SELECT 1 FROM outbox WHERE intent = ?", (intent,)).fetchone():
                 raise PaymentError("intent_used", "this intent was answered before")
             if not db.execute("SELECT 1 FROM intents WHERE id = ?", (intent,)).fetchone():
                 raise PaymentError("unknown_intent", "this intent was never opened")
-        if kind == "authorization" and not self._is_anchored:
-            raise PaymentError("unknown_intent", "nothing is authorized before the backend has spoken since the start")
+        if not self._is_anchored:
+            raise PaymentError("unknown_intent", "nothing is signed before the backend has spoken since the start")
 
     def _keep(self, kind: Kind, intent: bytes, counter: int, make: Make, audit: bytes) -> bytes:
         with self._file.transaction() as db:

@@ -15,7 +15,9 @@ from firmware.payment import schema
 from firmware.payment.clock import MAX_SKEW_S, TrustedClock
 from firmware.payment.counting import BATCH, HardwareCounter
 from firmware.payment.errors import OutboxError, PaymentError
+from firmware.payment.intent import read_intent
 from firmware.payment.messages import NO_ID
+from firmware.payment.money import Amount
 from firmware.payment.outbox import OpenIntent, Outbox
 from firmware.payment.outbox_file import FIRST_LAYOUT
 from firmware.payment.receipt import TRACELESS
@@ -357,6 +359,26 @@ def test_nothing_is_authorized_after_a_start_before_the_backend_has_spoken(shop:
     assert refused(error) == "unknown_intent"
     shop.open()
     assert shop.code(shop.till.authorize(accepted, shop.mandate, START)) == "approved"
+
+
+def test_an_old_intent_that_was_held_back_makes_a_file_put_back_sign_no_counter_twice(shop: Shop) -> None:
+    assert shop.code(shop.authorized()) == "approved"
+    _, held_back = shop.backend.issue_intent("till-1", Amount(500, "EUR"), "payer-7")
+    image = image_of(shop)
+    assert [shop.code(shop.authorized()) for _ in range(3)] == ["approved"] * 3
+    put_back(shop, image)
+    shop.time += 3 * 86_400
+    till = shop.till
+    old = read_intent(held_back, shop.trust, terminal="till-1", merchant="CORNER-SHOP", profile=till.profile)
+    assert old.intent.expires_at > till.outbox.time_floor, "nothing says that it has ended"
+    till.outbox.open_intent(old, None)
+    left = OpenIntent(old.intent.id, old.digest)
+    with pytest.raises(PaymentError, match="since the start"):
+        till.decline(left, "clock", till.outbox.time_floor)
+    hears(shop)
+    assert left in till.outbox.interrupted()
+    assert shop.code(till.decline(left, "interrupted", shop.time)) != "clone_suspected"
+    assert shop.code(shop.authorized()) == "approved"
 
 
 def test_a_new_element_that_has_counted_less_than_the_backend_saw_goes_on_above(shop: Shop) -> None:
