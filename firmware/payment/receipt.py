@@ -2,25 +2,9 @@
 
 from firmware.payment import cose, schema
 from firmware.payment.clock import MAX_SKEW_S
-from firmware.payment.errors import CODES, Code, PaymentError
+from firmware.payment.errors import CODES, PaymentError
 from firmware.payment.messages import NO_ID, Authorization, Receipt
 from firmware.payment.trust import Trust
-
-# Refused before the backend knows who speaks: it writes nothing down, and another of its workers, which has been told
-# of a registration sooner or later, may judge the same bytes otherwise.
-TRACELESS: frozenset[Code] = frozenset(
-    {
-        "malformed",
-        "non_canonical",
-        "schema",
-        "bad_signature",
-        "unknown_key",
-        "revoked",
-        "topic_identity",
-        "kid_topic_mismatch",
-        "terminal_mismatch",
-    }
-)
 
 
 def verify_receipt(envelope: bytes, trust: Trust, terminal: str) -> Receipt:
@@ -57,7 +41,9 @@ def check_binds(receipt: Receipt, kind: str, intent: bytes) -> None:
 def check_final(receipt: Receipt, kind: str, envelope: bytes, expires_at: int) -> None:
     """Check that no worker of the backend can come to another judgement of the same bytes any more.
 
-    A refusal that left no trace is final from the end of what it refuses on, by the time the backend signed it at.
+    A receipt that names no intent is a refusal from before the backend knew who spoke: it wrote nothing down, and
+    another of its workers, which has been told of a registration sooner or later, may judge the same bytes otherwise.
+    It is final from the end of what it refuses on, by the time the backend signed it at.
 
     Args:
         receipt: from `verify_receipt`.
@@ -68,7 +54,7 @@ def check_final(receipt: Receipt, kind: str, envelope: bytes, expires_at: int) -
     Raises:
         PaymentError: `receipt`; ask again.
     """
-    if receipt.code not in TRACELESS:
+    if receipt.intent != NO_ID:
         return
     if kind == "authorization":
         expires_at = schema.decode(cose.peek(envelope), Authorization).expires_at

@@ -14,13 +14,12 @@ from drivers.secure_element.interface import SecureElementGoneError
 from firmware.payment import schema
 from firmware.payment.clock import MAX_SKEW_S, TrustedClock
 from firmware.payment.counting import BATCH, HardwareCounter
-from firmware.payment.errors import OutboxError, PaymentError
+from firmware.payment.errors import CODES, OutboxError, PaymentError
 from firmware.payment.intent import read_intent
 from firmware.payment.messages import NO_ID
 from firmware.payment.money import Amount
 from firmware.payment.outbox import OpenIntent, Outbox
 from firmware.payment.outbox_file import FIRST_LAYOUT
-from firmware.payment.receipt import TRACELESS
 from hil.backend.backend import INTENT_TTL_S, Backend
 from hil.backend.keys import signer
 from hil.backend.shop import START, Shop
@@ -221,7 +220,7 @@ def test_a_worker_that_has_not_heard_of_the_terminal_cannot_end_what_another_app
 
 def test_no_refusal_without_a_trace_ends_what_still_lives(shop: Shop) -> None:
     envelope = shop.authorized()
-    for code in TRACELESS:
+    for code in CODES:
         with pytest.raises(PaymentError, match=code):
             shop.till.outbox.settle(
                 forged(shop, envelope, outcome="rejected", code=code, intent=NO_ID), shop.trust, "till-1"
