@@ -86,20 +86,17 @@ def heard(db: Connection) -> dict[str, Heard]:
     return {each.status.terminal: each for each in found}
 
 
-def newest_allowance(db: Connection, terminal: str) -> tuple[Allowance, int] | None:
-    """The last allowance a terminal was given, and when."""
+def running_allowances(db: Connection, terminal: str, now: int) -> list[tuple[Allowance, int]]:
+    """The allowances of a terminal that have not ended, and when each was given; the last given first."""
     columns = [ALLOWANCES.c[name] for name in (*Allowance.__struct_fields__, "given_at")]
-    query = select(*columns).where(ALLOWANCES.c.terminal == terminal).order_by(ALLOWANCES.c.given_at.desc())
-    row = db.execute(query.limit(1)).first()
-    if row is None:
-        return None
-    values = dict(zip(Allowance.__struct_fields__, row, strict=False))
-    return Allowance(**(values | {"id": bytes(row[0])})), int(row[-1])
+    query = select(*columns).where(ALLOWANCES.c.terminal == terminal, ALLOWANCES.c.expires_at > now)
+    rows = db.execute(query.order_by(ALLOWANCES.c.given_at.desc(), ALLOWANCES.c.id))
+    return [(Allowance(bytes(row[0]), *row[1:-1]), int(row[-1])) for row in rows]
 
 
-def keep_allowance(db: Connection, terminal: str, allowance: Allowance, now: int) -> None:
-    """Remember an allowance that is given now."""
-    db.execute(insert(ALLOWANCES).values(terminal=terminal, given_at=now, **msgspec.structs.asdict(allowance)))
+def keep_allowance(db: Connection, terminal: str, allowance: Allowance, given_at: int) -> None:
+    """Remember an allowance that is given."""
+    db.execute(insert(ALLOWANCES).values(terminal=terminal, given_at=given_at, **msgspec.structs.asdict(allowance)))
 
 
 def granted(db: Connection, request: bytes) -> bytes | None:

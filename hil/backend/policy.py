@@ -41,7 +41,7 @@ class Offline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         payer_minor, terminal_minor: most of one payer, and of all together, until the next allowance.
         hold_s: how long an authorization may wait for delivery.
         allowance_s: how long nobody need be asked again. A new one is given once half of it has passed, so that a
-            terminal in strange hands has two at most.
+            terminal in strange hands has two at most: where the policy was changed meanwhile, perhaps none of the new.
     """
 
     currency: Currency

@@ -93,6 +93,38 @@ def test_asking_again_and_again_gives_two_allowances_at_once_and_no_more(shop: S
     assert len(seen) == 1 + 20 * 719 // 3_600
 
 
+def test_workers_of_different_policies_give_two_allowances_at_once_and_no_more(tmp_path: Path, database: str) -> None:
+    """Each finds that the last given is not what its own policy says; both are asked in turn."""
+    shop = Shop(tmp_path, database=database)
+    try:
+        shop.register_again(counter=True)
+        more = msgspec.structs.replace(OFFLINE, offline=msgspec.structs.replace(FLOOR, terminal_minor=30_000))
+        workers, given = (fleet(shop, OFFLINE), fleet(shop, more)), dict[bytes, int]()
+        for _ in range(12):
+            for worker in workers:
+                told = allowance(shop, worker)
+                if told.id != NO_ID:
+                    given[told.id] = told.expires_at
+            assert sum(expires_at > shop.time for expires_at in given.values()) <= 2
+            shop.time += 719
+        assert len(given) == 4, "two, and two more once those had ended"
+    finally:
+        shop.close()
+
+
+def test_a_change_of_the_policy_is_told_once_there_is_room_for_it(shop: Shop) -> None:
+    shop.register_again(counter=True)
+    first = allowance(shop, fleet(shop, OFFLINE))
+    shop.time += FLOOR.allowance_s // 2
+    second = allowance(shop, fleet(shop, OFFLINE))
+    assert second.id != first.id
+    changed = msgspec.structs.replace(OFFLINE, offline=msgspec.structs.replace(FLOOR, payment_minor=1_000))
+    assert allowance(shop, fleet(shop, changed)).id == NO_ID
+    assert allowance(shop, fleet(shop, OFFLINE)) == second, "a worker that has not heard of it yet gives nothing new"
+    shop.time = first.expires_at
+    assert allowance(shop, fleet(shop, changed)).payment_minor == 1_000
+
+
 def test_a_policy_that_allows_less_is_told_with_the_next_beacon(shop: Shop) -> None:
     shop.register_again(counter=True)
     first = allowance(shop, fleet(shop, OFFLINE))
@@ -100,6 +132,7 @@ def test_a_policy_that_allows_less_is_told_with_the_next_beacon(shop: Shop) -> N
     second = allowance(shop, fleet(shop, less))
     assert second.id != first.id
     assert second.payment_minor == 1_000
+    assert allowance(shop, fleet(shop, less)) == second, "known as the last, though given in the same second"
 
 
 @pytest.mark.parametrize("change", [{"payer_minor": 1}, {"terminal_minor": 1}, {"currency": "XXX"}])
