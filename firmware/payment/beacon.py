@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from firmware.payment import schema
 from firmware.payment.clock import MAX_SKEW_S, TrustedClock, boottime
-from firmware.payment.counting import check_told
 from firmware.payment.errors import PaymentError
 from firmware.payment.keyset import BackendKeys
 from firmware.payment.messages import Allowance, Beacon
@@ -56,7 +55,6 @@ class Beacons:
             PaymentError: an envelope code, `key_set`, or `time`: replayed, late, for another, or below `floor`.
         """
         _, beacon = schema.verify(envelope, Beacon, self._trust.resolve)
-        check_told(beacon.counter)
         if beacon.terminal != self._terminal:
             raise PaymentError("time", f"the beacon is for {beacon.terminal}")
         if not hmac.compare_digest(beacon.nonce, self._nonce):

@@ -12,7 +12,8 @@ Rules kept here:
 - Where it stands anywhere else, it has counted for a newer copy of this file, which was put back, or it is another's.
   Either is noted for good.
 - Counters are bounded long before they end, so that no single word uses them up: the backend takes none that lies far
-  ahead of the last, and the terminal goes on above none that the backend could hardly have come to.
+  ahead of the last, and can tell the terminal of none (`messages.Told`) that it comes to in less than 2**28 such steps,
+  each a message that it took.
 - A file that meets a hardware for the first time does not know what it counted before, for a file that was deleted
   perhaps: there too, all of the allowance is booked as taken.
 """
@@ -28,7 +29,6 @@ from firmware.payment.outbox_file import OutboxFile
 BATCH = 1024  # counters granted by one increment in hardware, whose memory wears; 2**43 of them fit
 # a billion counts of the hardware, which begins anywhere; so far a counter may jump, and from there on by so much
 REACH, STEP = 2**40, 2**20
-HIGHEST_TOLD = 2**48  # 2**28 steps above that reach, each a message of its own that the backend took
 Book = Callable[[sqlite3.Connection], None]
 
 # intent `NO_ID` stands for all that may have been taken under an allowance: no limit is above it (`messages.Sum`)
@@ -39,12 +39,6 @@ BOOK_ALL = "INSERT OR REPLACE INTO reserved VALUES (?, ?, '', ?)"
 def far_ahead(counter: int, last: int) -> bool:
     """Whether no honest terminal whose last counter was `last` comes to `counter` next."""
     return counter > max(last, REACH) + STEP
-
-
-def check_told(counter: int) -> None:
-    """Check a counter that the backend says it saw last. Raises PaymentError `schema`."""
-    if counter > HIGHEST_TOLD:
-        raise PaymentError("schema", f"counter: {counter} is above {HIGHEST_TOLD}, which no terminal comes to")
 
 
 class HardwareCounter(Protocol):

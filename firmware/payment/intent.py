@@ -6,7 +6,6 @@ import msgspec
 
 from firmware.payment import money, schema
 from firmware.payment.clock import MAX_SKEW_S
-from firmware.payment.counting import check_told
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import ASSURANCE_RANK, Assurance, Cancellation, Intent
 from firmware.payment.trust import Trust
@@ -45,11 +44,9 @@ def read_intent(envelope: bytes, trust: Trust, *, terminal: str, merchant: str, 
     """Check all of an intent but what takes a clock.
 
     Raises:
-        PaymentError: an envelope code, `intent_other_terminal`, `merchant`, `ttl` or `currency`; `schema` for a
-            counter too high.
+        PaymentError: an envelope code, `intent_other_terminal`, `merchant`, `ttl` or `currency`.
     """
     _, intent = schema.verify(envelope, Intent, trust.resolve)
-    check_told(intent.counter)
     if intent.terminal != terminal:
         raise PaymentError("intent_other_terminal", f"the intent is for {intent.terminal}")
     if intent.merchant != merchant:

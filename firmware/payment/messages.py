@@ -18,6 +18,7 @@ Seconds = Annotated[int, Meta(ge=1_577_836_800, le=4_102_444_800)]  # 2020 to 21
 Minor = Annotated[int, Meta(ge=1, le=10_000_000)]
 Exponent = Annotated[int, Meta(ge=0, le=3)]
 Counter = Annotated[int, Meta(ge=0, le=2**53)]
+Told = Annotated[int, Meta(ge=0, le=2**48)]  # the last one, as the backend says it: far below all that can be signed
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z")]
 Version = Annotated[str, Meta(max_length=14, pattern=r"^[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}\Z")]
@@ -62,7 +63,7 @@ class Intent(Message, frozen=True):
     challenge: Digest
     assurance: Assurance
     payer: Name
-    counter: Counter
+    counter: Told
 
 
 class Evidence(Message, frozen=True):
@@ -277,7 +278,7 @@ class Beacon(Message, frozen=True):
     terminal: Name
     nonce: Digest
     time: Seconds
-    counter: Counter
+    counter: Told
     allowance: Allowance
 
 

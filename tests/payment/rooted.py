@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware.payment import schema
+from firmware.payment import cose, schema
 from firmware.payment.beacon import Beacons
 from firmware.payment.clock import TrustedClock
 from firmware.payment.errors import PaymentError
@@ -89,7 +89,7 @@ class Rooted:
         """A beacon by the backend's key."""
         by = key or self.key
         beacon = Beacon(terminal=terminal, nonce=nonce, time=time_s, counter=counter, allowance=allowance)
-        return schema.sign(beacon, signer(by), key_id(by.public_key()))
+        return cose.sign(schema.encode(beacon), signer(by), key_id(by.public_key()), Beacon.TYP)
 
     def hear(self, envelope: bytes) -> str:
         """Take a beacon as `core` does. Empty where it counts, else the code."""
