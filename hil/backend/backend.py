@@ -6,7 +6,8 @@ Rules kept here:
 - Judgement, effect and answer are one transaction. A receipt exists only after it is on disk.
 - It keeps nothing between two calls: any number run beside each other on one database, and each gives the same answer.
 - What is refused before its sender is known leaves no trace: strangers cannot fill the store, use up a counter or
-  close an intent. Such an answer is signed anew each time and always says the same.
+  close an intent. Such an answer is signed anew each time and always says the same. Of a retired key one trace is left,
+  that it counts nothing any more: a worker that has not heard of the new key approves nothing under it either.
 """
 
 import datetime
@@ -250,7 +251,10 @@ class Backend:
         try:
             kid, message = self._open(topic, envelope)
         except PaymentError as refusal:
-            code = refusal.code
+            code, retired = refusal.code, self._under_a_retired_key(topic, envelope)
+            if retired is not None:
+                key, read = retired
+                return self._store.transact(lambda ledger: self._judge.refuse_retired(ledger, topic, key, read, digest))
             return self._store.transact(lambda ledger: self._judge.refuse(ledger, topic, digest, code))
         return self._store.transact(lambda ledger: self._judge.answer(ledger, kid, message, digest))
 
@@ -266,3 +270,13 @@ class Backend:
         if code is not None:
             raise PaymentError(code, "the topic, the key and the message do not name one terminal")
         return kid, message
+
+    def _under_a_retired_key(self, topic: str, envelope: bytes) -> tuple[bytes, Authorization | Decline] | None:
+        """Return (key id, message) of what names a key that terminal `topic` once had; nobody can check who signed."""
+        try:
+            kid, kind = cose.peek_kid(envelope), ANSWERS.get(cose.peek_type(envelope))
+            if kind is None or not self._known.retired(topic, kid):
+                return None
+            return kid, schema.decode(cose.peek(envelope), kind)
+        except PaymentError:
+            return None

@@ -2,6 +2,7 @@
 
 Rules kept here:
 - The same bytes get the word they were given before; whatever else comes is judged, and has its effect, once.
+- A key that is suspended stays so: what it signs is refused anew each time, and fills nothing.
 - What is known of the sender is read with the sender's row held, the intent with its own: workers take turns.
 - The payer's allowance is judged last: it holds up everybody else who pays from that account.
 """
@@ -42,7 +43,8 @@ class Judge:
             return self._seal.again(said, Receipt)
         outcome, code = self._judge(ledger, kid, message, digest, standing)
         receipt = self.receipt(message.terminal, digest, message.intent, outcome, code)
-        ledger.keep_answer(message.terminal, digest, receipt)
+        if code != "suspended":
+            ledger.keep_answer(message.terminal, digest, receipt)
         return receipt
 
     def refuse(self, ledger: Transaction, terminal: str, digest: bytes, code: str) -> bytes:
@@ -54,6 +56,21 @@ class Judge:
         if said is not None:
             return self._seal.again(said, Receipt)
         return self.receipt(terminal, digest, NO_ID, "rejected", code)
+
+    def refuse_retired(
+        self, ledger: Transaction, terminal: str, kid: bytes, message: Authorization | Decline, digest: bytes
+    ) -> bytes:
+        """Return the receipt of a message under a key that the terminal once had; who signed it is not known.
+
+        It is final at once, so that what waits behind it goes on: the key counts on no worker from here on, not on one
+        that has not heard of the new key either. Whoever made the message up has changed nothing but that.
+        """
+        said, standing = ledger.known(terminal, kid, digest, message.counter, None)
+        if said is not None:
+            return self._seal.again(said, Receipt)
+        if not standing.suspended:
+            ledger.suspend(terminal, kid, self._now())
+        return self.receipt(terminal, digest, message.intent, "rejected", "revoked")
 
     def receipt(self, terminal: str, digest: bytes, intent: bytes, outcome: Outcome, code: str) -> bytes:
         """Sign what became of these bytes."""

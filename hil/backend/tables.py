@@ -160,7 +160,7 @@ HELD = Table(
     Index("held_of_payer", "allowance", "payer"),
     sqlite_strict=True,
 )
-# keys of which a clone was suspected: for good; a terminal goes on with a new key
+# keys of which a clone was suspected, and retired ones that spoke again: for good; a terminal goes on with a new key
 SUSPENSIONS = Table(
     "suspensions",
     METADATA,

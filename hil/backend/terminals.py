@@ -31,6 +31,7 @@ class Terminals:
         self._signers = {key_id(public): (public, self._known[name]) for name, public in keys.items()}
         if len(self._signers) != len(keys):
             raise PaymentError("trust", "two terminals are registered under one key")
+        self._retired = {(known.terminal, kid) for known in self._known.values() for kid in known.retired}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,6 +52,10 @@ class Terminals:
     def of_key(self, kid: bytes) -> Registration:
         """Return the terminal whose key has this id, one that `resolve` returned."""
         return self._signers[kid][1]
+
+    def retired(self, terminal: str, kid: bytes) -> bool:
+        """Whether this key was the terminal's once, and is nobody's now."""
+        return kid not in self._signers and (terminal, kid.hex()) in self._retired
 
     def open(self, topic: str, envelope: bytes, kind: type[Said]) -> tuple[bytes, Said]:
         """Return (key id, message) of what terminal `topic` signed.

@@ -37,7 +37,7 @@ class Standing(msgspec.Struct, frozen=True):
     """What the store knows of the sender and of this message.
 
     Attributes:
-        suspended: a clone was suspected; a person must look.
+        suspended: a clone was suspected and a person must look, or the key was retired; it stays so.
         last_counter: highest counter seen from it.
         counter_seen: this counter came before, in other bytes (the same bytes are answered before any judgement).
         id_seen: this authorization id came before.

@@ -15,6 +15,7 @@ from hil.backend.cluster import Cluster
 from hil.backend.shop import Shop
 from hil.backend.store import Store, Transaction
 from tests.backend.at_once import Delivery, at_once
+from tests.backend.rekeyed import rekeyed
 
 AT_ONCE = 4
 
@@ -118,6 +119,23 @@ def test_what_waited_while_a_clone_was_suspected_is_suspended(
     engine.dispose()
     second.close()
     shop.close()
+
+
+def test_what_a_retired_key_signed_is_approved_or_refused_for_good_whoever_of_two_workers_is_first(
+    shop: Shop, database: str
+) -> None:
+    """One worker has heard of the new key, and the other not yet."""
+    store = Store(database)
+    for _ in range(5):
+        not_yet_told, envelope = shop.worker(store), shop.authorized()
+        rekeyed(shop)
+        paid = len(shop.backend.payments())
+        receipts = at_once([Delivery(not_yet_told, envelope), Delivery(shop.backend, envelope)])
+        told, heard = (shop.read(receipt) for receipt in receipts)
+        assert (told.outcome, heard.outcome) == ("approved",) * 2 or (told.code, heard.code) == ("suspended", "revoked")
+        assert len(shop.backend.payments()) - paid == (told.outcome == "approved")
+        assert shop.answer(envelope) == heard
+    store.close()
 
 
 def test_a_decline_and_an_authorization_of_one_intent_at_once_have_one_outcome(

@@ -7,13 +7,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import text
 
 from firmware.payment import schema
 from firmware.payment.messages import NO_ID, Receipt
 from firmware.payment.outbox import OpenIntent
 from firmware.payment.trust import Trust, key_id
+from hil.backend.keys import signer
 from hil.backend.policy import Policy
 from hil.backend.shop import PAYER, Shop
+from tests.backend.rekeyed import rekeyed
 from tests.payment.test_attacks import PRODUCTION
 
 
@@ -22,6 +25,12 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     shop = Shop(tmp_path)
     yield shop
     shop.close()
+
+
+def rows(shop: Shop, table: str) -> int:
+    """How many rows a table has."""
+    count = text(f"SELECT count(*) FROM {table}")
+    return int(shop.store.transact(lambda ledger: ledger.connection.execute(count).scalar_one()))
 
 
 def test_an_honest_authorization_is_approved_and_has_one_effect(shop: Shop) -> None:
@@ -84,6 +93,56 @@ def test_a_lost_receipt_settles_after_the_key_that_signed_it_was_revoked(shop: S
     shop.register_again(revoked=True)
     assert schema.verify(shop.backend.handle("till-1", envelope), Receipt, only_new.resolve)[1] == first
     assert len(shop.backend.payments()) == 1
+
+
+def test_what_a_retired_key_signed_and_never_delivered_is_refused_for_good_at_once(shop: Shop) -> None:
+    """Or nothing behind it would be sent until its time is over; a worker that knows nothing yet takes it no more."""
+    envelope, not_yet_told = shop.authorized(), shop.worker(shop.store)
+    rekeyed(shop)
+    receipt = shop.backend.handle("till-1", envelope)
+    assert (shop.read(receipt).code, shop.read(receipt).intent) == ("revoked", shop.till.read(envelope).intent)
+    assert shop.till.outbox.settle(receipt, shop.trust, "till-1").outcome == "rejected"
+    assert shop.read(not_yet_told.handle("till-1", envelope)).code == "suspended"
+    assert shop.answer(envelope).code == "revoked"
+    assert shop.backend.payments() == []
+    assert shop.code(shop.authorized()) == "approved", "by the new key"
+
+
+def test_what_was_approved_before_a_worker_heard_of_the_new_key_stays_approved(shop: Shop) -> None:
+    envelope, not_yet_told = shop.authorized(), shop.worker(shop.store)
+    rekeyed(shop)
+    receipt = not_yet_told.handle("till-1", envelope)
+    assert shop.read(receipt).outcome == "approved"
+    assert shop.backend.handle("till-1", envelope) == receipt
+    assert rows(shop, "suspensions") == 0
+
+
+def test_made_up_in_the_name_of_a_retired_key_it_leaves_one_row_and_closes_nothing(shop: Shop) -> None:
+    honest = shop.till.read(shop.authorized())
+    retired, stranger = shop.till.kid, signer(ec.generate_private_key(ec.SECP256R1()))
+    rekeyed(shop)
+    made_up = [schema.sign(msgspec.structs.replace(honest, counter=n), stranger, retired) for n in range(9)]
+    kept = rows(shop, "answers"), rows(shop, "counters")
+    for envelope in made_up:
+        assert shop.code(envelope) == "revoked"
+        elsewhere = shop.answer(envelope, "till-2")
+        assert (elsewhere.code, elsewhere.intent) == ("unknown_key", NO_ID)
+    unknown = shop.answer(schema.sign(honest, stranger, b"stranger"))
+    assert (unknown.code, unknown.intent) == ("unknown_key", NO_ID)
+    assert (rows(shop, "answers"), rows(shop, "counters")) == kept
+    assert rows(shop, "suspensions") == 1
+    assert shop.backend.state(honest.intent).state == "open"
+
+
+def test_what_a_suspended_key_signs_fills_nothing(shop: Shop) -> None:
+    honest = shop.till.read(shop.authorized())
+    shop.code(shop.till.sign(honest))
+    assert shop.code(shop.till.sign(msgspec.structs.replace(honest, amount_minor=1))) == "clone_suspected"
+    kept = rows(shop, "answers")
+    for counter in range(2, 11):
+        envelope = shop.till.sign(msgspec.structs.replace(honest, counter=counter))
+        assert [shop.code(envelope), shop.code(envelope)] == ["suspended"] * 2
+    assert rows(shop, "answers") == kept
 
 
 @pytest.mark.parametrize("change", [{"profiles": ["payment", "demo"]}, {"assurance": "geometry"}, {"models": []}])
