@@ -147,4 +147,6 @@ class Terminal:
         allowance = parts.beacons.allowance(parts.now_or_floor())
         if allowance is None:
             return "The backend allows nothing."
-        return "The outbox is new; it waits for the next allowance." if parts.outbox.withholds(allowance) else ""
+        if parts.outbox.withholds(allowance):
+            return "What was taken of this allowance is not known here; the outbox waits for the next."
+        return ""
