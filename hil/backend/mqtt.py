@@ -5,11 +5,14 @@ Rules kept here:
   that is alone subscribes plainly: the demo's embedded broker holds back what it should hand to a shared subscription.
 - The subscription's name is a secret of the backend's: whoever joined it, a terminal say, would be given a share of
   the messages and swallow it. A broker's access list does not hold that off (measured on mosquitto 2.0.11).
-- The session lives on at the broker (`clean_start=False` with an expiry), so what came while we were away is kept.
-  Of one among several it soon ends: the broker goes on giving an absent worker its share, while the others would do it.
+- The session lives on at the broker while we are away, so what came meanwhile is kept. Of one among several it soon
+  ends: the broker goes on giving an absent worker its share, while the others would do it.
 - What a session is subscribed to is what this process wants now. The name of the workers' subscription changes with
   the signing key, so a worker begins with a new session and resumes only its own; what the old one held comes again
   from the outboxes. A register that once was alone gives up what it judged then.
+- A session opened clean is never written down (mosquitto 2.0.11, measured): a broker that crashes loses those of
+  workers, and what they held, acknowledged to its sender. Payments come again from the outboxes, all else is asked
+  again at the terminal's next connection; a certificate, where no worker was back before it, ten minutes later.
 - A message is acknowledged after its answer is committed and its receipt handed to the socket, in that order. If we
   die in between, the broker or the terminal's outbox sends it again, and the same receipt goes out again.
 - What could not be committed is not acknowledged: the worker leaves the broker, comes back when the database
