@@ -181,11 +181,11 @@ class Liaison:
         return self._sign_request()
 
     def _sign_request(self) -> bytes:
-        parts = self._parts
+        # by hand, and before any beacon, the keys it was given say what time it is at least
         request = CertificateRequest(
-            terminal=parts.config.terminal, request=self._wanted, issued_at=parts.now_or_floor()
+            terminal=self._parts.config.terminal, request=self._wanted, issued_at=self._floor().at
         )
-        self._asked = sign(request, parts.element)
+        self._asked = sign(request, self._parts.element)
         return self._asked
 
     def _status(self, presence: Presence) -> Status:

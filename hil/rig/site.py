@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -173,15 +173,15 @@ class Site:
         self.backend = self._spawn("backend", "-m", "hil.backend", "--config", str(self.folder / "backend.toml"))
         self.wait_for("the backend", self.backend_ready)
 
-    def start_terminal(self) -> None:
-        """Start `tessera run` and wait until camera and link are up."""
+    def start_terminal(self, awaited: Collection[str] = PROCESSES) -> None:
+        """Start `tessera run` and wait until camera and link are up, or only those of `awaited`."""
         self.ready_s, born = {}, time.monotonic()
         self.terminal = self._spawn("terminal", *self.program, "--config", str(self.config_path))
 
         def ready() -> bool:
             up = {name for name, is_up in self.up().items() if is_up}
             self.ready_s |= {name: time.monotonic() - born for name in up - self.ready_s.keys()}
-            return len(up) == len(PROCESSES)
+            return up.issuperset(awaited)
 
         self.wait_for("the terminal", ready)
 

@@ -17,7 +17,7 @@ from firmware.core.liaison import AGAIN_S, NO_CAMERA, REQUEST_EVERY_S, STATUS_AG
 from firmware.core.link_port import LinkPort
 from firmware.core.parts import Parts
 from firmware.payment import schema
-from firmware.payment.clock import EARLIEST
+from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import OutboxError, PaymentError
 from firmware.payment.messages import (
     Beacon,
@@ -285,12 +285,23 @@ def test_by_hand_it_is_asked_for_without_time_and_stays_the_same_until_answered(
         office.liaison.certificate_request()
     office.liaison.want_certificate(CSR)
     request = office.liaison.certificate_request()
-    assert office.read(request, CertificateRequest).issued_at == EARLIEST
     office.liaison.want_certificate(CSR)
     assert office.liaison.certificate_request() == request, "it may be on its way"
     office.liaison.on_certificate(office.grant(request))
     with pytest.raises(TerminalError):
         office.liaison.certificate_request()
+
+
+def test_the_first_certificate_by_hand_is_asked_for_as_of_its_keys_since_no_beacon_ever_came(office: Office) -> None:
+    """None of 90 days ago is answered, and before the first beacon the clock knows of nothing later than 2020."""
+    office.liaison.want_certificate(CSR)
+    first = office.read(office.liaison.certificate_request(), CertificateRequest)
+    assert first.issued_at == T0 - MAX_SKEW_S
+    office.rooted.keys.take(office.rooted.set_of(2, now=T0 + 100 * DAY_S))
+    office.liaison.greet()
+    office.liaison.want_certificate(CSR)
+    later = office.read(office.liaison.certificate_request(), CertificateRequest)
+    assert later.issued_at == T0 + 100 * DAY_S - MAX_SKEW_S, "a newer set tells of a later time"
 
 
 # -- over the socket of `link`
