@@ -9,9 +9,10 @@ Rules kept here:
 - No packet above `MAX_PACKET_BYTES` is read, whatever its head says.
 """
 
+import contextlib
 import datetime
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -33,6 +34,8 @@ _ODD = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+# of a terminal's configuration
+LINK_TABLE = "link.tls"
 _LIST = b"-----BEGIN X509 CRL-----"
 # X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h)
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
@@ -42,26 +45,45 @@ class LinkError(Exception):
     """The connection cannot even be tried: a file of TLS is missing, wrong or has ended. The message names it."""
 
 
-def client_context(tls: TlsConfig, now: Callable[[], float]) -> ssl.SSLContext:
-    """Return a client's context; `now`: a time that has surely passed, seconds since 1970.
+def client_context(tls: TlsConfig, now: Callable[[], float], table: str = LINK_TABLE) -> ssl.SSLContext:
+    """Return a client's context.
+
+    Args:
+        tls: the files.
+        now: a time that has surely passed, seconds since 1970.
+        table: what the configuration calls them.
 
     Raises:
-        LinkError: a file cannot be used.
+        LinkError: a file cannot be used; it says which.
     """
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.set_ecdh_curve("prime256v1")
-        context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF | _NO_CHECK_TIME
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_ecdh_curve("prime256v1")
+    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF | _NO_CHECK_TIME
+    with _named(table, "ca", tls.ca):
         context.load_verify_locations(tls.ca)
-        context.load_verify_locations(tls.crl)
-        context.load_cert_chain(tls.certificate, tls.key)
         authorities = load_authorities(tls)
+    with _named(table, "crl", tls.crl):
+        context.load_verify_locations(tls.crl)
         revoked = _load_lists(Path(tls.crl).read_bytes())
-    except (OSError, *_ODD) as error:
-        raise LinkError(f"link.tls: ca, crl, certificate or key cannot be used: {error}") from error
+    with _named(table, "certificate", tls.certificate):
+        x509.load_pem_x509_certificate(Path(tls.certificate).read_bytes())
+    with _named(table, "key", tls.key):
+        context.load_cert_chain(tls.certificate, tls.key)
     context.sslsocket_class = _judged_by(lambda peer: judge(peer, authorities, revoked, now()))
     return context
+
+
+@contextlib.contextmanager
+def _named(table: str, key: str, path: str) -> Iterator[None]:
+    """Say of which file it is where it cannot be used. Raises LinkError."""
+    try:
+        yield
+    except (OSError, *_ODD) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        own = table == LINK_TABLE and key in ("certificate", "key")
+        then = "; `tessera link request` asks for a certificate by hand" if own else ""
+        raise LinkError(f"{table}.{key}: {path}: {why}{then}") from error
 
 
 def load_authorities(tls: TlsConfig) -> list[x509.Certificate]:

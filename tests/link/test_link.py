@@ -320,7 +320,7 @@ def test_absent_broker_and_missing_key_are_told_to_core(folder: Path, stack: Exi
     with Link(write_config(folder, 1, identity)):
         state = core.hears(LinkState)
         assert not state.connected
-        assert "link.tls" in state.detail
+        assert f"link.tls.key: {identity.key}: No such file" in state.detail
 
 
 def test_link_ends_promptly_when_asked(folder: Path) -> None:

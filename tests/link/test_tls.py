@@ -159,8 +159,12 @@ def test_file_that_cannot_be_used_is_said_and_nothing_is_tried(
     config = tls(authority)
     path = Path(getattr(config, file))
     path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(LinkError, match=r"link\.tls"):
-        client_context(config, time.time)
+    for table in ("link.tls", "broker.tls"):
+        with pytest.raises(LinkError) as refused:
+            client_context(config, time.time, table)
+        assert str(refused.value).startswith(f"{table}.{file}: {path}: ")
+        by_hand = table == "link.tls" and file in ("certificate", "key")
+        assert ("tessera link request" in str(refused.value)) == by_hand
 
 
 def test_packet_larger_than_any_of_ours_is_not_read_whatever_its_head_says(authority: Authority) -> None:
