@@ -13,7 +13,7 @@ Rules kept here:
 import datetime
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -35,7 +35,7 @@ from hil.backend.books import Closing
 from hil.backend.calls import Call, once
 from hil.backend.judge import Judge
 from hil.backend.orders import Refund, RegisterView
-from hil.backend.policy import DEMO, Policy, Registration
+from hil.backend.policy import DEMO, Policy
 from hil.backend.seal import Seal
 from hil.backend.store import Payment, Store, Transaction
 from hil.backend.terminals import Terminals
@@ -52,7 +52,7 @@ class Backend:
     Args:
         store: what it remembers.
         key: its signing key.
-        registrations: the terminals it knows.
+        terminals: those it knows.
         policy: what it takes.
         now: whole seconds since 1970.
     """
@@ -61,13 +61,13 @@ class Backend:
         self,
         store: Store,
         key: ec.EllipticCurvePrivateKey,
-        registrations: Iterable[Registration],
+        terminals: Terminals,
         policy: Policy,
         now: Callable[[], int],
     ) -> None:
         self._store, self._policy, self._now = store, policy, now
         self._seal = Seal(key)
-        self._known = Terminals(registrations)
+        self._known = terminals
         self._judge = Judge(self._known, policy, now, self._seal)
 
     def issue_intent(

@@ -37,7 +37,6 @@ from hil.backend.installation import Installation
 from hil.backend.keys import signer
 from hil.backend.policy import Offline
 from hil.backend.store import Store, Transaction
-from hil.backend.terminals import Terminals
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class Fleet:
 
     def __init__(self, store: Store, installation: Installation, now: Callable[[], int]) -> None:
         self._store, self._installation, self._now = store, installation, now
-        self._known = Terminals(installation.registrations)
+        self._known = installation.terminals
         self._sign, self._kid = signer(installation.key), key_id(installation.key.public_key())
 
     @property
@@ -167,7 +166,7 @@ class Fleet:
 
     def view(self) -> FleetView:
         """How the fleet is now. Raises StoreError."""
-        known, version = self._installation.registrations, self._installation.version
+        known, version = self._known.registrations, self._installation.version
         return self._store.transact(lambda ledger: look(ledger, known, version, self._now()))
 
     def _allowance(self, db: Connection, terminal: str, kid: bytes, now: int) -> Allowance:

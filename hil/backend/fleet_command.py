@@ -13,10 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from firmware.link.tls import LinkError
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import Environment, KeySet
 from firmware.payment.trust import key_id, load_public_key
 from hil.backend import fleet_view, registry, rotation
+from hil.backend.beginning import prepare
 from hil.backend.desk import RegisterOption, TokenOption
 from hil.backend.fleet import DAY_S, Fleet
 from hil.backend.fleet_view import FleetView
@@ -92,7 +94,7 @@ def revocations(
         if certifier is None:
             raise PaymentError("trust", f"{config}: certifier: missing; no link is certified here")
         at = wall_clock()
-        gone = store.transact(lambda ledger: taken_back(ledger, installation.registrations, at))
+        gone = store.transact(lambda ledger: taken_back(ledger, installation.terminals.registrations, at))
         serials = [int(each.serial, 16) for each in gone]
         replace(listed, revocation_list(listed, certifier.ca, certifier.key, serials, at))
     finally:
@@ -192,9 +194,15 @@ def rekey(
 
 @terminals.command("revoke")
 def revoke_terminal(terminal: Annotated[str, typer.Argument(help="Its id.")], config: ConfigOption) -> None:
-    """Let a terminal's key no longer count."""
+    """Let a terminal's key no longer count; also says what would keep a backend from beginning with its files."""
     registry.revoke(_terminals(config), terminal)
-    Console().print(f"{terminal}: its key no longer counts", highlight=False)
+    console = Console()
+    console.print(f"{terminal}: its key no longer counts", highlight=False)
+    try:
+        prepare(config, 0, None)
+    except (PaymentError, LinkError) as error:
+        console.print(f"but none can begin with {config}: {error}", style="bold red", highlight=False)
+        console.print("one that runs lets this key go within seconds, and takes up nothing else", highlight=False)
 
 
 def _terminals(config: Path) -> Path:

@@ -71,11 +71,14 @@ class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 @dataclass(frozen=True)
 class Installation:
-    """What was read. `key_set` is the envelope, as terminals are given it, of this version."""
+    """What was read. `key_set` is the envelope, as terminals are given it, of this version.
+
+    Whoever judges and whoever answers share its `terminals`: what is taken away there counts for neither.
+    """
 
     key: ec.EllipticCurvePrivateKey
     key_set: bytes
-    registrations: list[Registration]
+    terminals: Terminals
     policy: Policy = DEMO
     certifier: Certifier | None = None
     version: int = 0
@@ -109,9 +112,7 @@ def load_installation(path: Path, config: ServiceConfig) -> Installation:
         PaymentError: a file cannot be used, or is of another environment; it says which and why.
     """
     base = path.resolve().parent
-    key, registrations = load_backend_key(base / config.key), load_registrations(base / config.terminals)
-    # whoever judges needs it too: here it is known whether they can
-    Terminals(registrations)
+    key, terminals = load_backend_key(base / config.key), Terminals(load_registrations(base / config.terminals))
     key_set, made = read_key_set(base / config.key_set, base / config.root, config.environment)
     if made.expires_at <= time.time():
         raise PaymentError("key_set", f"{base / config.key_set}: has ended; see `tessera backend keys renew`")
@@ -121,8 +122,8 @@ def load_installation(path: Path, config: ServiceConfig) -> Installation:
     if config.certifier is not None:
         certifier = Certifier(base / config.certifier.ca, base / config.certifier.key, config.certifier.life_s)
     if config.environment == "production":
-        _refuse_demonstration(config, base, registrations)
-    return Installation(key, key_set, registrations, config.policy, certifier, made.version)
+        _refuse_demonstration(config, base, terminals.registrations)
+    return Installation(key, key_set, terminals, config.policy, certifier, made.version)
 
 
 def read_key_set(path: Path, root: Path, environment: Environment) -> tuple[bytes, KeySet]:

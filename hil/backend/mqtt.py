@@ -24,6 +24,7 @@ Rules kept here:
 
 import logging
 import socket
+import ssl
 import threading
 import time
 from typing import Any
@@ -34,7 +35,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware.link.tls import MAX_PACKET_BYTES, client_context
+from firmware.link.tls import MAX_PACKET_BYTES
 from firmware.link.topics import topic
 from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
@@ -67,23 +68,28 @@ class BackendLink:
     Args:
         backend: who judges payments.
         fleet: who answers all else that terminals ask.
-        broker: where the broker is; paths in it absolute.
+        broker: where the broker is.
+        tls: for the connection to it; None for one without.
         number: of this process: 0, or its place among several; no two have the same.
         judges: take part in the shared subscription; without it intents are sent and only statuses taken.
-
-    Raises:
-        LinkError: a file of TLS cannot be used.
     """
 
     def __init__(
-        self, backend: Backend, fleet: Fleet, broker: LinkConfig, number: int = 0, *, judges: bool = True
+        self,
+        backend: Backend,
+        fleet: Fleet,
+        broker: LinkConfig,
+        tls: ssl.SSLContext | None,
+        number: int = 0,
+        *,
+        judges: bool = True,
     ) -> None:
         self._backend, self._fleet, self._broker, self._number, self._judges = backend, fleet, broker, number, judges
         name = f"{CLIENT_ID}{suffix(number)}"
         self._stopping, self._ready, self._leaving = threading.Event(), threading.Event(), False
         client = Client(CallbackAPIVersion.VERSION2, name, protocol=MQTTv5, manual_ack=True)
-        if broker.tls is not None:
-            client.tls_set_context(client_context(broker.tls, time.time))
+        if tls is not None:
+            client.tls_set_context(tls)
         client.reconnect_delay_set(1, 2)
         client.on_socket_open = _no_delay
         client.on_connect = self._connected

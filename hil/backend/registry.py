@@ -53,11 +53,17 @@ def rekey(path: Path, terminal: str, request: Path, *, counter: bool) -> Registr
 
 
 def revoke(path: Path, terminal: str) -> Registration:
-    """Let a terminal's key no longer count. Raises PaymentError `trust`."""
+    """Let a terminal's key no longer count.
+
+    Raises:
+        PaymentError: `trust`, no such terminal; or it is written, and no backend can use the list it stands in.
+    """
     known = load_registrations(path)
     old = _find(known, terminal)
     made = msgspec.structs.replace(old, revoked=True)
-    save_registrations(path, [made if each is old else each for each in known])
+    written = [made if each is old else each for each in known]
+    save_registrations(path, written)
+    Terminals(written)
     return made
 
 

@@ -3,7 +3,7 @@
 Rules kept here:
 - SIGTERM and SIGINT end it cleanly; `kill -9` at any instant loses nothing (see `store` and `mqtt`).
 - Where one of its files is replaced by one it can use, it begins anew with it: a key that was revoked counts no
-  longer within seconds. What it cannot use it says, and goes on as it was.
+  longer within seconds. What it cannot use it says, and goes on as it was, less the keys that count no longer.
 """
 
 import argparse
@@ -25,7 +25,6 @@ from firmware.payment.errors import PaymentError
 from firmware.runtime.hardening import harden
 from firmware.runtime.stop import StopFlag, stopped_by
 from hil.backend.backend import Backend
-from hil.backend.beginning import prepare
 from hil.backend.fleet import Fleet
 from hil.backend.fleet_routes import add_fleet
 from hil.backend.mqtt import BackendLink
@@ -66,21 +65,21 @@ def serve(path: Path, part: Part = ALONE, database: str | None = None, now: Call
         LinkError: a file of TLS cannot be used.
     """
     with stopped_by(signal.SIGTERM, signal.SIGINT) as stop:
-        _serve_once(path, part, database, now, stop)
+        watched = Watched(path, part.number, database)
+        _serve_once(watched, part, now, stop)
         while not stop:
             log.info("a file was changed: beginning anew")
-            _serve_once(path, part, database, now, stop)
+            _serve_once(watched, part, now, stop)
 
 
-def _serve_once(path: Path, part: Part, database: str | None, now: Callable[[], int], stop: StopFlag) -> None:
+def _serve_once(watched: Watched, part: Part, now: Callable[[], int], stop: StopFlag) -> None:
     """Run until `stop`, or until one of its files is replaced."""
-    watched = Watched(path, part.number, database)
-    begun = prepare(path, part.number, database)
+    begun = watched.begin()
     installation, store = begun.installation, Store(begun.database)
     try:
-        backend = Backend(store, installation.key, installation.registrations, installation.policy, now)
+        backend = Backend(store, installation.key, installation.terminals, installation.policy, now)
         fleet = Fleet(store, installation, now)
-        link = BackendLink(backend, fleet, begun.broker, part.number, judges=part.judges)
+        link = BackendLink(backend, fleet, begun.broker, begun.tls, part.number, judges=part.judges)
         link.start()
         try:
             if part.register:

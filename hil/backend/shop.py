@@ -16,6 +16,7 @@ from hil.backend.keys import registration
 from hil.backend.policy import DEMO, Policy
 from hil.backend.simulator import SimulatedTerminal, new_element
 from hil.backend.store import Store
+from hil.backend.terminals import Terminals
 
 START = 1_800_000_000
 PAYER = "payer-7"
@@ -54,7 +55,7 @@ class Shop:
 
     def worker(self, store: Store) -> Backend:
         """One more backend with the same key, terminals and policy."""
-        return Backend(store, self.key, self.registrations, self.policy, lambda: self.time)
+        return Backend(store, self.key, Terminals(self.registrations), self.policy, lambda: self.time)
 
     def close(self) -> None:
         """Close every store."""

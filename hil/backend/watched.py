@@ -2,27 +2,26 @@
 
 Rules kept here:
 - What cannot be used changes nothing: it is said once, and the backend goes on as it was until it can be.
-- Whatever it would begin with is tried first, all of it, the database too where another one is named.
+- One thing does not wait for that: a key that the list of terminals has no longer, or has as revoked, counts no longer.
+- Whatever it would begin with is tried first, all of it, the database too. What passed is what it begins with, whatever
+  becomes of the files in between.
 """
 
 import logging
 from pathlib import Path
 
-import msgspec
-
 from firmware.link.tls import LinkError
 from firmware.payment.errors import PaymentError
-from hil.backend.beginning import broker_of, prepare
-from hil.backend.installation import database_of, files, load_service_config
+from hil.backend.beginning import Beginning, Seen, look, prepare
+from hil.backend.keys import load_registrations
 from hil.backend.store import Store
+from hil.backend.terminals import Terminals
 
 log = logging.getLogger(__name__)
 
 
 class Watched:
-    """The files of a running backend: whether one was replaced by one that can be used.
-
-    Make it before they are read: what is replaced in between is then found.
+    """What a backend begins with, and whether it was replaced by something that can be used.
 
     Args:
         path: the configuration.
@@ -30,44 +29,44 @@ class Watched:
         database: in place of the configuration's, where one is given.
 
     Raises:
-        PaymentError: the configuration cannot be used.
+        PaymentError: the configuration, a key, a registration or the token cannot be used.
+        LinkError: a file of TLS cannot be used.
     """
 
     def __init__(self, path: Path, number: int, database: str | None) -> None:
         self._path, self._number, self._given = path, number, database
-        config = load_service_config(path)
-        broker = broker_of(config, path.resolve().parent, number)
-        tls: dict[str, str] = msgspec.to_builtins(broker.tls) if broker.tls is not None else {}
-        self._files = (*files(path, config), *map(Path, tls.values()))
-        self._used = database or database_of(path, config)
-        self._begun = self._refused = self._look()
+        self._begun = self._next = prepare(path, number, database)
+        self._refused: Seen = {}
+
+    def begin(self) -> Beginning:
+        """Return what to begin with: the newest that could be used."""
+        self._begun = self._next
+        return self._begun
 
     def changed(self) -> bool:
-        """Look again."""
-        seen = self._look()
-        if seen == self._begun:
-            return False
+        """Look again. Whether there is something newer to begin with."""
+        seen = look(self._next.seen)
+        if seen != self._next.seen:
+            try:
+                self._next = self._tried()
+            except (PaymentError, LinkError) as error:
+                if seen != self._refused:
+                    log.error("a file was changed and cannot be used, going on as before: %s", error)
+                self._refused = seen
+                self._take_away()
+        return self._next is not self._begun
+
+    def _tried(self) -> Beginning:
+        found = prepare(self._path, self._number, self._given)
+        Store(found.database).close()
+        return found
+
+    def _take_away(self) -> None:
+        """Let no key count that does not count in the list of terminals as it is now, where that can be read."""
         try:
-            self._try()
-        except (PaymentError, LinkError) as error:
-            if seen != self._refused:
-                log.error("a file was changed and cannot be used, going on as before: %s", error)
-            self._refused = seen
-            return False
-        return True
-
-    def _try(self) -> None:
-        wanted = prepare(self._path, self._number, self._given).database
-        if wanted != self._used:
-            Store(wanted).close()
-
-    def _look(self) -> list[tuple[int, int] | None]:
-        return [_mark(path) for path in self._files]
-
-
-def _mark(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
+            listed = Terminals(load_registrations(self._path.resolve().parent / self._begun.config.terminals))
+        except PaymentError:
+            return
+        for used in (self._begun, self._next):
+            for terminal in used.installation.terminals.take_away(listed):
+                log.warning("%s: its key counts no longer", terminal)

@@ -37,6 +37,7 @@ from hil.backend.keys import create_backend_key, create_root, registration, save
 from hil.backend.policy import DEMO
 from hil.backend.simulator import SimulatedTerminal, new_element
 from hil.backend.store import Store
+from hil.backend.terminals import Terminals
 from hil.rig.brokers import Broker, free_port, mosquitto
 from hil.rig.certificates import Authority, Identity
 from hil.rig.load_callers import Caller, Crowd, EchoCaller, LoadError, PayingTerminal
@@ -114,7 +115,7 @@ def field(folder: Path, kind: Kind, workers: int, terminals: int) -> Iterator[Fi
         save_registrations(folder / "terminals.json", registrations)
         store = Store(url)
         running.callback(store.close)
-        backend = Backend(store, key, registrations, DEMO, lambda: int(time.time()))
+        backend = Backend(store, key, Terminals(registrations), DEMO, lambda: int(time.time()))
         watched["backend"] = running.enter_context(_backend(folder, url, workers, broker, authority))
         watched["echo"] = running.enter_context(_echo(echo_url, broker, authority.issue_client(USER)))
         yield Field(folder, url, kind, broker, authority, backend, trust, elements, watched)

@@ -17,13 +17,14 @@ from hil.backend.fleet import Fleet
 from hil.backend.installation import Installation
 from hil.backend.policy import Policy
 from hil.backend.shop import Shop
+from hil.backend.terminals import Terminals
 
 NONCE = bytes(range(32))
 
 
 def fleet(shop: Shop, policy: Policy | None = None, certifier: Certifier | None = None) -> Fleet:
     """The backend's other half, on the shop's store and clock."""
-    installation = Installation(shop.key, b"", shop.registrations, policy or shop.policy, certifier)
+    installation = Installation(shop.key, b"", Terminals(shop.registrations), policy or shop.policy, certifier)
     return Fleet(shop.store, installation, lambda: shop.time)
 
 

@@ -17,6 +17,7 @@ from hil.backend.calls import CallError
 from hil.backend.reconcile import DAY_S, end_of
 from hil.backend.shop import Shop
 from hil.backend.store import Store
+from hil.backend.terminals import Terminals
 from tests.backend.at_once import Delivery, at_once
 from tests.backend.books import day_of, paid, refunded
 
@@ -106,7 +107,7 @@ def test_a_closed_days_word_is_believed_after_the_key_that_signed_it_was_revoked
     assert content is not None
     key = ec.generate_private_key(ec.SECP256R1())
     only_new = Trust({key_id(key.public_key()): key.public_key()})
-    again = Backend(shop.store, key, shop.registrations, shop.policy, lambda: shop.time).close_day(day)
+    again = Backend(shop.store, key, Terminals(shop.registrations), shop.policy, lambda: shop.time).close_day(day)
     (line,) = reconcile.read(content, again.envelope, only_new.resolve)
     assert line["kind"] == "payment"
     before = schema.verify(closed.envelope, Reconciliation, shop.trust.resolve)[1]
@@ -156,7 +157,7 @@ def test_payments_at_the_moment_of_closing_are_in_exactly_one_file(shop: Shop) -
         shop.time = midnight - 10
         accepted, day = shop.open(), day_of(shop)
         authorization = shop.till.authorize(accepted, shop.mandate, shop.time)
-        closer = Backend(other, shop.key, shop.registrations, shop.policy, lambda now=midnight: now)  # type: ignore[misc]
+        closer = Backend(other, shop.key, Terminals(shop.registrations), shop.policy, lambda now=midnight: now)  # type: ignore[misc]
 
         def close(closer: Backend = closer, day: datetime.date = day) -> bytes:
             return closer.close_day(day).digest

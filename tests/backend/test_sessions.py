@@ -9,7 +9,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware.link.topics import topic
 from firmware.payment.errors import PaymentError
-from firmware.runtime.config import LinkConfig, TlsConfig
+from firmware.runtime.config import LinkConfig
 from hil.backend import mqtt
 from hil.backend.database import StoreError
 from hil.backend.mqtt import BackendLink, suffix
@@ -23,8 +23,7 @@ class Process:
 
     def __init__(self, broker: Broker, authority: Authority, number: int) -> None:
         held = authority.issue_client(f"backend{suffix(number)}")
-        paths = {name: str(getattr(held, name)) for name in ("ca", "crl", "certificate", "key")}
-        self._broker = LinkConfig(host=broker.host, port=broker.port, tls=TlsConfig(**paths))
+        self._broker, self._tls = LinkConfig(host=broker.host, port=broker.port), client_context(held)
         self._number = number
         self.heard: list[bytes] = []
         self.fails: list[PaymentError] = []
@@ -35,7 +34,7 @@ class Process:
             group=group, terminals=(), key_set=b"", beacon=self._hear, take_status=self._hear
         )  # fmt: skip
         backend: Any = SimpleNamespace(ready=lambda: True)
-        link = BackendLink(backend, fleet, self._broker, self._number, judges=judges)
+        link = BackendLink(backend, fleet, self._broker, self._tls, self._number, judges=judges)
         link.start()
         until(lambda: link.connected, "no connection")
         return link

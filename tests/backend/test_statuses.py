@@ -15,6 +15,7 @@ from hil.backend.fleet_view import SILENT_S
 from hil.backend.installation import Installation
 from hil.backend.shop import START, Shop
 from hil.backend.tables import STATUSES
+from hil.backend.terminals import Terminals
 from tests.backend.fleet import fleet, request, status
 
 FIRST, SECOND = bytes(16), bytes([1] * 16)
@@ -90,7 +91,7 @@ def test_a_status_from_the_future_does_not_shut_out_what_comes_after(shop: Shop)
 def test_a_terminal_that_trusts_a_newer_key_set_than_ours_is_told_of_in_the_log(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ours = Installation(shop.key, b"", shop.registrations, shop.policy, version=5)
+    ours = Installation(shop.key, b"", Terminals(shop.registrations), shop.policy, version=5)
     backend = Fleet(shop.store, ours, lambda: shop.time)
     backend.take_status("till-1", status(shop, key_set=5))
     assert not caplog.records

@@ -1,4 +1,4 @@
-"""A running backend ends for the sake of new files only where it could begin with them."""
+"""A running backend ends for the sake of new files only where it could begin with them; a revocation waits for none."""
 
 import time
 from collections.abc import Callable
@@ -6,13 +6,20 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from firmware.payment.errors import PaymentError
+from hil.backend import registry
+from hil.backend.command import backend
 from hil.backend.installation import load_service_config
 from hil.backend.keys import (
+    KEY_SET_LIFE_S,
     create_backend_key,
     create_root,
+    load_backend_key,
     load_registrations,
     registration,
+    replace,
     save_registrations,
     sign_key_set,
 )
@@ -118,6 +125,129 @@ def test_another_database_is_tried_only_where_the_file_says_which(config: Path) 
     worded("backend.db", "mysql://shop/backend")(config)
     assert watched.changed()
     assert load_service_config(config).store.startswith("mysql")
+
+
+def no_token(config: Path) -> None:
+    (config.parent / "token").unlink()
+
+
+def ended_key_set(config: Path) -> None:
+    signing, root = (load_backend_key(config.parent / name) for name in ("backend.pem", "root.key"))
+    long_ago = int(time.time()) - 2 * KEY_SET_LIFE_S
+    replace(config.parent / "key-set.cose", sign_key_set(root, [signing.public_key()], version=2, now=long_ago))
+
+
+def lost_database(config: Path) -> None:
+    (config.parent / "backend.db").mkdir()
+
+
+def unlike(config: Path, **changes: object) -> None:
+    """The list with till-1 changed, written by hand."""
+    listed = config.parent / "terminals.json"
+    save_registrations(listed, [msgspec.structs.replace(each, **changes) for each in load_registrations(listed)])
+
+
+def revoked(config: Path) -> None:
+    registry.revoke(config.parent / "terminals.json", "till-1")
+
+
+def missing(config: Path) -> None:
+    save_registrations(config.parent / "terminals.json", [])
+
+
+def another_key(config: Path) -> None:
+    unlike(config, public_key=registration("till-1", "SHOP", "demo", new_element().public_key).public_key)
+
+
+def another_merchant(config: Path) -> None:
+    unlike(config, merchant="OTHER")
+
+
+def no_port(config: Path) -> None:
+    worded("port = 1\n", "port = 0\n")(config)
+
+
+@pytest.mark.parametrize("spoil", [no_token, ended_key_set, lost_database, no_port])
+def test_a_revocation_counts_at_once_whatever_other_file_cannot_be_used(
+    config: Path, spoil: Callable[[Path], None]
+) -> None:
+    watched = Watched(config, 0, None)
+    known = watched.begin().installation.terminals
+    (kid,) = known.kids
+    spoil(config)
+    assert not watched.changed()
+    assert known.resolve(kid)
+    revoked(config)
+    assert not watched.changed()
+    assert [each.revoked for each in known.registrations] == [True]
+    with pytest.raises(PaymentError, match="revoked"):
+        known.resolve(kid)
+
+
+@pytest.mark.parametrize("take", [missing, another_key])
+def test_a_key_that_is_listed_no_longer_is_taken_away_and_none_is_added(
+    config: Path, take: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    watched = Watched(config, 0, None)
+    known = watched.begin().installation.terminals
+    (kid,) = known.kids
+    no_token(config)
+    take(config)
+    assert not watched.changed()
+    with pytest.raises(PaymentError, match="revoked"):
+        known.resolve(kid)
+    assert known.kids == {kid}
+    watched.changed()
+    assert "till-1: its key counts no longer" in caplog.messages
+    assert len(caplog.messages) == 2, "each is said once"
+
+
+@pytest.mark.parametrize("spoil", [two_of_one_name, damaged_key, another_merchant])
+def test_a_list_that_cannot_be_read_or_that_only_adds_takes_nothing_away(
+    config: Path, spoil: Callable[[Path], None]
+) -> None:
+    watched = Watched(config, 0, None)
+    known = watched.begin().installation.terminals
+    no_token(config)
+    spoil(config)
+    assert not watched.changed()
+    assert [(each.merchant, each.revoked) for each in known.registrations] == [("SHOP", False)]
+
+
+def test_what_was_tried_is_what_it_begins_with_though_a_file_is_spoilt_in_between(config: Path) -> None:
+    watched = Watched(config, 0, None)
+    first = watched.begin()
+    another_merchant(config)
+    assert watched.changed()
+    worded("port = 1\n", "half wri")(config)
+    assert watched.changed(), "there is still something newer"
+    second = watched.begin()
+    merchants = [[each.merchant for each in of.installation.terminals.registrations] for of in (first, second)]
+    assert merchants == [["SHOP"], ["OTHER"]]
+    assert not watched.changed()
+
+
+def test_a_revocation_while_it_begins_anew_counts_for_what_it_begins_with(config: Path) -> None:
+    watched = Watched(config, 0, None)
+    watched.begin()
+    another_merchant(config)
+    assert watched.changed()
+    no_token(config)
+    revoked(config)
+    assert watched.changed()
+    (known,) = watched.begin().installation.terminals.registrations
+    assert (known.merchant, known.revoked) == ("OTHER", True)
+
+
+def test_revoking_says_what_would_keep_a_backend_from_beginning(config: Path) -> None:
+    words = ["terminals", "revoke", "till-1", "--config", str(config)]
+    said = CliRunner().invoke(backend, words, catch_exceptions=False)
+    assert (said.exit_code, "none can begin" in said.output) == (0, False)
+    no_token(config)
+    said = CliRunner().invoke(backend, words, catch_exceptions=False)
+    assert said.exit_code == 0
+    assert "till-1: its key no longer counts" in said.output
+    assert "the register's token cannot be read" in " ".join(said.output.split())
 
 
 def _replace(path: Path, text: str) -> None:

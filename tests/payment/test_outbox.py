@@ -23,6 +23,7 @@ from firmware.payment.outbox_file import FIRST_LAYOUT
 from hil.backend.backend import INTENT_TTL_S, Backend
 from hil.backend.keys import signer
 from hil.backend.shop import START, Shop
+from hil.backend.terminals import Terminals
 from tests.payment.hardware import Hardware
 from tests.payment.hearing import hears
 
@@ -204,7 +205,7 @@ def test_a_refusal_that_leaves_no_trace_settles_once_what_it_refuses_has_ended(s
 
 def test_a_worker_that_has_not_heard_of_the_terminal_cannot_end_what_another_approves(shop: Shop) -> None:
     envelope = shop.authorized()
-    stale = Backend(shop.store, shop.key, shop.registrations[1:], shop.policy, lambda: shop.time)
+    stale = Backend(shop.store, shop.key, Terminals(shop.registrations[1:]), shop.policy, lambda: shop.time)
     refusal = stale.handle("till-1", envelope)
     assert shop.read(refusal).code == "topic_identity"
     with pytest.raises(PaymentError):
