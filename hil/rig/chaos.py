@@ -12,20 +12,20 @@ from pathlib import Path
 
 import msgspec
 
-from hil.rig.chaos_round import Plan, Round, play
+from hil.rig.chaos_round import Plan, Round, Tell, play
 
 
-def run(plans: list[Plan], kept: Path, scratch: Path) -> Iterator[Round]:
+def run(plans: list[Plan], kept: Path, scratch: Path, tell: Tell) -> Iterator[Round]:
     """Play the rounds that are not in the file `kept` yet; yield every round, old or new, as it is there.
 
-    `scratch`: a folder for the towns; that of a round without violations is removed.
+    `scratch`: a folder for the towns; that of a round without violations is removed. `tell`: how far it is.
     """
     known = {played.seed: played for played in read(kept)}
     for plan in plans:
         if plan.seed not in known:
             folder = scratch / f"round-{plan.seed}"
             shutil.rmtree(folder, ignore_errors=True)  # of a run that was interrupted
-            known[plan.seed] = play(plan, folder)
+            known[plan.seed] = play(plan, folder, tell)
             with kept.open("ab") as file:
                 file.write(msgspec.json.encode(known[plan.seed]) + b"\n")
             if not known[plan.seed].violations:

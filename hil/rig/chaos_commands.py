@@ -1,20 +1,20 @@
 """`tessera rig chaos`: thousands of payments while everything is killed, cut and shifted, and what came of each."""
 
-import signal
-import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, get_args
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hil.rig.chaos import run
 from hil.rig.chaos_judge import Kind
 from hil.rig.chaos_round import Database, Plan, Round
+from hil.rig.ended import end_in_good_order
 
 ROUNDS = "rounds.jsonl"
 DATABASES: tuple[Database, ...] = get_args(Database)
@@ -39,9 +39,10 @@ def chaos(
     kinds = [kind for kind in DATABASES if database in (kind, "both")]
     if not kinds:
         raise typer.BadParameter(f"--database {database}: sqlite, postgresql or both")
+    # whole: configurations laid out in it say where their files are
+    out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    # so that SIGTERM, too, ends everything that was started
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_in_good_order()
     plans = [
         Plan(
             seed=seed + number,
@@ -54,14 +55,30 @@ def chaos(
         for number in range(rounds)
     ]
     console = Console()
-    played = []
-    for one in run(plans, out / ROUNDS, out):
-        played.append(one)
-        worst = f"[red]{len(one.violations)} violations[/red]" if one.violations else "nothing lost, nothing doubled"
-        console.print(f"round {one.seed}, {one.database}: {one.orders} orders in {one.seconds:.0f} s, {worst}")
-    (out / "chaos.json").write_bytes(msgspec.json.format(msgspec.json.encode(played)))
+    played = list(_shown(plans, out, console))
     console.print(table(played))
+    (out / "chaos.json").write_bytes(msgspec.json.format(msgspec.json.encode(played)))
     raise typer.Exit(any(one.violations for one in played))
+
+
+def _shown(plans: list[Plan], out: Path, console: Console) -> Iterator[Round]:
+    """Play, with a bar of the orders meanwhile and a line for each round."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=sum(plan.orders + plan.looked for plan in plans))
+
+        def tell(what: str, over: int) -> None:
+            bar.update(task, description=what, advance=over)
+
+        over = 0
+        for plan, one in zip(plans, run(plans, out / ROUNDS, out, tell), strict=True):
+            over += plan.orders + plan.looked
+            bar.update(task, completed=over)
+            worst = (
+                f"[red]{len(one.violations)} violations[/red]" if one.violations else "nothing lost, nothing doubled"
+            )
+            console.print(f"round {one.seed}, {one.database}: {one.orders} orders in {one.seconds:.0f} s, {worst}")
+            yield one
 
 
 def table(played: Iterable[Round]) -> Table:

@@ -9,7 +9,7 @@ Rules kept here:
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -74,10 +74,13 @@ def draw(seed: int, terminal: str, payers: tuple[str, ...], orders: int, kinds: 
 
 
 class Lane:
-    """A till at work, in a thread of its own: `run`."""
+    """A till at work, in a thread of its own: `run`. `over` is told whenever a customer has left."""
 
-    def __init__(self, terminal: Terminal, register: Register, drawn: list[Drawn], screens: Path) -> None:
+    def __init__(
+        self, terminal: Terminal, register: Register, drawn: list[Drawn], screens: Path, over: Callable[[], None]
+    ) -> None:
         self._terminal, self._register, self._drawn, self._screens = terminal, register, drawn, screens
+        self._over = over
         self._plan: dict[str, Does] = {}
         self._pause, self._closing = threading.Event(), threading.Event()
         self.made: list[tuple[Drawn, Order]] = []
@@ -97,6 +100,7 @@ class Lane:
                     self._serve(drawn, customer)
                 except RegisterError as error:
                     self.problems.append(str(error))
+                self._over()
 
     def finish(self) -> None:
         """Wait until every order is over, and write down how each stands in the end. Raises RegisterError."""

@@ -9,7 +9,7 @@ import contextlib
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -40,6 +40,8 @@ from hil.rig.tap import Tap
 from hil.sensor.stage import Alive, Stage
 
 Database = Literal["sqlite", "postgresql"]
+Tell = Callable[[str, int], None]
+"""Hears what a round does now, and how many orders more are over."""
 FAULTS = "faults.jsonl"
 HANDS = 5
 READY_S = 120.0
@@ -97,14 +99,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 3
 
 
-def play(plan: Plan, folder: Path) -> Round:
-    """Play one round in `folder`, which must not exist; judge it.
+def play(plan: Plan, folder: Path, tell: Tell) -> Round:
+    """Play one round in `folder`, an absolute path that must not exist; judge it. `tell`: how far it is.
 
     Raises:
         BrokerError, ClusterError, SiteError, RegisterError, TerminalError: the round could not be played.
     """
     folder.mkdir(parents=True)
     began, authority = time.monotonic(), Authority(folder / "ca")
+    tell(f"round {plan.seed}: starting", 0)
     with contextlib.ExitStack() as stack:
         postgres, tpms = stack.enter_context(_cluster(plan)), stack.enter_context(_tpms(plan.counting))
         broker, wires = stack.enter_context(mosquitto(folder / "broker", authority)), stack.enter_context(Wires())
@@ -113,8 +116,10 @@ def play(plan: Plan, folder: Path) -> Round:
             add_camera(town)
         with Tap(broker, authority, folder / witness.TAP) as tap, _register(town) as register:
             with town.running():
-                lanes = _open(town, plan, register)
+                lanes = _open(town, plan, register, lambda: tell(f"round {plan.seed}: orders", 1))
+                tell(f"round {plan.seed}: orders", 0)
                 _work(lanes, [Hand(town, tap, f"{plan.seed}/{number}", folder / FAULTS) for number in range(HANDS)])
+                tell(f"round {plan.seed}: coming to rest", 0)
                 _rest(town, lanes, register)
             books = _books(town)
         return _judged(plan, town, lanes, books, time.monotonic() - began)
@@ -143,8 +148,8 @@ def _register(town: Town) -> Register:
     return Register(town.site.register_url, town.site.token, town.folder / witness.REGISTER)
 
 
-def _open(town: Town, plan: Plan, register: Register) -> list[Lane]:
-    """Wait until everything runs, enrol those who pay, and draw the day."""
+def _open(town: Town, plan: Plan, register: Register, over: Callable[[], None]) -> list[Lane]:
+    """Wait until everything runs, enrol those who pay, and draw the day. `over`: told of each order that is."""
     town.site.wait_for("the backend", town.site.backend_ready)
     people_of(town)
     if plan.looked:
@@ -153,7 +158,7 @@ def _open(town: Town, plan: Plan, register: Register) -> list[Lane]:
         terminal.open.set()
     for terminal in town.terminals:
         _await(town, terminal)
-    return [_lane(town, plan, register, terminal) for terminal in town.terminals]
+    return [_lane(town, plan, register, terminal, over) for terminal in town.terminals]
 
 
 def _await(town: Town, terminal: Terminal) -> None:
@@ -175,11 +180,11 @@ def _enrol(town: Town, terminal: Terminal) -> None:
     town.site.show(Stage(subject=subject))
 
 
-def _lane(town: Town, plan: Plan, register: Register, terminal: Terminal) -> Lane:
+def _lane(town: Town, plan: Plan, register: Register, terminal: Terminal, over: Callable[[], None]) -> Lane:
     kinds = BEFORE_THE_CAMERA if terminal.camera else tuple(MIX)
     orders = plan.looked if terminal.camera else _orders(plan, town.terminals.index(terminal))
     drawn = list(draw(plan.seed, terminal.name, terminal.payers, orders, kinds))
-    return Lane(terminal, register, drawn, town.folder / witness.SCREENS)
+    return Lane(terminal, register, drawn, town.folder / witness.SCREENS, over)
 
 
 def _orders(plan: Plan, number: int) -> int:

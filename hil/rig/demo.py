@@ -12,7 +12,6 @@ customer as to the register, and the demo shows that sentence too.
 
 import contextlib
 import datetime
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from firmware.runtime.messages import Erase, Event, Subscribe
 from hil.people.living import PROMPT_KINDS
 from hil.rig.contact_sheet import Panel, draw
 from hil.rig.customer import TURNS, Visit, enrol, fingerprint, form_of, hear, obliging, pay, pay_moving
+from hil.rig.ended import end_in_good_order
 from hil.rig.site import STAFF, Site, SiteError
 from hil.sensor.stage import Alive, Stage
 
@@ -95,8 +95,7 @@ def demo(
         folder.mkdir(parents=True)
     except FileExistsError as error:
         raise SiteError(f"{folder} exists already; give --out another folder") from error
-    # So that SIGTERM, too, ends everything that was started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_in_good_order()
     console = Console(record=True, highlight=False, soft_wrap=True)
     began = time.monotonic()
     results: list[dict[str, object]] = []

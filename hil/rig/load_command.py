@@ -12,6 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from hil.machine import machine
+from hil.rig.ended import end_in_good_order
 from hil.rig.load import Kind, Measured, field, measure_echoes, measure_payments
 
 # one terminal against the echo: so many turns of so many answers each
@@ -41,8 +42,11 @@ def load(
     out: Annotated[Path | None, typer.Option(help="Keep the figures in this JSON file.")] = None,
 ) -> None:
     """Measure authorizations a second, times and CPU, beside an echo with the same two durable commits."""
-    crowds = [int(number) for number in terminals.split(",")]
+    crowds = _crowds(terminals)
+    if out is not None:
+        _see_that_it_can_be_written(out)
     console = Console()
+    end_in_good_order()
     with tempfile.TemporaryDirectory(prefix="tessera-load-", dir="/tmp") as folder, Progress(transient=True) as bar:
         task = bar.add_task("keys and certificates", total=2 * TURNS + len(crowds))
         turns: list[Measured] = []
@@ -60,9 +64,27 @@ def load(
                 growth.append(measure_payments(ground, number, max(2, -(-answers // number))))
                 bar.advance(task)
     report = Report(machine(), database, workers, ratio_of(turns), turns, growth)
+    _show(report, console)
     if out is not None:
         out.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-    _show(report, console)
+
+
+def _crowds(terminals: str) -> list[int]:
+    try:
+        crowds = [int(number) for number in terminals.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"--terminals {terminals}: expected numbers, e.g. 1,10,50") from error
+    if min(crowds) < 1:
+        raise typer.BadParameter(f"--terminals {terminals}: at least one at once")
+    return crowds
+
+
+def _see_that_it_can_be_written(out: Path) -> None:
+    """Before minutes of measuring; what is in it stays until then."""
+    try:
+        out.open("ab").close()
+    except OSError as error:
+        raise typer.BadParameter(f"--out {out}: {error.strerror}") from error
 
 
 def ratio_of(turns: list[Measured]) -> tuple[float, float, float]:

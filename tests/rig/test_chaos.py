@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from typer.testing import CliRunner
 
 from firmware.core.watch import MakeWatch
 from firmware.liveness.policy import load_policy
@@ -21,14 +22,15 @@ from firmware.payment.trust import load_public_key
 from firmware.runtime.config import load_profile
 from hil.backend.keys import signer
 from hil.backend.shop import PAYER, Shop
-from hil.rig import chaos
+from hil.rig import chaos, chaos_commands
 from hil.rig import chaos_witness as witness
 from hil.rig.chaos import run
 from hil.rig.chaos_judge import Kind, judge
-from hil.rig.chaos_lane import MIX, draw
+from hil.rig.chaos_lane import MIX, Lane, draw
 from hil.rig.chaos_layout import keep_history
-from hil.rig.chaos_round import Plan, Round, play
-from hil.rig.register import Line
+from hil.rig.chaos_round import Plan, Round, Tell, play
+from hil.rig.commands import rig
+from hil.rig.register import Line, Order, RegisterError
 from hil.rig.tap import Passed
 from hil.rig.verdicts import RecordedWatch, recorded
 
@@ -172,7 +174,7 @@ def test_a_run_that_was_interrupted_goes_on_with_what_is_missing(
 ) -> None:
     played: list[int] = []
 
-    def once(plan: Plan, folder: Path) -> Round:
+    def once(plan: Plan, folder: Path, tell: Tell) -> Round:
         folder.mkdir()
         played.append(plan.seed)
         if len(played) == 2:
@@ -182,17 +184,59 @@ def test_a_run_that_was_interrupted_goes_on_with_what_is_missing(
     monkeypatch.setattr(chaos, "play", once)
     plans = [Plan(seed=seed, database="sqlite", orders=1, looked=0, tills=1) for seed in (1, 2, 3)]
     with pytest.raises(KeyboardInterrupt):
-        list(run(plans, tmp_path / "rounds.jsonl", tmp_path))
-    assert [one.seed for one in run(plans, tmp_path / "rounds.jsonl", tmp_path)] == [1, 2, 3]
+        list(run(plans, tmp_path / "rounds.jsonl", tmp_path, hear_nothing))
+    assert [one.seed for one in run(plans, tmp_path / "rounds.jsonl", tmp_path, hear_nothing)] == [1, 2, 3]
     assert played == [1, 2, 2, 3]
     assert not list(tmp_path.glob("round-*")), "nothing is kept of rounds in which nothing was wrong"
+
+
+def test_a_run_in_a_folder_named_from_here_lays_its_towns_out_where_their_configurations_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's own command: what a configuration names is looked for beside that file, not from here."""
+    folders: list[Path] = []
+
+    def once(plan: Plan, folder: Path, tell: Tell) -> Round:
+        folder.mkdir()
+        folders.append(folder)
+        tell(f"round {plan.seed}: orders", plan.orders)
+        return msgspec.structs.replace(EMPTY, seed=plan.seed)
+
+    monkeypatch.setattr(chaos, "play", once)
+    monkeypatch.setattr(chaos_commands, "end_in_good_order", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(rig, ["chaos", "--out", "run/chaos", "--payments", "2", "--looked", "0", "--rounds", "2"])
+    assert ran.exit_code == 0, ran.output
+    assert folders == [tmp_path / "run/chaos/round-1", tmp_path / "run/chaos/round-2"]
+    assert (tmp_path / "run/chaos/chaos.json").exists()
+
+
+def test_a_lane_tells_of_every_order_that_is_over_even_where_the_register_never_answered(tmp_path: Path) -> None:
+    drawn = list(draw(7, "till-2", ("payer-1",), 3, ("pays",)))
+    register = cast("Any", SimpleNamespace(ask=unanswered))
+    away = SimpleNamespace(terminal="till-2", run_dir=str(tmp_path))
+    terminal = cast("Any", SimpleNamespace(name="till-2", config=away))
+    over: list[int] = []
+    lane = Lane(terminal, register, drawn, tmp_path / "screens", lambda: over.append(1))
+    lane.run()
+    assert len(over) == len(lane.problems) == 3
+
+
+def unanswered(*_: object) -> Order:
+    raise RegisterError("no answer")
+
+
+def hear_nothing(_what: str, _over: int) -> None:
+    """Nobody watches."""
 
 
 @pytest.mark.soak
 def test_a_small_round_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """Of a seed in which no order is left to expire: that would take minutes."""
     plan = Plan(seed=19, database="sqlite", orders=5, looked=0, tills=1, workers=2)
-    played = play(plan, tmp_path / "round")
+    told: list[int] = []
+    played = play(plan, tmp_path / "round", lambda _, over: told.append(over))
+    assert sum(told) == plan.orders, "told while it goes on"
     assert played.violations == []
     assert played.orders >= plan.orders
     assert sum(played.ends.values()) == played.orders

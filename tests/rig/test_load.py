@@ -4,9 +4,12 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from firmware.payment.money import Amount
 from hil.backend.shop import PAYER, Shop
+from hil.rig import load_command
+from hil.rig.commands import rig
 from hil.rig.load import field, measure_echoes, measure_payments
 from hil.rig.load_callers import LoadError, PayingTerminal
 from hil.rig.load_command import ratio_of
@@ -25,6 +28,23 @@ def test_so_many_terminals_are_answered_so_often_and_every_answer_is_paid(
         assert (measured.terminals, measured.answers) == (TERMINALS, TERMINALS * EACH)
         assert 0 < min(measured.milliseconds) <= measured.p50_ms <= measured.p99_ms
     assert ratio_of([paid, echoed])[1] <= ratio_of([paid, echoed])[0] <= ratio_of([paid, echoed])[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--terminals", "a,b"], "expected numbers"), (["--terminals", "0"], "at least one"),
+        (["--out", "nowhere/load.json"], "No such file"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_measured_or_kept_is_said_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load_command, "field", lambda *_: pytest.fail("it began to measure"))
+    ran = CliRunner().invoke(rig, ["load", *arguments])
+    assert ran.exit_code == 2
+    assert said in ran.output
 
 
 def test_an_answer_that_is_no_approval_ends_the_measurement(tmp_path: Path) -> None:
