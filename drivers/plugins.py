@@ -38,6 +38,6 @@ def load(group: str, name: str) -> Callable[..., Any]:
         factory: Callable[..., Any] = found[name].load()
     except ImportError as error:
         raise PluginError(
-            f"{group} plug-in {name!r} cannot be loaded: {error}; install its extra: pip install 'tessera[{name}]'"
+            f"{group} plug-in {name!r} cannot be loaded: {error}; in Tessera's checkout: pip install '.[{name}]'"
         ) from error
     return factory

@@ -45,7 +45,7 @@ def build_networks(directory: ModelsDir = BUILT_DIR) -> None:
     try:
         from models.build import build_all
     except ImportError as error:
-        raise ModelError(f"{error.name}: not installed; pip install 'tessera[models]'") from error
+        raise ModelError(f"{error.name}: not installed; pip install '.[models]'") from error
     for line in build_all(directory):
         Console().print(line)
 

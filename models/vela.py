@@ -56,7 +56,7 @@ def compile_for(model: bytes, npu: Npu) -> Estimate:
     beside = Path(sys.executable).with_name("vela")
     vela = str(beside) if beside.is_file() else shutil.which("vela")
     if vela is None:
-        raise ModelError("vela is not installed: pip install 'tessera[dev]'")
+        raise ModelError("vela is not installed: pip install '.[dev]'")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.tflite"
         path.write_bytes(model)

@@ -56,7 +56,7 @@ def librealsense() -> ModuleType:
     try:
         return importlib.import_module("pyrealsense2")
     except ImportError as error:
-        absent(f"pyrealsense2 does not import: {error}; install tessera[realsense] and the package libusb-1.0-0")
+        absent(f"pyrealsense2 does not import: {error}; install the extra realsense and the package libusb-1.0-0")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from drivers.npu.interface import Layout, Network, NetworkError, Options, check_threads
 
 MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
-INSTALL = "pip install 'tessera[tflite]', or 'tessera[tflite-runtime]' in an environment with numpy 1"
+INSTALL = "pip install '.[tflite]', or '.[tflite-runtime]' in an environment with numpy 1"
 DELEGATE = "delegate"
 _TO_NHWC, _TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 

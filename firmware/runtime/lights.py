@@ -114,7 +114,7 @@ def open_board(settings: EmitterConfig) -> "EmitterBoard":
         # only a terminal with an emitter needs the extra
         from drivers.emitter.board import EmitterBoard
     except ImportError as error:
-        raise EmitterError(f"{error}: install tessera[emitter]") from error
+        raise EmitterError(f"{error}: install the extra `emitter`") from error
     table = limits.read_file(Path(settings.limits))
     board = EmitterBoard(settings.port, table, limits.read_key(Path(settings.key)))
     _log.info("emitter %s, firmware %s", board.serial, board.firmware)

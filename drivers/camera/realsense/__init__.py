@@ -145,5 +145,5 @@ def list_cameras() -> list[Found]:
 
 
 def _not_loaded(error: ImportError) -> CameraNotFoundError:
-    remedy = "apt install libusb-1.0-0" if "libusb" in str(error) else "pip install 'tessera[realsense]'"
+    remedy = "apt install libusb-1.0-0" if "libusb" in str(error) else "pip install '.[realsense]'"
     return CameraNotFoundError(f"RealSense: librealsense does not load: {error}; {remedy}")

@@ -99,4 +99,4 @@ def _source(chosen: Options) -> ExposureSource:
 
 
 def _not_loaded(error: ImportError) -> CameraNotFoundError:
-    return CameraNotFoundError(f"V4L2: linuxpy does not load: {error}; pip install 'tessera[structured-light]'")
+    return CameraNotFoundError(f"V4L2: linuxpy does not load: {error}; pip install '.[structured-light]'")
