@@ -71,7 +71,7 @@ def prepare(path: Path, number: int, database: str | None) -> Beginning:
         broker,
         client_context(broker.tls, time.time) if broker.tls is not None else None,
         _token(base / config.token),
-        database or database_of(path, config),
+        database_of(path, config, database),
         seen,
     )
 

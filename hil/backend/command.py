@@ -19,8 +19,8 @@ from typing import Annotated
 import typer
 
 from firmware.runtime.stop import StopFlag, stopped_by
-from hil.backend.fleet_command import certify, fleet, keys, revocations, terminals
-from hil.backend.installation import load_service_config
+from hil.backend.fleet_command import DatabaseOption, certify, fleet, keys, revocations, terminals
+from hil.backend.installation import database_of, load_service_config
 from hil.backend.metrics import FOLDER_VARIABLE
 from hil.backend.move import move
 from hil.backend.service import DATABASE_VARIABLE
@@ -54,16 +54,11 @@ def _group() -> None:
 def run(
     config: Annotated[Path, typer.Option(help="The backend's TOML file.")],
     workers: Annotated[int, typer.Option(min=1, max=MOST_WORKERS, help="How many processes judge.")] = 1,
-    database: Annotated[
-        str | None,
-        typer.Option(
-            envvar=DATABASE_VARIABLE, help="sqlite:///FILE or postgresql://...; the file's `store` where absent."
-        ),
-    ] = None,
+    database: DatabaseOption = None,
 ) -> None:
     """Run the register and the workers until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    load_service_config(config)
+    database_of(config, load_service_config(config), database)
     with tempfile.TemporaryDirectory(prefix="tessera-metrics-") as counts:
         environment = dict(os.environ) | {FOLDER_VARIABLE: counts} | ({DATABASE_VARIABLE: database} if database else {})
         parts = [Part("register", _command(config, "register", 0), environment)]

@@ -51,18 +51,28 @@ class Database:
 
     Args:
         url: `sqlite:///FILE` or `postgresql://...`; a path is a SQLite file.
+        make: make the tables where there are none.
 
     Raises:
-        StoreError: no such kind of database, it does not answer or takes no tables, or it is of a newer version.
+        StoreError: no such kind of database, it does not answer or takes no tables, or it is of a newer version; or
+            there are no tables and none are to be made.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, make: bool = True) -> None:
         self._open(url)
+        if not make:
+            self._check_there()
         self.transact(_migrate)
 
     def _open(self, url: str) -> None:
         self._engine = _engine(url)
         self.kind = self._engine.dialect.name
+
+    def _check_there(self) -> None:
+        name = self._engine.url.database or ""
+        # to connect would make the file
+        if (self.kind == "sqlite" and not Path(name).exists()) or not self.transact(_has_tables):
+            raise StoreError(f"{name}: no backend has kept anything there")
 
     def close(self) -> None:
         """Close every connection."""
@@ -101,6 +111,10 @@ def unmigrated(url: str) -> Database:
     database = Database.__new__(Database)
     database._open(url)
     return database
+
+
+def _has_tables(connection: Connection) -> bool:
+    return revision_of(connection) is not None or inspect(connection).has_table("payments")
 
 
 def revision_of(connection: Connection) -> str | None:

@@ -3,6 +3,7 @@
 The files a running backend uses are replaced whole, and it takes them up by itself.
 """
 
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
@@ -22,11 +23,11 @@ from hil.backend.beginning import prepare
 from hil.backend.desk import RegisterOption, TokenOption
 from hil.backend.fleet import DAY_S, Fleet
 from hil.backend.fleet_view import FleetView
-from hil.backend.installation import database_of, load_installation, load_service_config
+from hil.backend.installation import Installation, database_of, load_installation, load_service_config
 from hil.backend.keys import create_root, load_backend_key, replace
 from hil.backend.policy import Registration
 from hil.backend.revocations import revocation_list, taken_back
-from hil.backend.service import wall_clock
+from hil.backend.service import DATABASE_VARIABLE, wall_clock
 from hil.backend.store import Store
 
 # a terminal that was off for so long cannot ask over the broker: its certificate has ended
@@ -38,6 +39,21 @@ CounterOption = Annotated[
     bool, typer.Option("--counter", help="Its element counts in hardware; without it nothing is taken offline.")
 ]
 RequestOption = Annotated[Path, typer.Option(help="What `tessera element request` wrote, PEM.")]
+
+
+def _set(value: str | None) -> str | None:
+    """A variable that is set to nothing is not one that is not set."""
+    return os.environ.get(DATABASE_VARIABLE) if value is None else value
+
+
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar=DATABASE_VARIABLE,
+        callback=_set,
+        help="sqlite:///FILE or postgresql://...; the file's `store` where absent.",
+    ),
+]
 
 keys = typer.Typer(help="The keys the backend signs with, and the root above them.", no_args_is_help=True)
 terminals = typer.Typer(help="Which terminals the backend knows, and whose key counts.", no_args_is_help=True)
@@ -67,10 +83,10 @@ def certify(
     request: Annotated[Path, typer.Option(help="What `tessera link request` wrote.")],
     out: Annotated[Path, typer.Option(help="Where to write the grant, for `tessera link install`.")],
     config: ConfigOption,
+    database: DatabaseOption = None,
 ) -> None:
     """Answer, by hand, a request for a certificate of a link that cannot ask by itself any more."""
-    loaded = load_service_config(config)
-    installation, store = load_installation(config, loaded), Store(database_of(config, loaded))
+    installation, store = _opened(config, database)
     try:
         envelope = request.read_bytes()
         grant = Fleet(store, installation, wall_clock).certificate(terminal, envelope, age_s=BY_HAND_AGE_S)
@@ -85,10 +101,10 @@ def certify(
 def revocations(
     listed: Annotated[Path, typer.Option("--list", help="The authority's list, PEM, which broker and links read.")],
     config: ConfigOption,
+    database: DatabaseOption = None,
 ) -> None:
     """Put the certificates of terminals whose key no longer counts on the list, and sign it for another week."""
-    loaded = load_service_config(config)
-    installation, store = load_installation(config, loaded), Store(database_of(config, loaded))
+    installation, store = _opened(config, database)
     try:
         certifier = installation.certifier
         if certifier is None:
@@ -100,6 +116,12 @@ def revocations(
     finally:
         store.close()
     Console().print(f"{listed}: {len(gone)} certificates that are still good are taken back", highlight=False)
+
+
+def _opened(config: Path, database: str | None) -> tuple[Installation, Store]:
+    """What a running backend has, and its store: a new one would know of no certificate and of no suspension."""
+    loaded = load_service_config(config)
+    return load_installation(config, loaded), Store(database_of(config, loaded, database), make=False)
 
 
 @keys.command("root")

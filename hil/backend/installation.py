@@ -100,8 +100,19 @@ def files(path: Path, config: ServiceConfig) -> tuple[Path, ...]:
     return path, *(path.parent / name for name in (config.key, config.key_set, config.root, config.terminals))
 
 
-def database_of(path: Path, config: ServiceConfig) -> str:
-    """The database `config`, the file at `path`, names: a URL, or a SQLite file."""
+def database_of(path: Path, config: ServiceConfig, given: str | None) -> str:
+    """The database that is `given`, or where none is, the one `config`, the file at `path`, names.
+
+    Returns:
+        A URL, or a SQLite file.
+
+    Raises:
+        PaymentError: `trust`, an empty one is given: a secret that was left out must not begin a second ledger.
+    """
+    if given is not None:
+        if not given.strip():
+            raise PaymentError("trust", "the database is given as an empty text; leave it out for the file's `store`")
+        return given
     return config.store if "://" in config.store else str(path.resolve().parent / config.store)
 
 

@@ -42,10 +42,10 @@ class Payment(msgspec.Struct, frozen=True):
 
 
 class Store:
-    """A database with the backend's tables. Raises StoreError where it cannot be opened."""
+    """A database with the backend's tables, which `make` makes. Raises StoreError where it cannot be opened."""
 
-    def __init__(self, database: str | Path) -> None:
-        self._database = Database(str(database))
+    def __init__(self, database: str | Path, *, make: bool = True) -> None:
+        self._database = Database(str(database), make=make)
 
     def close(self) -> None:
         """Close it."""
