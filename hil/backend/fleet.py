@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from firmware.payment import money, schema
+from firmware.payment import money
 from firmware.payment.clock import MAX_SKEW_S
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import (
@@ -29,13 +29,12 @@ from firmware.payment.messages import (
     CertificateRequest,
     Status,
 )
-from firmware.payment.trust import key_id
 from hil.backend import fleet_store
 from hil.backend.fleet_store import Certified
 from hil.backend.fleet_view import FleetView, look
 from hil.backend.installation import Installation
-from hil.backend.keys import signer
 from hil.backend.policy import Offline
+from hil.backend.seal import Seal
 from hil.backend.store import Store, Transaction
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class Fleet:
     def __init__(self, store: Store, installation: Installation, now: Callable[[], int]) -> None:
         self._store, self._installation, self._now = store, installation, now
         self._known = installation.terminals
-        self._sign, self._kid = signer(installation.key), key_id(installation.key.public_key())
+        self._seal = Seal(installation.key)
 
     @property
     def terminals(self) -> tuple[str, ...]:
@@ -148,7 +147,7 @@ class Fleet:
                 raise PaymentError("suspended", f"a clone of {topic} was suspected; it gets no certificate")
             said = fleet_store.granted(db, digest)
             if said is not None:
-                return said
+                return self._seal.again(said, CertificateGrant)
             if request.issued_at > now + MAX_SKEW_S:
                 raise PaymentError("future", f"a request of {topic}, {request.issued_at - now} s ahead")
             if request.issued_at < now - age_s:
@@ -187,9 +186,6 @@ class Fleet:
         allowance = _allowed(offline, secrets.token_bytes(16), at)
         fleet_store.keep_allowance(db, terminal, allowance, at)
         return allowance
-
-    def _seal(self, message: schema.Message) -> bytes:
-        return schema.sign(message, self._sign, self._kid)
 
 
 def nothing(now: int) -> Allowance:

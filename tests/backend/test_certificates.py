@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from firmware.payment import cose, schema
 from firmware.payment.errors import PaymentError
 from firmware.payment.messages import CertificateGrant, CertificateRequest
-from firmware.payment.trust import key_id
+from firmware.payment.trust import Trust, key_id
 from hil.backend.certifier import Certifier, is_demo_authority
 from hil.backend.fleet import CERTIFICATES_A_DAY, DAY_S, Fleet
 from hil.backend.revocations import revocation_list, taken_back
@@ -89,6 +89,17 @@ def test_the_same_request_again_gets_the_same_certificate(shop: Shop, office: Fl
     first = office.certificate("till-1", envelope)
     shop.time += 3_600
     assert office.certificate("till-1", envelope) == first
+
+
+def test_a_certificate_given_under_a_key_that_is_another_now_is_given_again_under_that(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Or a grant lost on its way would come again for ever, by a key nobody believes since it was revoked."""
+    certifier, envelope = Certifier(*authority(tmp_path / "ca"), LIFE_S), asked(shop)
+    first = granted(shop, fleet(shop, certifier=certifier), envelope)
+    shop.key = ec.generate_private_key(ec.SECP256R1())
+    shop.trust = Trust({key_id(shop.key.public_key()): shop.key.public_key()})
+    assert granted(shop, fleet(shop, certifier=certifier), envelope) == first
 
 
 def test_no_certificate_outlives_its_authority(shop: Shop, office: Fleet) -> None:
