@@ -37,7 +37,9 @@ def load(group: str, name: str) -> Callable[..., Any]:
     try:
         factory: Callable[..., Any] = found[name].load()
     except ImportError as error:
+        extra = "hil" if found[name].module.startswith("hil.") else name
         raise PluginError(
-            f"{group} plug-in {name!r} cannot be loaded: {error}; in Tessera's checkout: pip install '.[{name}]'"
+            f"{group} plug-in {name!r} cannot be loaded: {error}; in Tessera's checkout: `make setup-dev`, "
+            f"or pip install -c constraints.txt '.[{extra}]'"
         ) from error
     return factory

@@ -37,7 +37,7 @@ def test_what_vela_cannot_read_is_a_model_error() -> None:
 def test_without_vela_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     monkeypatch.setattr(shutil, "which", lambda program: None)
-    with pytest.raises(ModelError, match=r"vela is not installed: pip install 'tessera\[dev\]'"):
+    with pytest.raises(ModelError, match=r"vela is not installed: pip install '\.\[dev\]'"):
         compile_for(b"", U65)
 
 
