@@ -69,7 +69,7 @@ def prepare(path: Path, number: int, database: str | None) -> Beginning:
         config,
         load_installation(path, config),
         broker,
-        client_context(broker.tls, time.time) if broker.tls is not None else None,
+        client_context(broker.tls, time.time, "broker.tls") if broker.tls is not None else None,
         _token(base / config.token),
         database_of(path, config, database),
         seen,

@@ -8,8 +8,10 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from firmware.link.tls import LinkError
 from firmware.payment.errors import PaymentError
 from hil.backend import registry
+from hil.backend.beginning import prepare
 from hil.backend.command import backend
 from hil.backend.installation import load_service_config
 from hil.backend.keys import (
@@ -254,3 +256,9 @@ def _replace(path: Path, text: str) -> None:
     beside = path.with_name("beside")
     beside.write_text(text)
     beside.replace(path)
+
+
+def test_a_file_of_tls_that_is_not_there_is_named_as_the_backends_own_configuration_does(config: Path) -> None:
+    worded("[broker]", f"{TLS}[broker]")(config)
+    with pytest.raises(LinkError, match=r"^broker\.tls\.ca: .*/ca\.pem: No such file"):
+        prepare(config, 0, None)
