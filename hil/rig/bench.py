@@ -63,6 +63,7 @@ from hil.rig import (
     bench_structured_light,
 )
 from hil.rig.customer import enrol
+from hil.rig.ended import end_in_good_order
 from hil.rig.site import PROCESSES, Site
 from hil.sensor.stage import Person, Stage, write_stage
 from hil.sensor.virtual_camera import VirtualCamera, VirtualCameraOptions
@@ -105,6 +106,7 @@ def bench(
     only: Annotated[Part | None, typer.Option("--only", help="Measure this part instead.")] = None,
 ) -> None:
     """Measure CPU time per stage, the virtual camera's rate, start-up time and memory; compare with the budgets."""
+    end_in_good_order()
     console = Console(stderr=as_json)
     if only is not None:
         _part(only, console, as_json)

@@ -94,10 +94,7 @@ def field(folder: Path, kind: Kind, workers: int, terminals: int) -> Iterator[Fi
         watched = {"broker": broker.pid}
         with (folder / "broker" / "acl").open("a") as acl:
             acl.write(ACCESS)
-        import os
-        import signal
-
-        os.kill(broker.pid, signal.SIGHUP)
+        broker.reload()
         url, echo_url = f"sqlite:///{folder}/backend.db", f"sqlite:///{folder}/echo.db"
         if kind == "postgresql":
             server = running.enter_context(cluster())
