@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from firmware.link.tls import client_context
-from firmware.payment.errors import PaymentError
 from firmware.runtime.config import LinkConfig
+from hil.backend.disk import read_token
 from hil.backend.installation import (
     Installation,
     ServiceConfig,
@@ -28,7 +28,6 @@ from hil.backend.installation import (
 )
 from hil.backend.mqtt import suffix
 
-MIN_TOKEN = 16
 # by file, its inode and when it was written, in ns; None where there is none
 Seen = dict[Path, tuple[int, int] | None]
 
@@ -70,7 +69,7 @@ def prepare(path: Path, number: int, database: str | None) -> Beginning:
         load_installation(path, config),
         broker,
         client_context(broker.tls, time.time, "broker.tls") if broker.tls is not None else None,
-        _token(base / config.token),
+        read_token(base / config.token),
         database_of(path, config, database),
         seen,
     )
@@ -97,13 +96,3 @@ def _broker_of(config: ServiceConfig, base: Path, number: int) -> LinkConfig:
     given: dict[str, str] = msgspec.to_builtins(broker.tls)
     paths = {name: str(base / file.replace("{worker}", suffix(number))) for name, file in given.items()}
     return msgspec.structs.replace(broker, tls=msgspec.convert(paths, type(broker.tls)))
-
-
-def _token(path: Path) -> str:
-    try:
-        token = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PaymentError("trust", f"{path}: the register's token cannot be read: {error}") from error
-    if len(token) < MIN_TOKEN:
-        raise PaymentError("trust", f"{path}: a token of at least {MIN_TOKEN} characters is needed")
-    return token
