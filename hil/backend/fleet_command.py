@@ -4,14 +4,14 @@ The files a running backend uses are replaced whole, and it takes them up by its
 """
 
 import os
+import textwrap
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
-import httpx
-import msgspec
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from firmware.link.tls import LinkError
@@ -20,7 +20,9 @@ from firmware.payment.messages import Environment, KeySet
 from firmware.payment.trust import key_id, load_public_key
 from hil.backend import fleet_view, registry, rotation
 from hil.backend.beginning import prepare
+from hil.backend.caller import answer, calling
 from hil.backend.desk import RegisterOption, TokenOption
+from hil.backend.disk import named
 from hil.backend.fleet import DAY_S, Fleet
 from hil.backend.fleet_view import FleetView
 from hil.backend.installation import Installation, database_of, load_installation, load_service_config
@@ -32,6 +34,8 @@ from hil.backend.store import Store
 
 # a terminal that was off for so long cannot ask over the broker: its certificate has ended
 BY_HAND_AGE_S = 90 * DAY_S
+# a table as wide as it wants to be; where the screen is narrower each terminal has lines of its own
+WIDEST = 10_000
 
 ConfigOption = Annotated[Path, typer.Option(help="The backend's TOML file.")]
 RootOption = Annotated[Path, typer.Option(help="The root's private key, PEM.")]
@@ -61,17 +65,21 @@ terminals = typer.Typer(help="Which terminals the backend knows, and whose key c
 
 def fleet(register: RegisterOption, token: TokenOption) -> None:
     """Show every terminal: there or not, with what, what waits. Exit 1 where somebody must act."""
-    try:
-        headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
-        answer = httpx.get(f"{register}/fleet", headers=headers, timeout=10.0)
-        view = msgspec.json.decode(answer.raise_for_status().content, type=FleetView)
-    except (OSError, httpx.HTTPError, msgspec.DecodeError) as error:
-        raise PaymentError("trust", f"{register}: the backend does not tell: {error}") from error
+    with calling(register, token) as http:
+        view = answer(http, "GET", "/fleet", FleetView)
     console = Console()
     table = Table(*fleet_view.COLUMNS, box=None)
     for terminal in view.terminals:
         table.add_row(*fleet_view.row(terminal))
-    console.print(table)
+    if Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum <= console.width:
+        console.print(table)
+    else:
+        for terminal in view.terminals:
+            cells = zip(fleet_view.COLUMNS, fleet_view.row(terminal), strict=True)
+            lines = textwrap.wrap(
+                "; ".join(f"{name} {cell}" for name, cell in cells), console.width, subsequent_indent="  "
+            )
+            console.print("\n".join(lines), highlight=False, markup=False)
     console.print(fleet_view.summary(view), highlight=False)
     if view.alarm:
         console.print(view.alarm, style="bold red", highlight=False)
@@ -86,13 +94,13 @@ def certify(
     database: DatabaseOption = None,
 ) -> None:
     """Answer, by hand, a request for a certificate of a link that cannot ask by itself any more."""
+    with named(request):
+        envelope = request.read_bytes()
     installation, store = _opened(config, database)
     try:
-        envelope = request.read_bytes()
         grant = Fleet(store, installation, wall_clock).certificate(terminal, envelope, age_s=BY_HAND_AGE_S)
-        out.write_bytes(grant)
-    except OSError as error:
-        raise PaymentError("trust", f"{error.filename}: {error.strerror}") from error
+        with named(out):
+            out.write_bytes(grant)
     finally:
         store.close()
     Console().print(f"a certificate for the link of {terminal} in {out}", highlight=False)
@@ -130,10 +138,7 @@ def make_root(
     environment: Annotated[Environment, typer.Option(help="What its key sets may be for.")] = "demo",
 ) -> None:
     """Make a root: root.json is for the backend and for every terminal, root.key stays where nobody gets at it."""
-    try:
-        made = create_root(folder / "root.key", folder / "root.json", environment)
-    except OSError as error:
-        raise PaymentError("trust", f"{error.filename}: {error.strerror}") from error
+    made = create_root(folder / "root.key", folder / "root.json", environment)
     kid = key_id(made.public_key()).hex()
     Console().print(f"root {kid} for {environment} in {folder}; keep root.key apart from the backend", highlight=False)
 
@@ -200,7 +205,21 @@ def register_terminal(
     counter: CounterOption = False,
 ) -> None:
     """Register a terminal by the request its device key signed."""
+    _taken(config, profile)
     _told(registry.register(_terminals(config), terminal, merchant, profile, request, counter=counter))
+
+
+@terminals.command("correct")
+def correct(
+    terminal: Annotated[str, typer.Argument(help="Its id.")],
+    config: ConfigOption,
+    merchant: Annotated[str | None, typer.Option(help="Where it stands.")] = None,
+    profile: Annotated[str | None, typer.Option(help="The profile it runs.")] = None,
+) -> None:
+    """Say otherwise where a terminal stands or what profile it runs; its key stays, and whether it counts."""
+    if profile is not None:
+        _taken(config, profile)
+    _told(registry.correct(_terminals(config), terminal, merchant=merchant, profile=profile))
 
 
 @terminals.command("rekey")
@@ -229,6 +248,13 @@ def revoke_terminal(terminal: Annotated[str, typer.Argument(help="Its id.")], co
 
 def _terminals(config: Path) -> Path:
     return config.resolve().parent / load_service_config(config).terminals
+
+
+def _taken(config: Path, profile: str) -> None:
+    """Raise PaymentError where nothing of a terminal of this profile would be approved."""
+    policy = load_service_config(config).policy
+    if profile not in policy.profiles:
+        raise PaymentError("profile", f"{profile}: policy {policy.name} takes {', '.join(policy.profiles)} only")
 
 
 def _told(known: Registration) -> None:

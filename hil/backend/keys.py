@@ -7,7 +7,8 @@ Rules kept here:
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from firmware.payment.errors import PaymentError
 from firmware.payment.keyset import DEMO_MARK
 from firmware.payment.messages import Environment, KeySet
 from firmware.payment.trust import key_id, load_public_key
+from hil.backend.disk import named
 from hil.backend.policy import Registration
 
 # long enough for a terminal that was away for a month, and a key that was lost ends by itself
@@ -47,14 +49,18 @@ def create_root(private: Path, pinned: Path, environment: Environment = "demo") 
     """Make a root: `private` (PEM, for its owner only) and `pinned`, the file terminals and backends trust.
 
     Raises:
-        FileExistsError: `private` is there; a key in use is not replaced.
+        PaymentError: `trust`, `private` is there, and a key in use is not replaced; or a file cannot be written.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     # one key in 256 has the mark by chance
     while is_demo(key.public_key()) != (environment == "demo"):
         key = ec.generate_private_key(ec.SECP256R1())
     _write_private(private, key)
-    _write_pinned(pinned, key.public_key())
+    try:
+        _write_pinned(pinned, key.public_key())
+    except PaymentError:
+        private.unlink()
+        raise
     return key
 
 
@@ -67,7 +73,7 @@ def create_backend_key(private: Path, pinned: Path | None = None) -> ec.Elliptic
     """Make a signing key of the backend: `private` (PEM, for its owner only) and, where told, `pinned` as of a root.
 
     Raises:
-        FileExistsError: `private` is there; a key in use is not replaced.
+        PaymentError: `trust`, `private` is there, and a key in use is not replaced; or a file cannot be written.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     _write_private(private, key)
@@ -110,8 +116,9 @@ def spki(key: ec.EllipticCurvePublicKey) -> bytes:
 def load_backend_key(private: Path) -> ec.EllipticCurvePrivateKey:
     """Read a private key, the backend's or a root. Raises PaymentError `trust`."""
     try:
-        key = load_pem_private_key(private.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
+        with named(private):
+            key = load_pem_private_key(private.read_bytes(), password=None)
+    except (ValueError, TypeError) as error:
         raise PaymentError("trust", f"{private}: not the backend's key: {error}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise PaymentError("trust", f"{private}: not a P-256 key")
@@ -138,20 +145,33 @@ def load_registrations(path: Path) -> list[Registration]:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Replace a file that is no secret, whole."""
+    """Replace a file that is no secret, whole. Raises PaymentError `trust`; what was there then stays."""
     beside = path.with_name(path.name + ".new")
-    beside.write_bytes(data)
-    os.replace(beside, path)
+    with named(path), _whole(beside):
+        beside.write_bytes(data)
+        os.replace(beside, path)
 
 
 def _write_private(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
+    with named(path):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with _whole(path), os.fdopen(handle, "wb") as file:
+            file.write(pem)
 
 
 def _write_pinned(path: Path, key: ec.EllipticCurvePublicKey) -> None:
-    path.write_bytes(msgspec.json.encode({key_id(key).hex(): _pem(key)}))
+    replace(path, msgspec.json.encode({key_id(key).hex(): _pem(key)}))
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Leave no part of a file where it cannot be written whole."""
+    try:
+        yield
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _pem(key: ec.EllipticCurvePublicKey) -> str:

@@ -52,6 +52,20 @@ def rekey(path: Path, terminal: str, request: Path, *, counter: bool) -> Registr
     return made
 
 
+def correct(path: Path, terminal: str, *, merchant: str | None, profile: str | None) -> Registration:
+    """Change where a terminal stands, or its profile, or nothing; its key and since when it counts stay.
+
+    Raises:
+        PaymentError: `trust`, no such terminal; or it cannot be called so, or the file cannot be used.
+    """
+    known = load_registrations(path)
+    old = _find(known, terminal)
+    said = {"merchant": merchant or old.merchant, "profile": profile or old.profile}
+    made = msgspec.convert(msgspec.to_builtins(old) | said, Registration)
+    _save(path, [made if each is old else each for each in known], made)
+    return made
+
+
 def revoke(path: Path, terminal: str) -> Registration:
     """Let a terminal's key no longer count.
 

@@ -31,7 +31,7 @@ def test_a_root_signs_the_keys_that_count_and_terminals_can_pin_it(tmp_path: Pat
 def test_a_root_in_use_is_not_replaced_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     create_root(tmp_path / "root.key", tmp_path / "root.json")
     before = (tmp_path / "root.key").read_bytes(), (tmp_path / "root.json").read_bytes()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(PaymentError, match="File exists"):
         create_root(tmp_path / "root.key", tmp_path / "root.json")
     assert ((tmp_path / "root.key").read_bytes(), (tmp_path / "root.json").read_bytes()) == before
     assert (tmp_path / "root.key").stat().st_mode & 0o777 == 0o600
