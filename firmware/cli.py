@@ -2,12 +2,15 @@
 
 What is installed decides what there is: a field terminal without the rig has no `demo`. Only the subcommand asked for
 is imported, so that the terminal's own does not wait for what the rig's need.
-Errors a person can act on are printed in one line and end with exit code 1; anything else is a defect and
-shows its traceback, without local variables (they may hold templates).
+Errors a person can act on, a file that cannot be read or written and a full disk among them, are printed in one line
+and end with exit code 1; anything else is a defect and shows its traceback, without local variables (they may hold
+templates).
 """
 
+import errno
 import sys
 from importlib.metadata import entry_points
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -28,6 +31,8 @@ from firmware.vision.calibration import CalibrationError
 from models.manifest import ModelError
 
 GROUP = "tessera.commands"
+# said by the system without the file's name
+FULL = (errno.ENOSPC, errno.EDQUOT)
 EXPECTED = (
     AuditError, CalibrationError, CameraError, ConfigError, ConsentError, GalleryError, IpcError, ModelError,
     NetworkError, PaymentError, PluginError, SecureElementError, TerminalError,
@@ -60,8 +65,18 @@ def main() -> None:
     try:
         build(sys.argv[1] if len(sys.argv) > 1 else "")()
     except EXPECTED as error:
-        Console(stderr=True).print(f"[red]tessera: {escape(str(error))}[/red]", highlight=False)
-        sys.exit(1)
+        _end(str(error))
+    except OSError as error:
+        if error.filename is not None:
+            _end(f"{error.filename}: {error.strerror}")
+        if error.errno not in FULL:
+            raise
+        _end(f"a file could not be written: {error.strerror}")
+
+
+def _end(why: str) -> NoReturn:
+    Console(stderr=True).print(f"[red]tessera: {escape(why)}[/red]", highlight=False)
+    sys.exit(1)
 
 
 if __name__ == "__main__":
