@@ -2,6 +2,8 @@
 
 Rules kept here:
 - Workers know nothing of each other: what they share is the database and the broker's shared subscription.
+- What could never run is not started: what is read, the port and the database are tried first. A database that is
+  away is waited for.
 - One that dies is started again, later each time it dies soon; SIGTERM and SIGINT end all of them.
 - A process that dies takes nobody along; if this one dies, the kernel ends the others.
 """
@@ -18,12 +20,16 @@ from typing import Annotated
 
 import typer
 
+from firmware.link.tls import LinkError
+from firmware.payment.errors import PaymentError
 from firmware.runtime.stop import StopFlag, stopped_by
+from hil.backend.beginning import prepare
+from hil.backend.database import StoreError
 from hil.backend.fleet_command import DatabaseOption, certify, fleet, keys, revocations, terminals
-from hil.backend.installation import database_of, load_service_config
 from hil.backend.metrics import FOLDER_VARIABLE
 from hil.backend.move import move
-from hil.backend.service import DATABASE_VARIABLE
+from hil.backend.service import DATABASE_VARIABLE, listening
+from hil.backend.store import Store
 
 LOOK_S = 0.2
 STOP_S = 10.0
@@ -58,7 +64,7 @@ def run(
 ) -> None:
     """Run the register and the workers until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    database_of(config, load_service_config(config), database)
+    _try(config, workers, database)
     with tempfile.TemporaryDirectory(prefix="tessera-metrics-") as counts:
         environment = dict(os.environ) | {FOLDER_VARIABLE: counts} | ({DATABASE_VARIABLE: database} if database else {})
         parts = [Part("register", _command(config, "register", 0), environment)]
@@ -68,6 +74,21 @@ def run(
         ]
         with stopped_by(signal.SIGTERM, signal.SIGINT) as stop:
             supervise(parts, stop)
+
+
+def _try(config: Path, workers: int, database: str | None) -> None:
+    """Begin as each process will, and go no further. Raises PaymentError where one of them could not."""
+    try:
+        begun, *_ = [prepare(config, number, database) for number in range(workers + 1)]
+    except LinkError as error:
+        raise PaymentError("trust", str(error)) from error
+    listening(begun.config.port).close()
+    try:
+        Store(begun.database).close()
+    except StoreError as error:
+        if not error.away:
+            raise
+        _log.warning("the database is waited for: %s", error)
 
 
 def _command(config: Path, part: str, number: int) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from firmware.payment.errors import PaymentError
 
@@ -40,10 +40,14 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 class StoreError(PaymentError):
-    """The database cannot be used now; nothing was half-done. Its code is `storage`."""
+    """The database cannot be used now; nothing was half-done. Its code is `storage`.
 
-    def __init__(self, text: str) -> None:
+    `away`: nobody answers where it should be, or not well; it may come.
+    """
+
+    def __init__(self, text: str, *, away: bool = False) -> None:
         super().__init__("storage", text)
+        self.away = away
 
 
 class Database:
@@ -103,7 +107,8 @@ class Database:
             except DBAPIError as error:
                 failed = error
         # a password may stand in the query too
-        raise StoreError(f"{self._engine.url.set(query={})!r}: {_first_line(failed)}") from failed
+        away = self.kind == "postgresql" and isinstance(failed, OperationalError)
+        raise StoreError(f"{self._engine.url.set(query={})!r}: {_first_line(failed)}", away=away) from failed
 
 
 def unmigrated(url: str) -> Database:

@@ -10,10 +10,12 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -25,6 +27,7 @@ from firmware.payment.errors import PaymentError
 from firmware.runtime.hardening import harden
 from firmware.runtime.stop import StopFlag, stopped_by
 from hil.backend.backend import Backend
+from hil.backend.beginning import Beginning
 from hil.backend.fleet import Fleet
 from hil.backend.fleet_routes import add_fleet
 from hil.backend.mqtt import BackendLink
@@ -75,6 +78,23 @@ def serve(path: Path, part: Part = ALONE, database: str | None = None, now: Call
 def _serve_once(watched: Watched, part: Part, now: Callable[[], int], stop: StopFlag) -> None:
     """Run until `stop`, or until one of its files is replaced."""
     begun = watched.begin()
+    with listening(begun.config.port) if part.register else nullcontext() as door:
+        _serve_at(door, begun, watched, part, now, stop)
+
+
+def listening(port: int) -> socket.socket:
+    """The register's port, before the broker hears of us: one who cannot have it is a second backend. Close it."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise PaymentError(
+            "trust", f"port {port}: {os.strerror(error.errno or 0)}; does a backend run already?"
+        ) from error
+
+
+def _serve_at(
+    door: socket.socket | None, begun: Beginning, watched: Watched, part: Part, now: Callable[[], int], stop: StopFlag
+) -> None:
     installation, store = begun.installation, Store(begun.database)
     try:
         backend = Backend(store, installation.key, installation.terminals, installation.policy, now)
@@ -82,10 +102,10 @@ def _serve_once(watched: Watched, part: Part, now: Callable[[], int], stop: Stop
         link = BackendLink(backend, fleet, begun.broker, begun.tls, part.number, judges=part.judges)
         link.start()
         try:
-            if part.register:
+            if door is not None:
                 app = create_app(backend, link, begun.token)
                 add_fleet(app, fleet)
-                _keep_register(app, begun.config.port, link, stop, watched.changed)
+                _keep_register(app, door, link, stop, watched.changed)
             else:
                 _judge(link, stop, watched.changed)
         finally:
@@ -94,9 +114,11 @@ def _serve_once(watched: Watched, part: Part, now: Callable[[], int], stop: Stop
         store.close()
 
 
-def _keep_register(app: FastAPI, port: int, link: BackendLink, stop: StopFlag, changed: Callable[[], bool]) -> None:
+def _keep_register(
+    app: FastAPI, door: socket.socket, link: BackendLink, stop: StopFlag, changed: Callable[[], bool]
+) -> None:
     """Serve the register until `stop` or `changed`. Raises PaymentError where the link has ended by itself."""
-    config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", timeout_graceful_shutdown=GRACE_S)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE_S)
     server, over = uvicorn.Server(config), threading.Event()
 
     def look() -> None:
@@ -108,7 +130,7 @@ def _keep_register(app: FastAPI, port: int, link: BackendLink, stop: StopFlag, c
     looking = threading.Thread(target=look, name="files", daemon=True)
     looking.start()
     try:
-        server.run()
+        server.run([door])
     finally:
         over.set()
         looking.join()

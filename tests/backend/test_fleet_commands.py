@@ -2,9 +2,13 @@
 
 import errno
 import os
+import re
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import msgspec
@@ -13,11 +17,14 @@ from typer.testing import CliRunner, Result
 
 from drivers.secure_element.request import certificate_request
 from firmware.payment.errors import PaymentError
-from hil.backend import fleet_command
+from hil.backend import command, fleet_command
 from hil.backend.command import backend
-from hil.backend.fleet_view import COLUMNS, FleetView, TerminalView
-from hil.backend.keys import create_root, load_registrations, replace
+from hil.backend.fleet_view import COLUMNS, FleetView, TerminalView, row
+from hil.backend.installation import load_service_config
+from hil.backend.keys import create_backend_key, create_root, load_registrations, replace, sign_key_set
+from hil.backend.service import serve
 from hil.backend.simulator import new_element
+from hil.rig.brokers import free_port
 
 TILL = TerminalView(
     "till-1", "CORNER-SHOP", "online", 1_800_000_000, "counts", 11, "rig", "0.1.0", "ab" * 32, "virtual"
@@ -100,6 +107,60 @@ def _fill_disk(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
         monkeypatch.setattr(Path, "write_bytes", half)
 
 
+@contextmanager
+def refused(config: Path, *, why: str) -> Iterator[None]:
+    """`tessera backend run` ends with this, and starts nothing."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(command, "supervise", Mock(side_effect=AssertionError("started")))
+        said = CliRunner().invoke(backend, ["run", "--config", str(config)])
+    assert isinstance(said.exception, PaymentError), said.exception
+    assert re.search(why, str(said.exception))
+    yield
+
+
+@pytest.fixture
+def ready(config: Path) -> Path:
+    """A backend that can begin."""
+    root = create_root(config.with_name("root.key"), config.with_name("root.json"))
+    key = create_backend_key(config.with_name("backend.key")).public_key()
+    config.with_name("key-set.cose").write_bytes(sign_key_set(root, [key], version=1, now=int(time.time())))
+    config.with_name("terminals.json").write_text("[]")
+    config.with_name("token").write_text("a-register-token-of-the-test")
+    config.write_text(config.read_text().replace("8080", str(free_port())))
+    return config
+
+
+@pytest.mark.parametrize("absent", ["backend.key", "key-set.cose", "root.json", "terminals.json", "token"])
+def test_a_backend_that_can_never_begin_ends_instead_of_starting_again_and_again(ready: Path, absent: str) -> None:
+    ready.with_name(absent).unlink()
+    with refused(ready, why=absent):
+        assert not ready.with_name("backend.db").exists()
+
+
+def test_a_backend_whose_store_is_no_database_ends(ready: Path) -> None:
+    ready.with_name("backend.db").write_text("no database" * 1000)
+    with refused(ready, why="not a database"):
+        pass
+
+
+def test_a_second_backend_ends_before_it_takes_the_first_ones_place_at_the_broker(ready: Path) -> None:
+    port = load_service_config(ready).port
+    with socket.create_server(("127.0.0.1", port)):
+        with refused(ready, why=f"port {port}: Address already in use"):
+            pass
+        # the broker's port is closed: had it been tried first, it would be told of instead
+        with pytest.raises(PaymentError, match=f"port {port}: Address already in use"):
+            serve(ready)
+
+
+def test_a_database_that_is_away_when_the_backend_begins_is_waited_for(ready: Path) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(command, "supervise", supervised := Mock())
+        words = ["run", "--config", str(ready), "--database", "postgresql://u@127.0.0.1:1/x"]
+        assert CliRunner().invoke(backend, words, catch_exceptions=False).exit_code == 0
+    supervised.assert_called_once()
+
+
 def shown(monkeypatch: pytest.MonkeyPatch, columns: int, answer: httpx.Response) -> Result:
     """`tessera backend fleet` on a screen this wide."""
 
@@ -119,7 +180,7 @@ def test_the_fleet_can_be_read_on_a_screen_of_any_width(monkeypatch: pytest.Monk
     assert "…" not in said
     assert max(len(line) for line in said.splitlines()) <= columns
     words = " ".join(said.split())
-    for word in (*COLUMNS, *fleet_command.fleet_view.row(TILL)):
+    for word in (*COLUMNS, *row(TILL)):
         assert word in words
 
 
