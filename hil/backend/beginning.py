@@ -61,7 +61,7 @@ def prepare(path: Path, number: int, database: str | None) -> Beginning:
     """
     itself = look((path,))
     config, base = load_service_config(path), path.resolve().parent
-    broker = _broker_of(config, base, number)
+    used, broker = database_of(path, config, database), _broker_of(config, base, number)
     of_tls: dict[str, str] = msgspec.to_builtins(broker.tls) if broker.tls is not None else {}
     seen = look((*files(path, config), *map(Path, of_tls.values()))) | itself
     return Beginning(
@@ -70,7 +70,7 @@ def prepare(path: Path, number: int, database: str | None) -> Beginning:
         broker,
         client_context(broker.tls, time.time, "broker.tls") if broker.tls is not None else None,
         read_token(base / config.token),
-        database_of(path, config, database),
+        used,
         seen,
     )
 

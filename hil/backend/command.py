@@ -25,6 +25,7 @@ from firmware.payment.errors import PaymentError
 from firmware.runtime.stop import StopFlag, stopped_by
 from hil.backend.beginning import prepare
 from hil.backend.database import StoreError
+from hil.backend.digests import digests
 from hil.backend.fleet_command import DatabaseOption, certify, fleet, keys, revocations, terminals
 from hil.backend.metrics import FOLDER_VARIABLE
 from hil.backend.move import move
@@ -47,6 +48,7 @@ backend.add_typer(keys, name="keys")
 backend.add_typer(terminals, name="terminals")
 backend.command()(fleet)
 backend.command()(certify)
+backend.command()(digests)
 backend.command()(revocations)
 backend.command()(move)
 

@@ -24,8 +24,9 @@ from hil.backend.caller import answer, calling
 from hil.backend.desk import RegisterOption, TokenOption
 from hil.backend.disk import named
 from hil.backend.fleet import DAY_S, Fleet
+from hil.backend.fleet_store import Certified
 from hil.backend.fleet_view import FleetView
-from hil.backend.installation import Installation, database_of, load_installation, load_service_config
+from hil.backend.installation import ServiceConfig, database_of, load_installation, load_service_config
 from hil.backend.keys import create_root, load_backend_key, replace
 from hil.backend.policy import Registration
 from hil.backend.revocations import revocation_list, taken_back
@@ -96,7 +97,8 @@ def certify(
     """Answer, by hand, a request for a certificate of a link that cannot ask by itself any more."""
     with named(request):
         envelope = request.read_bytes()
-    installation, store = _opened(config, database)
+    loaded = load_service_config(config)
+    installation, store = load_installation(config, loaded), _kept(config, loaded, database)
     try:
         grant = Fleet(store, installation, wall_clock).certificate(terminal, envelope, age_s=BY_HAND_AGE_S)
         with named(out):
@@ -110,26 +112,34 @@ def revocations(
     listed: Annotated[Path, typer.Option("--list", help="The authority's list, PEM, which broker and links read.")],
     config: ConfigOption,
     database: DatabaseOption = None,
+    first: Annotated[
+        bool,
+        typer.Option("--first", help="No backend has run yet: an empty list for it and the broker to begin with."),
+    ] = False,
 ) -> None:
     """Put the certificates of terminals whose key no longer counts on the list, and sign it for another week."""
-    installation, store = _opened(config, database)
-    try:
-        certifier = installation.certifier
-        if certifier is None:
-            raise PaymentError("trust", f"{config}: certifier: missing; no link is certified here")
-        at = wall_clock()
-        gone = store.transact(lambda ledger: taken_back(ledger, installation.terminals.registrations, at))
-        serials = [int(each.serial, 16) for each in gone]
-        replace(listed, revocation_list(listed, certifier.ca, certifier.key, serials, at))
-    finally:
-        store.close()
+    if first and listed.exists():
+        raise PaymentError("trust", f"{listed}: is there already; what is on it stays on it")
+    loaded = load_service_config(config)
+    installation, at = load_installation(config, loaded), wall_clock()
+    certifier = installation.certifier
+    if certifier is None:
+        raise PaymentError("trust", f"{config}: certifier: missing; no link is certified here")
+    gone: list[Certified] = []
+    if not first:
+        store = _kept(config, loaded, database)
+        try:
+            gone = store.transact(lambda ledger: taken_back(ledger, installation.terminals.registrations, at))
+        finally:
+            store.close()
+    serials = [int(each.serial, 16) for each in gone]
+    replace(listed, revocation_list(listed, certifier.ca, certifier.key, serials, at))
     Console().print(f"{listed}: {len(gone)} certificates that are still good are taken back", highlight=False)
 
 
-def _opened(config: Path, database: str | None) -> tuple[Installation, Store]:
-    """What a running backend has, and its store: a new one would know of no certificate and of no suspension."""
-    loaded = load_service_config(config)
-    return load_installation(config, loaded), Store(database_of(config, loaded, database), make=False)
+def _kept(config: Path, loaded: ServiceConfig, database: str | None) -> Store:
+    """The store of a running backend: a new one would know of no certificate and of no suspension."""
+    return Store(database_of(config, loaded, database), make=False)
 
 
 @keys.command("root")
