@@ -160,9 +160,7 @@ def test_a_runtime_that_imports_and_constructs_nothing_is_passed_over(
 
 def test_without_any_runtime_it_says_why_and_what_to_install(model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     _only(monkeypatch, old=_Pretender(SystemError("_ARRAY_API not found")), absent=None)
-    with pytest.raises(
-        NetworkError, match=r"old: imports, but constructs no.*absent: .*pip install '\.\[tflite\]'"
-    ):
+    with pytest.raises(NetworkError, match=r"old: imports, but constructs no.*absent: .*pip install '\.\[tflite\]'"):
         tflite.open_network(model)
 
 
