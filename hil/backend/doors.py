@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from firmware.payment.errors import PaymentError
 from hil.backend.calls import CallError
 from hil.backend.database import StoreError
-from hil.backend.forms import Problem
+from hil.backend.forms import Conflict, Problem
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,9 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         503: "The database or the broker is away; nothing was done.",
     }.items()
 }
-CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "It cannot be done as things are."}}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": Conflict, "description": "It cannot be done as things are."}
+}
 
 
 def doorkeeper(token: str) -> Callable[..., None]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from firmware.payment.mandate import SIMULATED
 from firmware.payment.messages import Assurance
 from firmware.payment.money import EXPONENTS
+from hil.backend.calls import Refusal
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=NAME)]
@@ -85,9 +86,10 @@ class Issued(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the broker is there."""
+    """Whether broker and database are there, and the database takes what is written: without one nothing is paid."""
 
     broker: bool
+    database: bool
 
 
 class Closed(BaseModel):
@@ -105,3 +107,9 @@ class Problem(BaseModel):
 
     code: str
     detail: str
+
+
+class Conflict(Problem):
+    """Why it cannot be done as things are."""
+
+    code: Refusal

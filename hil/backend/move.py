@@ -1,6 +1,7 @@
 """`tessera backend move`: what a SQLite store holds, taken over to PostgreSQL as a whole.
 
 Rules kept here:
+- A store that somebody has open is not moved. Whoever opens it meanwhile loses nothing by it, for:
 - From the first step on nobody works on the old store any more, not even a worker that has it open: its tables get
   other names. Otherwise one intent could be approved in both.
 - What arrives is compared with what was sent, row by row, in the transaction that writes it.
@@ -8,7 +9,9 @@ Rules kept here:
 """
 
 import hashlib
+import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,8 +34,23 @@ def move(
     database: Annotated[str, typer.Option(envvar=DATABASE_VARIABLE, help="postgresql://..., empty.")],
 ) -> None:
     """Move a SQLite store to an empty PostgreSQL; end the backend first."""
+    refuse_used(store)
     rows = take_over(store, database)
     Console().print(f"{rows} rows moved; {store} is out of use and can be kept as a record")
+
+
+def refuse_used(store: Path) -> None:
+    """Raise StoreError where another process has the store open, or it is none."""
+    if not store.is_file():
+        raise StoreError(f"{store}: no such store")
+    with closing(sqlite3.connect(store, timeout=0)) as connection:
+        try:
+            # only for whoever is alone there; the next one to open it sets it back
+            connection.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.Error as error:
+            in_use = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            why = "a backend has it open: end that first" if in_use else str(error)
+            raise StoreError(f"{store}: {why}") from error
 
 
 def take_over(store: Path, url: str) -> int:

@@ -62,7 +62,7 @@ def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
     )
     app.add_middleware(SmallBodies)
     word_refusals(app)
-    _service(app, link)
+    _service(app, backend, link)
     _orders(app, backend, link)
     _given_back(app, backend)
     _books(app, backend)
@@ -70,10 +70,11 @@ def create_app(backend: Backend, link: Link, token: str) -> FastAPI:
     return app
 
 
-def _service(app: FastAPI, link: Link) -> None:
+def _service(app: FastAPI, backend: Backend, link: Link) -> None:
     @app.get("/health")
     def health() -> Health:
-        return Health(broker=link.connected)
+        """For a monitor, which must read it: it is answered with 200 whatever is away."""
+        return Health(broker=link.connected, database=backend.ready())
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def counted() -> Response:

@@ -9,6 +9,7 @@ from sqlalchemy import create_engine, text
 from hil.backend.cluster import USER, Cluster
 from hil.backend.database import Database, StoreError, unmigrated
 from hil.backend.shop import Shop
+from tests.backend.test_register import Register
 
 
 def as_root(postgresql: Cluster, *statements: str) -> None:
@@ -17,6 +18,11 @@ def as_root(postgresql: Cluster, *statements: str) -> None:
         for statement in statements:
             connection.execute(text(statement))
     engine.dispose()
+
+
+def health(shop: Shop) -> object:
+    """What a monitor is told."""
+    return Register(shop).call("GET", "/health").json()
 
 
 @pytest.fixture
@@ -49,11 +55,13 @@ def test_a_database_that_may_only_be_read_has_nothing_answered_until_it_takes_wh
     as_root(postgresql, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     shop.restart_backend()
     assert not shop.backend.ready()
+    assert health(shop) == {"broker": True, "database": False}
     with pytest.raises(StoreError, match="read-only"):
         shop.backend.handle("till-1", envelope)
     as_root(postgresql, f"ALTER DATABASE {name} RESET default_transaction_read_only")
     shop.restart_backend()
     assert shop.backend.ready()
+    assert health(shop) == {"broker": True, "database": True}
     assert shop.code(envelope) == "approved"
 
 

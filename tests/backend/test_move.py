@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Table, text
+from typer.testing import CliRunner
 
 from hil.backend import move as module
 from hil.backend.calls import CallError
 from hil.backend.cluster import Cluster
+from hil.backend.command import backend
 from hil.backend.database import StoreError
 from hil.backend.move import take_over
 from hil.backend.shop import Shop
@@ -109,6 +111,28 @@ def test_a_row_that_arrives_otherwise_than_it_was_sent_undoes_the_copy(
     with pytest.raises(StoreError, match="payers"):
         take_over(moving.old, moving.url)
     assert take_over(moving.old, moving.url) > 0, "nothing of the first copy is there"
+
+
+def test_a_store_that_a_backend_has_open_is_not_moved(tmp_path: Path) -> None:
+    file, words = tmp_path / "backend.db", ["move", str(tmp_path / "backend.db"), "--database", "postgresql:///x"]
+    store = Store(file)
+    store.answers()
+    said = CliRunner().invoke(backend, words)
+    assert isinstance(said.exception, StoreError)
+    assert "end that first" in str(said.exception)
+    store.close()
+    module.refuse_used(file)
+    Store(file).close()
+
+
+def test_a_file_that_is_no_store_is_not_moved_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "backend.toml"
+    file.write_text("store = 'backend.db'" * 99)
+    before = file.read_bytes()
+    said = CliRunner().invoke(backend, ["move", str(file), "--database", "postgresql:///x"])
+    assert isinstance(said.exception, StoreError)
+    assert str(file) in str(said.exception)
+    assert file.read_bytes() == before
 
 
 def test_a_store_is_moved_to_postgresql_only(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Some hundred calls in the ordinary suite, always the same ones; the long run mak
 import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -18,8 +19,9 @@ from schemathesis.generation import GenerationMode
 from schemathesis.schemas import APIOperation, BaseSchema
 
 from hil.backend import watch
+from hil.backend.calls import Refusal
 from hil.backend.orders import State
-from hil.backend.reconcile import DAY_S
+from hil.backend.reconcile import COLUMNS, DAY_S
 from hil.backend.register import create_app
 from hil.backend.shop import PAYER, Shop
 from tests.backend.books import day_of, paid
@@ -121,6 +123,15 @@ def test_every_state_of_an_order_is_in_the_description(shop: Shop) -> None:
     text = create_app(shop.backend, Wire(), TOKEN).openapi()
     states = text["components"]["schemas"]["RegisterView"]["properties"]["state"]["enum"]
     assert set(states) == set(get_args(State))
+
+
+def test_every_code_of_what_cannot_be_done_is_in_the_description_and_on_the_page(shop: Shop) -> None:
+    text = create_app(shop.backend, Wire(), TOKEN).openapi()
+    codes = set(text["components"]["schemas"]["Conflict"]["properties"]["code"]["enum"])
+    assert codes == set(get_args(Refusal))
+    page = (Path(__file__).parents[2] / "docs" / "backend.md").read_text()
+    missing = [word for word in (*codes, *COLUMNS) if f"`{word}`" not in page]
+    assert missing == []
 
 
 @pytest.mark.soak
