@@ -123,6 +123,10 @@ def load_installation(path: Path, config: ServiceConfig) -> Installation:
         PaymentError: a file cannot be used, or is of another environment; it says which and why.
     """
     base = path.resolve().parent
+    if not (base / config.key).exists():
+        raise PaymentError(
+            "trust", f"{base / config.key}: is not there; `tessera backend keys renew --version 1` makes it"
+        )
     key, terminals = load_backend_key(base / config.key), Terminals(load_registrations(base / config.terminals))
     key_set, made = read_key_set(base / config.key_set, base / config.root, config.environment)
     if made.expires_at <= time.time():

@@ -138,9 +138,12 @@ def save_registrations(path: Path, registrations: list[Registration]) -> None:
 
 def load_registrations(path: Path) -> list[Registration]:
     """Read the list of terminals. Raises PaymentError `trust`."""
+    if not path.exists():
+        raise PaymentError("trust", f"{path}: is not there; `tessera backend terminals register` begins it")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Registration])
-    except (OSError, msgspec.DecodeError) as error:
+        with named(path):
+            return msgspec.json.decode(path.read_bytes(), type=list[Registration])
+    except msgspec.DecodeError as error:
         raise PaymentError("trust", f"{path}: not a list of terminals: {error}") from error
 
 
