@@ -18,7 +18,16 @@ from msgspec.structs import replace
 from firmware.core.parts import KEY_SET
 from firmware.link.topics import INBOUND
 from firmware.payment import cose, schema
-from firmware.payment.messages import Authorization, Beacon, Cancellation, CertificateGrant, Intent, KeySet, Receipt
+from firmware.payment.messages import (
+    NO_ID,
+    Authorization,
+    Beacon,
+    Cancellation,
+    CertificateGrant,
+    Intent,
+    KeySet,
+    Receipt,
+)
 from firmware.runtime.messages import MAX_ENVELOPE_BYTES, Inbound
 from hil.backend.keys import load_backend_key, sign_key_set
 from hil.rig.customer import Visit
@@ -99,7 +108,9 @@ def test_a_receipt_for_other_bytes_intent_or_terminal_or_of_another_outcome_appr
             "approved, with a code": replace(approval, code="amount"),
             "rejected, without a code": replace(approval, outcome="rejected"),
             "rejected, with a code that is not known": replace(approval, outcome="rejected", code="no_such_code"),
-            "rejected, as another worker may see otherwise": replace(approval, outcome="rejected", code="unknown_key"),
+            "rejected, as another worker may see otherwise": replace(
+                approval, outcome="rejected", code="unknown_key", intent=NO_ID
+            ),
         }
         till.refuses("receipt", {name: (till.sealed(other), "receipt") for name, other in others.items()})
 

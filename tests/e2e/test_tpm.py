@@ -75,7 +75,7 @@ def site(tmp_path: Path, models_dir: Path, tpm: Swtpm) -> Iterator[Site]:
 
 def another_allowance(site: Site) -> None:
     """A new outbox takes nothing under the first it hears of; another policy brings the next at once."""
-    site.wait_for("the first allowance", lambda: "is new" in site.status().offline, 30)
+    site.wait_for("the first allowance", lambda: "waits for the next" in site.status().offline, 30)
     site.stop_terminal()
     site.stop_backend()
     policy = site.folder / "backend.toml"
